@@ -1,0 +1,221 @@
+# Plexvol's build. `make help` lists what can be made.
+#
+# Sources and tests are found by wildcard: a file that exists is built, a test that exists is run.
+# A second build beside the first needs no second set of rules, only another folder:
+#   make BUILD=build/asan SAN=address,undefined unit
+
+VERSION   := 0.1.0
+BUILD     ?= build
+SAN       ?=
+DESTDIR   ?=
+PREFIX    ?= /usr/local
+# Where the kubelet looks for drivers; other distributions: see installer/README.md.
+PLUGINS   ?= /usr/libexec/kubernetes/kubelet-plugins/volume/exec
+NODES     ?= 3
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.SUFFIXES:
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
+endif
+
+# --- Debian 12 packages: to build, to run the agent and its tools, for the lab of emulated machines, to check
+
+PACKAGES := \
+  g++ make pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
+  libcli11-dev libspdlog-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
+  protobuf-compiler protobuf-compiler-grpc doctest-dev \
+  drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs udev util-linux kmod \
+  etcd-server etcd-client openssl iproute2 \
+  qemu-system-x86 busybox-static cpio python3 python3-pytest \
+  clang-format clang-tidy shellcheck pyflakes3
+
+# --- How things are compiled
+
+CXX       := g++
+WARNINGS  := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor \
+             -Woverloaded-virtual -Wnull-dereference -Wduplicated-cond -Wlogical-op -Werror
+DEFINES   := -DPLEXVOL_VERSION='"$(VERSION)"' -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
+GENERATED := $(BUILD)/generated
+INCLUDES  := -I. -isystem $(GENERATED)
+CPPFLAGS  := $(DEFINES) $(INCLUDES)
+CXXFLAGS  := -std=c++20 -pipe -g $(WARNINGS)
+OPTIMISE  := -O2
+# Tests and the sanitizers' build are compiled once and run once: there the compiler's time is what counts.
+TEST_OPTIMISE := -O0
+ifneq ($(SAN),)
+OPTIMISE  := -O1
+CXXFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+# GCC 12 sees null pointers in the code that the sanitizers add.
+CXXFLAGS  += -Wno-null-dereference -Wno-maybe-uninitialized
+endif
+LDLIBS    := -lspdlog -lfmt $(shell pkg-config --libs grpc++ protobuf 2>/dev/null) -lboost_filesystem -lboost_system \
+             -lblkid -lmount -pthread
+# The driver runs on hosts that have nothing: one static file, small, since it is started for every call.
+DRIVER_CXXFLAGS := -Os -ffunction-sections -fdata-sections
+DRIVER_LDFLAGS  := -static -s -Wl,--gc-sections
+
+# --- What is compiled
+
+AGENT_SOURCES  := $(filter-out agent/main.cpp,$(wildcard agent/*.cpp agent/*/*.cpp))
+API_SOURCES    := $(wildcard agent/api/*.cpp)
+DRIVER_SOURCES := $(filter-out flexdriver/main.cpp,$(wildcard flexdriver/*.cpp flexdriver/*/*.cpp))
+TEST_SOURCES   := $(shell find tests/unit tests/support -name '*.cpp' 2>/dev/null)
+PROTOS         := $(wildcard agent/store/*.proto)
+
+OBJ            := $(BUILD)/obj
+AGENT_OBJECTS  := $(AGENT_SOURCES:%.cpp=$(OBJ)/%.o)
+DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(OBJ)/%.o)
+TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
+PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
+PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
+# The driver's own compilation of what it and the agent share.
+STATIC_OBJECTS := $(patsubst %.cpp,$(BUILD)/static/%.o,$(DRIVER_SOURCES) $(API_SOURCES) flexdriver/main.cpp)
+
+.PHONY: build
+build: $(BUILD)/plexvol $(BUILD)/plexvold ## (default) the driver build/plexvol and the agent build/plexvold
+
+.PHONY: unit
+unit: $(BUILD)/tests/unit ## the unit tests' executable, build/tests/unit
+
+$(BUILD)/plexvold: $(OBJ)/agent/main.o $(BUILD)/agent.a
+	@echo "  link     $@"
+	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/plexvol: $(STATIC_OBJECTS)
+	@echo "  link     $@"
+	@$(CXX) $(CXXFLAGS) $(DRIVER_LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/unit: $(TEST_OBJECTS) $(BUILD)/driver.a $(BUILD)/agent.a
+	@echo "  link     $@"
+	@mkdir -p $(@D)
+	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
+
+# Archives, so that a program takes what it uses. Made anew each time: no member of a removed source stays behind.
+$(BUILD)/agent.a: $(AGENT_OBJECTS) $(PROTO_OBJECTS)
+$(BUILD)/driver.a: $(DRIVER_OBJECTS)
+$(BUILD)/%.a:
+	@rm -f $@
+	@$(AR) rcsT $@ $^
+
+$(OBJ)/tests/%.o: tests/%.cpp $(BUILD)/flags
+	@echo "  compile  $<"
+	@mkdir -p $(@D)
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(TEST_OPTIMISE) -MMD -MP -c -o $@ $<
+
+$(OBJ)/%.o: %.cpp $(BUILD)/flags
+	@echo "  compile  $<"
+	@mkdir -p $(@D)
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(OPTIMISE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/static/%.o: %.cpp $(BUILD)/flags
+	@echo "  compile  $< (static)"
+	@mkdir -p $(@D)
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(DRIVER_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+# etcd's interface: the generated code is not ours to warn about.
+$(GENERATED)/%.o: $(GENERATED)/%.cc $(BUILD)/flags
+	@echo "  compile  $<"
+	@$(CXX) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CXXFLAGS)) $(OPTIMISE) -MMD -MP -c -o $@ $<
+
+$(GENERATED)/%.pb.cc $(GENERATED)/%.pb.h $(GENERATED)/%.grpc.pb.cc $(GENERATED)/%.grpc.pb.h: %.proto
+	@echo "  generate $<"
+	@mkdir -p $(GENERATED)
+	@protoc -I. --cpp_out=$(GENERATED) --grpc_out=$(GENERATED) \
+	  --plugin=protoc-gen-grpc=$$(command -v grpc_cpp_plugin) $<
+
+# Who may include etcd's generated headers waits until they exist.
+$(filter $(OBJ)/agent/store/% $(OBJ)/tests/unit/store/%,$(AGENT_OBJECTS) $(TEST_OBJECTS)): | $(PROTO_SOURCES)
+
+# Changes when the flags do, and only then; everything compiled depends on it.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@new=$$(printf '%s\n' "$$FLAGS"); [ "$$new" = "$$(cat $@ 2>/dev/null)" ] || printf '%s\n' "$$new" > $@
+FORCE:
+$(BUILD)/flags: export FLAGS = $(CXX) $(CPPFLAGS) $(CXXFLAGS) $(OPTIMISE) $(TEST_OPTIMISE) $(DRIVER_CXXFLAGS)
+
+-include $(shell find $(BUILD)/obj $(BUILD)/static $(BUILD)/generated -name '*.d' 2>/dev/null)
+
+# --- Trying it out
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing (as root)
+	@tests/install_packages.sh $(PACKAGES)
+
+.PHONY: test
+test: deps ## build, run every test there is, and print one line: N passed, N failed
+	@$(MAKE) --no-print-directory test-programs
+	@tests/run
+
+.PHONY: test-programs
+test-programs: build unit asan
+
+.PHONY: asan
+asan: ## the unit tests' executable with the sanitizers, build/asan/tests/unit
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined unit
+
+.PHONY: demo
+demo: deps ## two emulated machines, a replicated volume, and what happens when one of them dies
+	@$(MAKE) --no-print-directory build
+	@tests/lab/demo
+
+.PHONY: lab-up lab-down
+lab-up: deps ## start emulated machines with Plexvol on them: make lab-up NODES=3
+	@$(MAKE) --no-print-directory build
+	@tests/lab/up $(NODES)
+lab-down: ## stop them and remove what they left
+	@tests/lab/down
+
+# --- Checking
+
+CXX_FILES   := $(shell find agent flexdriver tests -name '*.cpp' -o -name '*.h' 2>/dev/null)
+SHELL_FILES := $(shell grep -lIrE '^\#!.*\b(ba|da)?sh$$' .ci tests installer examples 2>/dev/null)
+PYTHON_FILES := $(shell find tests -name '*.py' 2>/dev/null; grep -lIrE '^\#!.*python3$$' .ci tests 2>/dev/null)
+TIDY        := $(patsubst %.cpp,$(BUILD)/tidy/%.ok,$(filter %.cpp,$(CXX_FILES)))
+
+.PHONY: check
+check: check-format check-layers check-scripts check-tidy ## format, include layers, clang-tidy, scripts
+
+.PHONY: check-format
+check-format:
+	@clang-format --dry-run -Werror $(CXX_FILES)
+
+.PHONY: check-layers
+check-layers:
+	@tests/check_layers.sh
+
+.PHONY: check-scripts
+check-scripts:
+	@shellcheck $(SHELL_FILES)
+	@pyflakes3 $(sort $(PYTHON_FILES))
+
+.PHONY: check-tidy
+check-tidy: $(TIDY)
+
+# clang-tidy is slow: a file is looked at again only when its object changed, so when it or a header of it did.
+$(BUILD)/tidy/%.ok: $(OBJ)/%.o .clang-tidy
+	@echo "  tidy     $*.cpp"
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $*.cpp -- -std=c++20 $(CPPFLAGS) 2> $@.err || { cat $@.err >&2; exit 1; }
+	@touch $@
+
+.PHONY: format
+format: ## format the C++ files in place
+	@clang-format -i $(CXX_FILES)
+
+# --- Installing
+
+.PHONY: install
+install: build ## agent, driver, systemd unit and a sample configuration: DESTDIR, PREFIX, PLUGINS
+	@installer/install.sh "$(DESTDIR)" "$(PREFIX)" "$(PLUGINS)" "$(BUILD)"
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf build
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z -]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14

@@ -1,0 +1,13 @@
+// How a stranger's text may stand in a message.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace plexvol {
+
+// "like this", on one line whatever is in it: control characters become '?', and what is longer
+// than 80 bytes is cut, never within a UTF-8 character.
+std::string in_quotes(std::string_view text);
+
+}  // namespace plexvol

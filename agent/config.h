@@ -1,0 +1,75 @@
+// What can be set, by the file and by flags: every key and every default stands here.
+//
+// The file is JSON with the keys of the structs below: {"node_name": "n1", "store": {"kind":
+// "etcd", ...}}. Each key is a flag too, `store.kind` is --store-kind; flags win. A key that is not
+// known is an error, so a misspelt one is never silently its default. Secrets are never here, only
+// the names of the files that hold them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/api/protocol.h"
+#include "agent/reconcile/pools.h"
+
+namespace plexvol {
+
+inline constexpr const char* kDefaultConfigFile = "/etc/plexvol/plexvold.json";
+
+struct StoreConfig {
+  std::string kind = "embedded";       // or "etcd"
+  std::string directory;               // embedded: default <state_directory>/store
+  std::vector<std::string> endpoints;  // etcd: http://host:port or https://host:port
+  std::string ca_file;
+  std::string certificate_file;
+  std::string key_file;
+  std::string user;
+  std::string password_file;
+  std::string prefix = "/plexvol/";
+  unsigned lease_seconds = 15;  // after so long without a word from it, a node counts as gone
+};
+
+struct DrbdConfig {
+  std::string config_directory;  // default <state_directory>/drbd.d
+  // The installed driver: the kernel runs it when a primary has lost its peer. The kernel takes
+  // fewer than 80 characters.
+  std::string helper =
+      "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/plexvol~plexvol/plexvol";
+  unsigned first_port = 7000;  // a volume uses first_port + its slot, on every node
+  unsigned connect_seconds =
+      15;  // given to a living peer to connect before its copy is done without
+};
+
+struct Config {
+  std::string node_name;  // as Kubernetes calls this node; default: the host name in lower case
+  std::string
+      address;  // for DRBD; default: the source address of the default route; "" when there is none
+  std::vector<reconcile::PoolSettings> pools;
+  std::vector<std::string> sockets = {api::kDefaultSocket};
+  StoreConfig store;
+  DrbdConfig drbd;
+  std::string state_directory = "/var/lib/plexvol";
+  std::string device_directory = "/dev/plexvol";
+  unsigned workers = 4;            // volumes that are looked after at the same time
+  unsigned max_connections = 256;  // calls that are served at the same time
+  std::string log_level = "info";  // trace, debug, info, warning, error
+};
+
+// A command line is either a configuration to run with, or a question that `answer` answers
+// (--help, --version,
+// --check-config).
+struct CommandLine {
+  Config config;
+  std::string answer;
+};
+
+// `arguments` without the program's name. Everything is checked and every default is filled in.
+// Throws InvalidArgument: one line with the file or the flag, the key, and what is wrong with it.
+CommandLine read_command_line(const std::vector<std::string>& arguments);
+
+// The effective configuration, in the file's own form.
+std::string to_json(const Config& config);
+
+}  // namespace plexvol

@@ -1,0 +1,176 @@
+#include "agent/config_check.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <climits>
+#include <map>
+#include <set>
+
+#include "agent/api/names.h"
+#include "agent/model/model.h"
+
+namespace plexvol {
+namespace {
+
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  gethostname(name.data(), name.size() - 1);
+  std::string text(name.data());
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// The address that this machine would be seen from. Connecting a datagram socket asks the routing
+// table, and sends nothing.
+std::string default_route_address() {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(9);
+  address.sin_addr.s_addr = htonl(0xC0000201);  // 192.0.2.1, of the network kept for documentation
+  socklen_t size = sizeof(address);
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return "";
+  const bool known =
+      connect(socket, generic, size) == 0 && getsockname(socket, generic, &size) == 0;
+  close(socket);
+  std::array<char, INET_ADDRSTRLEN> text{};
+  if (!known || inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size()) == nullptr) {
+    return "";
+  }
+  return text.data();
+}
+
+void check_range(const char* path, unsigned value, unsigned least, unsigned most) {
+  if (value >= least && value <= most) return;
+  throw BadValue(path, "must be from " + std::to_string(least) + " to " + std::to_string(most) +
+                           ", and is " + std::to_string(value));
+}
+
+void check_absolute(const char* path, const std::string& value) {
+  if (!value.starts_with('/')) throw BadValue(path, "\"" + value + "\" must begin with /");
+}
+
+void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
+  // What a pool of each type needs besides its name; it may have nothing else.
+  const std::map<std::string, std::set<std::string>> needed = {
+      {"lvm", {"volume_group"}},
+      {"lvm-thin", {"volume_group", "thin_pool"}},
+      {"file", {"directory"}},
+  };
+  std::set<std::string> names;
+  for (const reconcile::PoolSettings& pool : pools) {
+    try {
+      check_pool_name(pool.name);
+    } catch (const Error& error) {
+      throw BadValue("pools", error.what());
+    }
+    const std::string who = "pool " + pool.name;
+    if (!names.insert(pool.name).second) throw BadValue("pools", who + " is there twice");
+    const auto type = needed.find(pool.type);
+    if (type == needed.end()) {
+      throw BadValue("pools",
+                     who + ": \"" + pool.type + "\" is no type; there are lvm, lvm-thin and file");
+    }
+    const std::map<std::string, std::string> fields = {{"volume_group", pool.volume_group},
+                                                       {"thin_pool", pool.thin_pool},
+                                                       {"directory", pool.directory}};
+    for (const auto& [key, value] : fields) {
+      const bool there = !value.empty();
+      if (type->second.contains(key) == there) continue;
+      const std::string what = there ? ", may not have a " : ", needs a ";
+      throw BadValue("pools", std::string(who).append(", of type " + pool.type).append(what + key));
+    }
+    if (pool.type == "file" && pool.directory.front() != '/') {
+      throw BadValue("pools", who + ": directory \"" + pool.directory + "\" must begin with /");
+    }
+  }
+}
+
+using Setting = std::pair<std::string, std::string>;
+
+void check_pair(const Setting& one, const Setting& other) {
+  if (one.second.empty() == other.second.empty()) return;
+  const bool first = !one.second.empty();
+  throw BadValue(first ? one.first : other.first, "needs " + (first ? other.first : one.first));
+}
+
+void check_store(const StoreConfig& store) {
+  check_range("store.lease_seconds", store.lease_seconds, 5, 600);
+  check_absolute("store.directory", store.directory);
+  if (store.kind != "embedded" && store.kind != "etcd") {
+    throw BadValue("store.kind", "\"" + store.kind + "\" is no kind; there are embedded and etcd");
+  }
+  if (store.kind == "embedded") return;
+  if (store.endpoints.empty()) throw BadValue("store.endpoints", "etcd needs at least one");
+  for (const std::string& endpoint : store.endpoints) {
+    if (endpoint.starts_with("http://") || endpoint.starts_with("https://")) continue;
+    throw BadValue("store.endpoints", "\"" + endpoint + "\" must begin with http:// or https://");
+  }
+  check_pair({"store.certificate_file", store.certificate_file},
+             {"store.key_file", store.key_file});
+  check_pair({"store.user", store.user}, {"store.password_file", store.password_file});
+  if (!store.prefix.starts_with('/') || !store.prefix.ends_with('/')) {
+    throw BadValue("store.prefix", "\"" + store.prefix + "\" must begin and end with /");
+  }
+}
+
+void check_drbd(const DrbdConfig& drbd) {
+  check_absolute("drbd.config_directory", drbd.config_directory);
+  check_absolute("drbd.helper", drbd.helper);
+  constexpr std::size_t kHelperLimit = 80;  // of the kernel module's parameter
+  if (drbd.helper.size() >= kHelperLimit) {
+    throw BadValue("drbd.helper", "the kernel takes fewer than " + std::to_string(kHelperLimit) +
+                                      " characters, and these are " +
+                                      std::to_string(drbd.helper.size()));
+  }
+  check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
+  check_range("drbd.connect_seconds", drbd.connect_seconds, 1, 600);
+}
+
+}  // namespace
+
+void fill_in(Config& config) {
+  if (config.node_name.empty()) config.node_name = host_name();
+  if (config.address.empty()) config.address = default_route_address();
+  if (config.store.directory.empty()) config.store.directory = config.state_directory + "/store";
+  if (config.drbd.config_directory.empty()) {
+    config.drbd.config_directory = config.state_directory + "/drbd.d";
+  }
+}
+
+void check(const Config& config) {
+  try {
+    check_node_name(config.node_name);
+  } catch (const Error& error) {
+    throw BadValue("node_name", error.what());
+  }
+  std::array<unsigned char, sizeof(in6_addr)> ignored{};
+  const std::string& address = config.address;
+  if (!address.empty() && inet_pton(AF_INET, address.c_str(), ignored.data()) != 1 &&
+      inet_pton(AF_INET6, address.c_str(), ignored.data()) != 1) {
+    throw BadValue("address", "\"" + address + "\" is no IP address");
+  }
+  if (config.sockets.empty()) throw BadValue("sockets", "at least one is needed");
+  for (const std::string& socket : config.sockets) check_absolute("sockets", socket);
+  check_absolute("state_directory", config.state_directory);
+  check_absolute("device_directory", config.device_directory);
+  check_range("workers", config.workers, 1, 64);
+  check_range("max_connections", config.max_connections, 8, 4096);
+  const std::set<std::string> levels = {"trace", "debug", "info", "warning", "error"};
+  if (!levels.contains(config.log_level)) {
+    throw BadValue("log_level", "\"" + config.log_level +
+                                    "\" is no level; there are trace, debug, info, warning, error");
+  }
+  check_pools(config.pools);
+  check_store(config.store);
+  check_drbd(config.drbd);
+}
+
+}  // namespace plexvol

@@ -1,0 +1,147 @@
+// The configuration file of one resource, as drbd.conf(5) of 8.4 has it.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <string_view>
+
+#include "agent/api/error.h"
+#include "agent/drbd/config_text.h"
+#include "agent/drbd/drbd.h"
+
+namespace plexvol::drbd {
+namespace {
+
+constexpr std::size_t kMostName = 127;   // of the kernel's netlink attribute
+constexpr std::size_t kMostSecret = 63;  // SHARED_SECRET_MAX with its end
+
+[[noreturn]] void reject(const std::string& what, const std::string& text) {
+  throw Error(ErrorCode::InvalidArgument, "DRBD resource: " + what + ": \"" + text + "\"");
+}
+
+bool consists_of(std::string_view text, std::string_view others) {
+  return std::all_of(text.begin(), text.end(), [&](unsigned char c) {
+    return std::isalnum(c) != 0 || others.find(static_cast<char>(c)) != std::string_view::npos;
+  });
+}
+
+void check_device(const std::string& path) {
+  if (!path.starts_with("/dev/") || !consists_of(path, "/._-+:") ||
+      path.find("..") != std::string::npos) {
+    reject("not the path of a device", path);
+  }
+}
+
+// "10.77.0.1:7000", "ipv6 [fd00::1]:7000"
+std::string endpoint(const Host& host) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  if (host.port == 0) reject("the port of this node is not set", host.node);
+  const std::string port = ":" + std::to_string(host.port);
+  if (inet_pton(AF_INET, host.address.c_str(), bytes.data()) == 1) return host.address + port;
+  if (inet_pton(AF_INET6, host.address.c_str(), bytes.data()) == 1) {
+    return "ipv6 [" + host.address + "]" + port;
+  }
+  reject("neither an IPv4 nor an IPv6 address", host.address);
+}
+
+void check(const Resource& resource) {
+  check_resource_name(resource.name);
+  check_device(resource.data_device);
+  check_device(resource.metadata_device);
+  if (resource.data_device == resource.metadata_device) {
+    reject("data and metadata are the same device", resource.data_device);
+  }
+  // The text of a secret never stands in a message.
+  if (resource.secret.empty() || resource.secret.size() > kMostSecret ||
+      !consists_of(resource.secret, "._-+/=")) {
+    reject("the secret must be 1 to 63 of letters, digits and ._-+/=", resource.name);
+  }
+  if (endpoint(resource.here) == endpoint(resource.peer)) {
+    reject("both nodes have the same address", endpoint(resource.here));
+  }
+}
+
+// Why each value:
+// - resource-and-stonith holds I/O back until the peer is known to be out of use; resource-only
+// does not.
+// - after-sb-*: two histories are never resolved by a rule, only by who won the arbitration.
+// - csums-alg: without one, a full resync fills a thin volume. Not crc32c: it takes one different
+// block in 4 billion for
+//   equal, and 1 TiB that is new to the peer has 268 million of them.
+// - ping-int, ping-timeout, timeout: a dead peer is noticed in 4 to 7 s; a busy one is not taken
+// for dead within 1 s.
+constexpr std::string_view kOptions = R"(  protocol C;
+  disk {
+    fencing resource-and-stonith;
+    on-io-error detach;
+    resync-rate 20M;
+    c-plan-ahead 20;
+    c-fill-target 1M;
+    c-min-rate 4M;
+    c-max-rate 100M;
+  }
+)";
+
+constexpr std::string_view kNetOptions = R"(    verify-alg crc32c;
+    csums-alg sha256;
+    after-sb-0pri disconnect;
+    after-sb-1pri disconnect;
+    after-sb-2pri disconnect;
+    ping-int 5;
+    ping-timeout 10;
+    timeout 40;
+    connect-int 5;
+)";
+
+}  // namespace
+
+void check_resource_name(const std::string& name) {
+  const bool starts_well = !name.empty() && std::isalnum(static_cast<unsigned char>(name[0])) != 0;
+  if (!starts_well || name.size() > kMostName || !consists_of(name, "._-")) {
+    reject("not a name for a resource (letters, digits and ._- after the first)", name);
+  }
+  // drbdsetup takes such a name for every resource there is, or for a minor number: an adjust then
+  // takes others apart.
+  const bool only_digits = name.find_first_not_of("0123456789") == std::string::npos;
+  if (name == "all" || only_digits) {
+    reject("DRBD's tools take this name for something else; another name is needed", name);
+  }
+}
+
+std::string to_config(const Resource& resource) {
+  check(resource);
+  std::string text =
+      "# Made by Plexvol and written over when it changes. Volume " + resource.name + ".\n";
+  text += "global { usage-count no; }\n";
+  text += "resource \"" + resource.name + "\" {\n";
+  text += kOptions;
+  text += "  net {\n    cram-hmac-alg sha256;\n    shared-secret \"" + resource.secret + "\";\n";
+  text += kNetOptions;
+  text += "  }\n";
+  text += "  device minor " + std::to_string(resource.minor) + ";\n";
+  text += "  disk \"" + resource.data_device + "\";\n";
+  text += "  meta-disk \"" + resource.metadata_device + "\";\n";
+  // drbdadm looks for the kernel's own name of this machine, which a Kubernetes node need not have;
+  // this word is always us.
+  text += "  on \"_this_host\" { address " + endpoint(resource.here) + "; }\n";
+  text += "  on \"_remote_host\" { address " + endpoint(resource.peer) + "; }\n";
+  text += "}\n";
+  return text;
+}
+
+std::optional<unsigned> find_minor(std::string_view config) {
+  constexpr std::string_view kKey = "\n  device minor ";
+  const std::size_t at = config.find(kKey);
+  if (at == std::string_view::npos) return std::nullopt;
+  unsigned minor = 0;
+  const char* begin = config.data() + at + kKey.size();
+  const auto [end, error] = std::from_chars(begin, config.data() + config.size(), minor);
+  if (error != std::errc{} || end == config.data() + config.size() || *end != ';')
+    return std::nullopt;
+  return minor;
+}
+
+}  // namespace plexvol::drbd

@@ -1,0 +1,162 @@
+#include "agent/drbd/drbd.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "agent/api/error.h"
+#include "agent/drbd/config_file.h"
+#include "agent/drbd/config_text.h"
+#include "agent/drbd/events.h"
+#include "agent/drbd/refusal.h"
+
+namespace plexvol::drbd {
+namespace {
+
+constexpr const char* kDrbdadm = "/usr/sbin/drbdadm";
+constexpr const char* kDrbdsetup = "/usr/sbin/drbdsetup";
+
+// The kernel holds a promotion back while it waits for the fence handler, which asks the store; no
+// CPU time is used then.
+constexpr std::chrono::milliseconds kHandlerLimit{120'000};
+
+// States of a connection that last; anything else is on its way to one of them.
+bool is_settled(const std::string& connection) {
+  return connection == "StandAlone" || connection == "Connecting" || connection == "Connected" ||
+         connection.empty();
+}
+
+// drbdadm would first detach and remove what stands in its way.
+void check_minor_is_free(const std::map<std::string, ResourceState>& all, const std::string& name,
+                         unsigned minor) {
+  for (const auto& [other, state] : all) {
+    const bool has_device = !state.disk_state.empty();
+    if (!has_device || (other == name) == (state.minor == minor)) continue;
+    throw Error(ErrorCode::Conflict, "DRBD: cannot bring up " + name + " with minor " +
+                                         std::to_string(minor) + ": in the kernel, " + other +
+                                         " has minor " + std::to_string(state.minor) +
+                                         "; take it down first");
+  }
+}
+
+// What a person would look at next: "here UpToDate, connection Connecting, peer Unknown/DUnknown".
+std::string describe(const std::optional<ResourceState>& state) {
+  if (!state) return "";
+  return " (here " + state->disk_state + ", connection " + state->connection + ", peer " +
+         state->peer_role + "/" + state->peer_disk_state + ")";
+}
+
+}  // namespace
+
+Drbd::Drbd(process::Runner& runner, Settings settings)
+    : runner_(runner), settings_(std::move(settings)) {}
+
+std::optional<ResourceState> Drbd::find_resource(const std::string& name) {
+  const auto all = list_resources();
+  const auto found = all.find(name);
+  return found == all.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::map<std::string, ResourceState> Drbd::list_resources() {
+  if (module_version().empty()) return {};
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "events2", "--now", "--statistics"}, .input = {}});
+  if (output.exit_code != 0) throw to_error("list resources", output);
+  return parse_events2(output.out);
+}
+
+bool Drbd::config_is_current(const Resource& resource) const {
+  return read_file(config_path(settings_, resource.name)) == to_config(resource);
+}
+
+void Drbd::write_config(const Resource& resource) {
+  replace_file(config_path(settings_, resource.name), to_config(resource));
+}
+
+void Drbd::remove_config(const std::string& name) {
+  const std::string path = config_path(settings_, name);
+  ::unlink(dump_path(settings_, name).c_str());
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+  const int number = errno;
+  throw Error(ErrorCode::Internal,
+              "cannot remove " + path + ": " + std::generic_category().message(number));
+}
+
+void Drbd::adjust(const std::string& name) {
+  check_resource_name(name);
+  const std::string path = config_path(settings_, name);
+  const auto config = read_file(path);
+  const auto minor = config ? find_minor(*config) : std::nullopt;
+  if (!minor) {
+    throw Error(ErrorCode::Internal,
+                "DRBD: cannot bring up " + name + ": " + path + " is missing or not one of ours");
+  }
+  check_minor_is_free(list_resources(), name, *minor);
+  // "all" is all of this one file: so no name can be taken for something else ("minor-1").
+  const process::Output output =
+      runner_.run({.argv = {kDrbdadm, "-c", path, "adjust", "all"}, .input = {}});
+  if (output.exit_code != 0) throw to_error("bring up " + name + " as " + path + " says", output);
+}
+
+void Drbd::promote(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state) {
+    throw Error(ErrorCode::NotFound,
+                "DRBD: cannot promote " + name + ": the kernel has no such resource");
+  }
+  if (state->role == "Primary") return;
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "primary", std::to_string(state->minor)},
+                   .input = {},
+                   .stall_limit = kHandlerLimit});
+  if (output.exit_code == 0) return;
+
+  const auto after = find_resource(name);
+  const std::string what = "make " + name + " primary" + describe(after);
+  const auto answer = parse_kernel_answer(output.err + "\n" + output.out);
+  constexpr int kPeerNotOutdated = -7;
+  const bool on_its_way =
+      after && (!is_settled(after->connection) || after->peer_disk_state == "Outdated");
+  // Right after the link broke the handler may have said yes, and its answer was lost on the way.
+  if (answer && answer->number == kPeerNotOutdated && on_its_way) {
+    throw Error(ErrorCode::Unavailable, "DRBD: cannot " + what + " yet: (-7) " + answer->words);
+  }
+  throw to_error(what, output);
+}
+
+void Drbd::demote(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state || state->role == "Secondary") return;
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "secondary", std::to_string(state->minor)}, .input = {}});
+  if (output.exit_code != 0) throw to_error("make " + name + " secondary", output);
+}
+
+void Drbd::disconnect(const std::string& name) {
+  check_resource_name(name);
+  const auto state = find_resource(name);
+  if (!state || state->connection == "StandAlone" || state->connection.empty()) return;
+  const process::Output show = runner_.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
+  const auto ends = show.exit_code == 0 ? parse_endpoints(show.out) : std::nullopt;
+  // The text of `show` holds the secret, so it does not go into the message.
+  if (!ends) {
+    throw Error(ErrorCode::Internal, "DRBD: cannot disconnect " + name + ": drbdsetup show " +
+                                         name + " names no addresses (exit code " +
+                                         std::to_string(show.exit_code) + ")");
+  }
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "disconnect", ends->local, ends->peer}, .input = {}});
+  if (output.exit_code != 0) throw to_error("disconnect " + name, output);
+}
+
+void Drbd::down(const std::string& name) {
+  check_resource_name(name);
+  if (!find_resource(name)) return;
+  const process::Output output = runner_.run({.argv = {kDrbdsetup, "down", name}, .input = {}});
+  if (output.exit_code != 0) throw to_error("take " + name + " down", output);
+}
+
+}  // namespace plexvol::drbd

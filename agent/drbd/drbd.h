@@ -1,0 +1,144 @@
+// DRBD 8.4's command line, in its own words. Knows nothing of Plexvol's volumes: a resource is two
+// hosts, each with a data device and a metadata device (external), and has exactly one DRBD volume,
+// number 0. Facts and measurements behind this: shared drbd-facts.md, drbd.conf(5), drbdsetup(8).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/process/runner.h"
+
+namespace plexvol::drbd {
+
+struct Host {
+  std::string node;     // a Kubernetes node name
+  std::string address;  // IPv4 or IPv6
+  std::uint16_t port = 0;
+};
+
+struct Resource {
+  std::string name;
+  unsigned minor = 0;
+  std::string secret;           // random, new for every volume ever made (trap 11); never logged
+  std::string data_device;      // of this host
+  std::string metadata_device;  // of this host
+  Host here;
+  Host peer;
+};
+
+// What the kernel says of one resource. Words are DRBD's own, as events2 prints them.
+struct ResourceState {
+  std::string role;       // Primary, Secondary
+  std::string suspended;  // "no", "fencing", "user", ...
+  unsigned minor = 0;
+  std::string disk_state;       // UpToDate, Consistent, Outdated, Inconsistent, Diskless, ...
+  std::string connection;       // Connected, Connecting (WFConnection), StandAlone, ...
+  std::string peer_role;        // Primary, Secondary, Unknown
+  std::string peer_disk_state;  // DUnknown when not connected
+  std::string replication;      // Established, SyncSource, SyncTarget, Off, ...
+  double synced_percent = 100;  // of the whole device; below 100 while a resync runs or waits
+  std::uint64_t out_of_sync_bytes = 0;
+};
+
+// Pure.
+std::string to_config(const Resource& resource);  // the whole file
+// From `drbdsetup events2 --now --statistics`; tolerant of unknown words and lines. Throws Internal
+// when a needed word or the end mark is missing.
+std::map<std::string, ResourceState> parse_events2(const std::string& text);
+// Bytes that external metadata for one peer needs for a data device of this size, rounded up to 4
+// MiB (drbd.conf(5)).
+std::uint64_t metadata_size_bytes(std::uint64_t data_size_bytes);
+
+// The program that the kernel runs when it has a question ("fence-peer"), for all resources of this
+// host: the module's parameter. It must answer 0 to every event it does not know. Unsupported when
+// the module is not loaded or does not have the parameter; set: InvalidArgument when the path is
+// relative, too long for the kernel or no executable file.
+std::string usermode_helper();
+void set_usermode_helper(const std::string& path);
+
+struct Settings {
+  std::string config_directory;  // ours alone; one <name>.res per resource, and nothing of
+                                 // /etc/drbd.d is read or written
+};
+
+class Drbd {
+ public:
+  Drbd(process::Runner& runner, Settings settings);
+
+  // Of the loaded module ("8.4.11"), "" when it is not loaded. Reads /sys/module/drbd/version or
+  // /proc/drbd.
+  std::string module_version() const;
+  // Loads the module when it is not (modprobe). Throws Unsupported with the reason when that does
+  // not help.
+  void load_module();
+
+  std::optional<ResourceState> find_resource(const std::string& name);
+  std::map<std::string, ResourceState> list_resources();
+
+  // Configuration: rendered whole, compared, written beside and renamed (mode 0600: it holds the
+  // secret).
+  bool config_is_current(const Resource& resource) const;
+  void write_config(const Resource& resource);
+  void remove_config(const std::string& name);  // no error when there is none
+
+  // Metadata, offline; needs no peer. `has_metadata`: true, false, or Error(Internal) when the
+  // tool's answer is neither (never guessed).
+  bool has_metadata(const Resource& resource);
+  // For a volume that is new: makes metadata that says consistent, up to date and clean, with this
+  // current UUID (16 hex digits, the same on both hosts; the lowest bit is DRBD's own and is
+  // cleared), so that the two connect UpToDate with nothing to copy. The caller guarantees that
+  // both data devices are new and read alike. May be called again after a kill at any point.
+  // Conflict, and nothing is changed, when the device holds metadata that says anything else;
+  // InvalidArgument when the metadata device is too small; Internal when it holds a file system.
+  void create_metadata(const Resource& resource, const std::string& current_uuid);
+  // For a replica that is to be filled by its peer: metadata that says Inconsistent. The same
+  // rules.
+  void create_blank_metadata(const Resource& resource);
+
+  // Brings the kernel to what the configuration file says: device, disk, network. Needs
+  // write_config before. Does not wait for the peer. It also connects what `disconnect`, or DRBD
+  // itself, left StandAlone, and attaches what is Diskless.
+  void adjust(const std::string& name);
+  // Each of these: Conflict with the kernel's words when it refuses, Unavailable when it only asks
+  // to be asked again.
+  void promote(const std::string& name);  // primary; NotFound when the kernel has no such resource
+  void demote(const std::string& name);   // secondary; Conflict while it is open
+  // A Primary marks its peer Outdated by this, a Secondary with a Primary peer itself: that is
+  // how 8.4 parts in peace.
+  void disconnect(const std::string& name);
+  void down(const std::string& name);
+  // The last three: no error when there is nothing to do or nothing there.
+
+ private:
+  process::Runner& runner_;
+  Settings settings_;
+};
+
+// Runs `drbdsetup events2` for as long as it lives and calls the handler with the name of every
+// resource that something happened to, and with "" after each (re)start of the stream: anything may
+// have changed. A hint to look, never the truth. The handler is called from one thread of the
+// watch's own and must not throw.
+class EventWatch {
+ public:
+  // What is run, and the file without which there is no use in running it (drbdsetup would load the
+  // module by itself).
+  struct Tool {
+    std::vector<std::string> argv{"/usr/sbin/drbdsetup", "events2"};
+    std::string needs = "/proc/drbd";
+  };
+
+  explicit EventWatch(std::function<void(const std::string& resource)> on_event);
+  EventWatch(std::function<void(const std::string& resource)> on_event, Tool tool);
+  ~EventWatch();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace plexvol::drbd

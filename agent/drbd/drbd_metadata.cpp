@@ -1,0 +1,140 @@
+// Drbd's part that makes metadata: drbdmeta(8) on a device that the kernel does not use.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "agent/api/error.h"
+#include "agent/drbd/config_file.h"
+#include "agent/drbd/drbd.h"
+#include "agent/drbd/metadata.h"
+#include "agent/drbd/refusal.h"
+
+namespace plexvol::drbd {
+namespace {
+
+using process::Output;
+using process::Runner;
+
+std::uint64_t device_size_bytes(const std::string& path) {
+  const int device = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const off_t end = device < 0 ? -1 : ::lseek(device, 0, SEEK_END);
+  const int number = errno;
+  if (device >= 0) ::close(device);
+  if (end > 0) return static_cast<std::uint64_t>(end);
+  throw Error(ErrorCode::Internal,
+              "cannot see the size of " + path + ": " +
+                  (end == 0 ? "it is empty" : std::generic_category().message(number)));
+}
+
+Output drbdmeta(Runner& runner, const Resource& resource, std::vector<std::string> options,
+                std::vector<std::string> what) {
+  std::vector<std::string> argv{"/usr/sbin/drbdmeta"};
+  argv.insert(argv.end(), options.begin(), options.end());
+  argv.insert(argv.end(),
+              {std::to_string(resource.minor), "v08", resource.metadata_device, "flex-external"});
+  argv.insert(argv.end(), what.begin(), what.end());
+  return runner.run({.argv = std::move(argv), .input = {}});
+}
+
+Error metadata_error(const std::string& verb, const Resource& resource, const Output& output) {
+  const std::string what =
+      verb + " the metadata of " + resource.name + " on " + resource.metadata_device;
+  if (output.err.find("Device or resource busy") == std::string::npos)
+    return to_error(what, output);
+  return {ErrorCode::Conflict, "DRBD: cannot " + what +
+                                   ": the device is in use (by DRBD itself: see drbdsetup status " +
+                                   resource.name + ", or by what lsblk shows)"};
+}
+
+// nullopt: surely none. Anything that is neither an answer nor "none" is an error: metadata was
+// made over good data because of such an answer elsewhere.
+std::optional<GenerationIdentifiers> find_identifiers(Runner& runner, const Resource& resource) {
+  const Output identifiers = drbdmeta(runner, resource, {}, {"get-gi"});
+  if (identifiers.exit_code == 0) return parse_generation_identifiers(identifiers.out);
+  // get-gi ends with 1 and is silent when there is none; dump-md says so.
+  const Output output = drbdmeta(runner, resource, {}, {"dump-md"});
+  if (identifiers.exit_code == 1 && output.exit_code == 1 && output.out.empty() &&
+      output.err == "No valid meta data found\n") {
+    return std::nullopt;
+  }
+  throw metadata_error("read", resource, output);
+}
+
+GenerationIdentifiers create_blank(Runner& runner, const Resource& resource) {
+  // It was just seen that there is no metadata. --force does not make drbdmeta write over a file
+  // system, only over bytes that are nothing known: an LV keeps those of its space's last user.
+  const Output output = drbdmeta(runner, resource, {"--force"}, {"create-md"});
+  if (output.exit_code != 0) {
+    throw metadata_error("create", resource, output);
+  }
+  const auto made = find_identifiers(runner, resource);
+  if (made && made->blank) return *made;
+  throw Error(ErrorCode::Internal, "DRBD: drbdmeta create-md on " + resource.metadata_device +
+                                       " ended well, but made no new metadata");
+}
+
+[[noreturn]] void refuse_used(const Resource& resource) {
+  throw Error(ErrorCode::Conflict,
+              "DRBD: " + resource.metadata_device +
+                  " holds metadata that was in use already (drbdmeta " +
+                  std::to_string(resource.minor) + " v08 " + resource.metadata_device +
+                  " flex-external show-gi); nothing was written. If the volume " + resource.name +
+                  " is new here, wipe that device first");
+}
+
+std::uint64_t checked_data_size(const Resource& resource) {
+  const std::uint64_t data = device_size_bytes(resource.data_device);
+  const std::uint64_t metadata = device_size_bytes(resource.metadata_device);
+  const std::uint64_t needed = exact_metadata_size_bytes(data);
+  if (metadata >= needed) return data;
+  throw Error(ErrorCode::InvalidArgument,
+              "DRBD: " + resource.metadata_device + " has " + std::to_string(metadata) +
+                  " bytes; the metadata of " + resource.name + " needs " + std::to_string(needed));
+}
+
+}  // namespace
+
+bool Drbd::has_metadata(const Resource& resource) {
+  const auto state = find_resource(resource.name);
+  // Attached: drbdmeta cannot open it now.
+  if (state && !state->disk_state.empty() && state->disk_state != "Diskless") return true;
+  return find_identifiers(runner_, resource).has_value();
+}
+
+void Drbd::create_blank_metadata(const Resource& resource) {
+  checked_data_size(resource);
+  const auto found = find_identifiers(runner_, resource);
+  if (found && !found->blank) refuse_used(resource);
+  if (!found) create_blank(runner_, resource);
+}
+
+// create-md and restore-md both write the block that says all this last, and at once: killed
+// between, the device holds no metadata, blank metadata, or the finished one, and each of them is
+// known again.
+void Drbd::create_metadata(const Resource& resource, const std::string& current_uuid) {
+  const std::uint64_t uuid = parse_current_uuid(current_uuid);
+  const std::uint64_t data_size = checked_data_size(resource);
+  auto found = find_identifiers(runner_, resource);
+  if (found && (found->current & ~std::uint64_t{1}) == uuid) return;
+  if (found && !found->blank) refuse_used(resource);
+  if (!found) create_blank(runner_, resource);
+
+  const Output dump = drbdmeta(runner_, resource, {}, {"dump-md"});
+  if (dump.exit_code != 0) throw metadata_error("read", resource, dump);
+  // drbdmeta opens the dump twice, so a pipe will not do: it would find nothing the second time.
+  const std::string file = dump_path(settings_, resource.name);
+  replace_file(file, fill_in_dump(dump.out, uuid, data_size));
+  const Output restored = drbdmeta(runner_, resource, {"--force"}, {"restore-md", file});
+  ::unlink(file.c_str());
+  if (restored.exit_code != 0) throw metadata_error("fill in", resource, restored);
+  found = find_identifiers(runner_, resource);
+  if (found && found->current == uuid) return;
+  throw Error(ErrorCode::Internal,
+              "DRBD: drbdmeta restore-md on " + resource.metadata_device +
+                  " ended well, but the metadata does not say what was written");
+}
+
+}  // namespace plexvol::drbd

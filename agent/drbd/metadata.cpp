@@ -1,0 +1,127 @@
+#include "agent/drbd/metadata.h"
+
+#include <algorithm>
+#include <cctype>
+#include <sstream>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "agent/drbd/drbd.h"
+
+namespace plexvol::drbd {
+namespace {
+
+constexpr std::uint64_t kSectorBytes = 512;
+constexpr std::uint64_t kBlock = 4096;
+// One bitmap block has a bit for each 4 KiB block of this much data.
+constexpr std::uint64_t kDataPerBitmapBlock = kBlock * 8 * kBlock;
+constexpr std::uint64_t kSuperblockBytes = kBlock;
+constexpr std::uint64_t kActivityLogBytes = 32 * 1024;  // one stripe of 32 KiB: DRBD's default
+constexpr std::uint64_t kExtent = 4 * 1024 * 1024;      // LVM's default
+constexpr std::uint64_t kJustCreated = 4;               // UUID_JUST_CREATED of drbd.h
+// MDF_CONSISTENT, MDF_WAS_UP_TO_DATE, MDF_AL_CLEAN
+constexpr const char* kCleanFlags = "0x00000091";
+
+[[noreturn]] void unknown_form(const std::string& what, const std::string& text) {
+  throw Error(ErrorCode::Internal,
+              "drbdmeta answered " + what + " in a form that is not known: \"" +
+                  text.substr(0, std::min<std::size_t>(text.size(), 200)) + "\"");
+}
+
+std::string to_hex(std::uint64_t number) {
+  constexpr const char* kDigits = "0123456789ABCDEF";
+  std::string text(16, '0');
+  for (auto digit = text.rbegin(); digit != text.rend(); ++digit, number >>= 4U) {
+    *digit = kDigits[number & 0xFU];
+  }
+  return text;
+}
+
+std::string_view trim(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+bool is_hex(std::string_view text) {
+  return text.size() == 16 && std::all_of(text.begin(), text.end(),
+                                          [](unsigned char c) { return std::isxdigit(c) != 0; });
+}
+
+std::uint64_t round_up(std::uint64_t number, std::uint64_t unit) {
+  return (number + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
+  const std::vector<std::string> parts = split(std::string(trim(text)), ':');
+  constexpr std::size_t kUuids = 4;
+  if (parts.size() <= kUuids || !std::all_of(parts.begin(), parts.begin() + kUuids, is_hex)) {
+    unknown_form("get-gi", text);
+  }
+  GenerationIdentifiers identifiers;
+  identifiers.current = std::stoull(parts[0], nullptr, 16);
+  const bool rest_unset = std::all_of(parts.begin() + 1, parts.end(), [](const std::string& part) {
+    return part.find_first_not_of('0') == std::string::npos;
+  });
+  identifiers.blank = identifiers.current == kJustCreated && rest_unset;
+  return identifiers;
+}
+
+std::uint64_t parse_current_uuid(const std::string& text) {
+  // The kernel keeps "was primary" in the lowest bit.
+  const std::uint64_t uuid = is_hex(text) ? std::stoull(text, nullptr, 16) & ~std::uint64_t{1} : 0;
+  if (uuid > kJustCreated) return uuid;
+  throw Error(ErrorCode::InvalidArgument,
+              "\"" + text + "\" cannot be a DRBD current UUID: 16 hex digits, above 5, are needed");
+}
+
+std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
+                         std::uint64_t data_size_bytes) {
+  const std::uint64_t sectors = data_size_bytes / kSectorBytes;
+  // Given in full: with an empty bitmap drbdmeta leaves on the device what an earlier user of this
+  // space wrote there, and the kernel would take that for blocks that are out of sync.
+  const std::uint64_t words = round_up(data_size_bytes, kBlock * 64) / (kBlock * 64);
+  const std::vector<std::pair<std::string, std::string>> changes{
+      {"0x0000000000000004; 0x0000000000000000; 0x0000000000000000; 0x0000000000000000;",
+       "0x" + to_hex(current_uuid) +
+           "; 0x0000000000000000; 0x0000000000000000; 0x0000000000000000;"},
+      {"flags 0x00000000;", std::string("flags ") + kCleanFlags + ";"},
+      {"la-size-sect 0;", "la-size-sect " + std::to_string(sectors) + ";"},
+      {"bm {", "bm {\n    " + std::to_string(words) + " times 0x0000000000000000;"},
+  };
+  std::vector<int> seen(changes.size(), 0);
+  std::string filled;
+  for (const std::string& line : split(dump, '\n')) {
+    const auto change = std::find_if(changes.begin(), changes.end(),
+                                     [&](const auto& known) { return trim(line) == known.first; });
+    if (change != changes.end()) ++seen[static_cast<std::size_t>(change - changes.begin())];
+    filled += (change == changes.end() ? line : change->second) + "\n";
+  }
+  const bool each_once =
+      std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; });
+  if (!each_once || filled.find("version \"v08\";") == std::string::npos) {
+    unknown_form("dump-md of new metadata", dump);
+  }
+  return filled;
+}
+
+std::uint64_t exact_metadata_size_bytes(std::uint64_t data_size_bytes) {
+  const std::uint64_t bitmap_blocks =
+      round_up(data_size_bytes, kDataPerBitmapBlock) / kDataPerBitmapBlock;
+  return kSuperblockBytes + kActivityLogBytes + bitmap_blocks * kBlock;
+}
+
+std::uint64_t metadata_size_bytes(std::uint64_t data_size_bytes) {
+  return round_up(exact_metadata_size_bytes(data_size_bytes), kExtent);
+}
+
+}  // namespace plexvol::drbd

@@ -1,0 +1,91 @@
+// The kernel module: its version and its one parameter that matters.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
+
+#include "agent/api/error.h"
+#include "agent/drbd/config_file.h"
+#include "agent/drbd/drbd.h"
+#include "agent/drbd/refusal.h"
+
+namespace plexvol::drbd {
+namespace {
+
+constexpr const char* kVersionFile = "/sys/module/drbd/version";
+constexpr const char* kProcFile = "/proc/drbd";
+constexpr const char* kHelperFile = "/sys/module/drbd/parameters/usermode_helper";
+constexpr std::size_t kMostHelper = 79;  // char drbd_usermode_helper[80] in the kernel
+
+std::string first_word(const std::string& text) {
+  std::istringstream stream(text);
+  std::string word;
+  stream >> word;
+  return word;
+}
+
+}  // namespace
+
+std::string Drbd::module_version() const {
+  if (const auto version = read_file(kVersionFile)) return first_word(*version);
+  // Built into the kernel, or without MODULE_VERSION: "version: 8.4.11 (api:1/proto:86-101)"
+  const auto proc = read_file(kProcFile);
+  constexpr std::string_view kPrefix = "version: ";
+  if (!proc || !proc->starts_with(kPrefix)) return "";
+  return first_word(proc->substr(kPrefix.size()));
+}
+
+void Drbd::load_module() {
+  std::string said;
+  if (module_version().empty()) {
+    const process::Output output =
+        runner_.run({.argv = {"/usr/sbin/modprobe", "drbd"}, .input = {}});
+    said = tool_words(output);
+  }
+  const std::string version = module_version();
+  if (version.empty()) {
+    throw Error(
+        ErrorCode::Unsupported,
+        "the kernel has no DRBD: modprobe drbd: " + said +
+            "; install the distribution's package of extra kernel modules, or use one replica");
+  }
+  if (!version.starts_with("8.4.")) {
+    throw Error(ErrorCode::Unsupported, "DRBD " + version + " is loaded; only 8.4 is supported");
+  }
+}
+
+std::string usermode_helper() {
+  const auto helper = read_file(kHelperFile);
+  if (helper) return helper->substr(0, helper->find('\n'));
+  throw Error(ErrorCode::Unsupported,
+              std::string(kHelperFile) + " does not exist: is the module drbd loaded?");
+}
+
+void set_usermode_helper(const std::string& path) {
+  const auto reject = [&](const std::string& why) {
+    throw Error(ErrorCode::InvalidArgument,
+                "\"" + path + "\" cannot be the program that DRBD asks: " + why);
+  };
+  if (!path.starts_with('/')) reject("its path must be absolute");
+  if (path.find_first_of(" \n\t") != std::string::npos) reject("its path must not contain blanks");
+  if (path.size() > kMostHelper) reject("the kernel takes at most 79 characters");
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) reject("there is no such file");
+  if (::access(path.c_str(), X_OK) != 0) reject("it is not executable");
+  if (usermode_helper() == path) return;
+
+  const int file = ::open(kHelperFile, O_WRONLY | O_CLOEXEC);
+  // No newline: the kernel would take it for a part of the name, and each call would end with 255.
+  const ssize_t wrote = file < 0 ? -1 : ::write(file, path.data(), path.size());
+  const int number = errno;
+  if (file >= 0) ::close(file);
+  if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper() != path) {
+    throw Error(ErrorCode::Unsupported, std::string("cannot write ") + kHelperFile + ": " +
+                                            std::generic_category().message(number));
+  }
+}
+
+}  // namespace plexvol::drbd

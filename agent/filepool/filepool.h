@@ -1,0 +1,77 @@
+// Sparse files on loop devices: volumes for trying it out and for the tests, where there is no LVM.
+//
+// `<directory>/<name>.img` is the data. Tags live in `<directory>/<name>.tags`, one a line, written
+// atomically before the image is made, so that an image without them is never ours.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/process/runner.h"
+
+namespace plexvol::filepool {
+
+struct Image {
+  std::string name;
+  std::string path;    // of the file
+  std::string device;  // /dev/loopN, "" while no loop device is set up
+  std::uint64_t size_bytes = 0;
+  std::vector<std::string> tags;
+};
+
+struct Space {
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;
+};
+
+// A file by number: the name of a loop device's file depends on the mount namespace it was set up
+// in, which is gone when the agent's container has been replaced.
+struct FileNumber {
+  unsigned major = 0;
+  unsigned minor = 0;
+  std::uint64_t inode = 0;
+};
+
+// Pure. From `losetup --json --list --output NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE`; throw
+// Error(Internal) when it is none. The loop device on this file, "" when none.
+std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file);
+// The loop devices on a file that had this path and was deleted.
+std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
+                                                    const std::string& path);
+
+// Names are those of volumes. Different names may be worked on by different threads at once.
+class FilePool {
+ public:
+  FilePool(process::Runner& runner, std::string directory,
+           std::chrono::milliseconds retry_delay = std::chrono::milliseconds(200));
+
+  Space space()
+      const;  // of the file system under the directory; NotFound when the directory is missing
+  std::optional<Image> find_image(const std::string& name);
+  std::vector<Image> list_images();
+  // Makes the sparse file, fsync'ed, and its loop device. OutOfSpace when the file system has less
+  // free than that, AlreadyExists when there is one, with tags or without.
+  void create_image(const std::string& name, std::uint64_t size_bytes,
+                    const std::vector<std::string>& tags);
+  void activate(const std::string& name);    // sets up the loop device unless there is one
+  void deactivate(const std::string& name);  // no error when there is none; Conflict while in use
+  void set_tags(const std::string& name, const std::vector<std::string>& tags);
+  void remove_image(const std::string& name);  // deactivates first; no error when it is already
+                                               // gone; Conflict while in use
+
+ private:
+  std::string path_of(const std::string& name, const char* ending) const;
+  std::string loop_list();
+  std::string find_device(const std::string& name);
+  Image read_image(const std::string& name, const std::string& losetup_json) const;
+  void detach(const std::string& device);
+
+  process::Runner& runner_;
+  std::string directory_;
+  std::chrono::milliseconds retry_delay_;
+};
+
+}  // namespace plexvol::filepool

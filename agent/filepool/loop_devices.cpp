@@ -1,0 +1,94 @@
+#include <charconv>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "agent/filepool/filepool.h"
+
+namespace plexvol::filepool {
+
+namespace {
+
+using Json = nlohmann::json;
+
+struct LoopDevice {
+  std::string name;
+  std::string backing_file;
+  FileNumber file;
+};
+
+[[noreturn]] void throw_not_understood(const std::string& what) {
+  throw Error(ErrorCode::Internal, "cannot understand losetup's list: " + what);
+}
+
+std::string text_of(const Json& row, const char* field) {
+  const auto found = row.find(field);
+  if (found == row.end()) throw_not_understood(std::string("no field ") + field);
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+template <class Number>
+Number number_of(std::string_view text) {
+  Number number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw_not_understood("no number: " + in_quotes(text));
+  }
+  return number;
+}
+
+FileNumber parse_file_number(const Json& row) {
+  // Padded with blanks: "     254:0  ".
+  std::string device = text_of(row, "back-maj:min");
+  std::erase(device, ' ');
+  const std::size_t colon = device.find(':');
+  if (colon == std::string::npos) throw_not_understood("no device number: " + in_quotes(device));
+  const std::string_view whole = device;
+  return {.major = number_of<unsigned>(whole.substr(0, colon)),
+          .minor = number_of<unsigned>(whole.substr(colon + 1)),
+          .inode = number_of<std::uint64_t>(text_of(row, "back-ino"))};
+}
+
+std::vector<LoopDevice> parse_loop_devices(const std::string& losetup_json) {
+  // Older ones print nothing when there is none.
+  if (losetup_json.find_first_not_of(" \n") == std::string::npos) return {};
+  const Json root = Json::parse(losetup_json, nullptr, false);
+  if (root.is_discarded() || !root.is_object() || !root.contains("loopdevices") ||
+      !root["loopdevices"].is_array()) {
+    throw_not_understood(in_quotes(losetup_json));
+  }
+  std::vector<LoopDevice> devices;
+  for (const Json& row : root["loopdevices"]) {
+    // One that is being taken down has no file any more.
+    if (!row.is_object() || !row.contains("back-file") || row["back-file"].is_null()) continue;
+    devices.push_back({.name = text_of(row, "name"),
+                       .backing_file = text_of(row, "back-file"),
+                       .file = parse_file_number(row)});
+  }
+  return devices;
+}
+
+}  // namespace
+
+std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file) {
+  for (const LoopDevice& device : parse_loop_devices(losetup_json)) {
+    if (device.file.inode == file.inode && device.file.major == file.major &&
+        device.file.minor == file.minor) {
+      return device.name;
+    }
+  }
+  return "";
+}
+
+std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
+                                                    const std::string& path) {
+  std::vector<std::string> names;
+  for (const LoopDevice& device : parse_loop_devices(losetup_json)) {
+    if (device.backing_file == path + " (deleted)") names.push_back(device.name);
+  }
+  return names;
+}
+
+}  // namespace plexvol::filepool

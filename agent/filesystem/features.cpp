@@ -1,0 +1,56 @@
+#include "agent/filesystem/features.h"
+
+#include <charconv>
+#include <cstddef>
+
+namespace plexvol::filesystem {
+
+namespace {
+
+struct Version {
+  unsigned major = 0;
+  unsigned minor = 0;
+  auto operator<=>(const Version&) const = default;
+};
+
+struct Feature {
+  const char* fs_type;
+  Version since;  // the first kernel that mounts it without a warning about experiments
+  const char* option;
+  const char* off;
+};
+
+// CentOS 7's 3.10 carries xfs version 5 (crc), upstream has it without warning since 3.15.
+constexpr Feature kFeatures[] = {
+    {"xfs", {3, 10}, "-m", "crc=0"},          {"xfs", {3, 16}, "-m", "finobt=0"},
+    {"xfs", {4, 2}, "-i", "sparse=0"},        {"xfs", {4, 16}, "-m", "rmapbt=0"},
+    {"xfs", {4, 16}, "-m", "reflink=0"},      {"xfs", {5, 10}, "-m", "bigtime=0"},
+    {"xfs", {5, 10}, "-m", "inobtcount=0"},   {"xfs", {5, 19}, "-i", "nrext64=0"},
+    {"ext4", {3, 6}, "-O", "^metadata_csum"}, {"ext4", {4, 4}, "-O", "^metadata_csum_seed"},
+    {"ext4", {5, 15}, "-O", "^orphan_file"},
+};
+
+Version parse_version(const std::string& release) {
+  Version version;
+  const char* end = release.data() + release.size();
+  const auto [dot, error] = std::from_chars(release.data(), end, version.major);
+  if (error != std::errc{} || dot == end || *dot != '.') return {};
+  if (std::from_chars(dot + 1, end, version.minor).ec != std::errc{}) return {};
+  return version;
+}
+
+}  // namespace
+
+std::vector<FeatureOption> features_to_leave_out(const std::string& fs_type,
+                                                 const std::string& kernel_release) {
+  const Version kernel = parse_version(kernel_release);
+  std::vector<FeatureOption> options;
+  for (const Feature& feature : kFeatures) {
+    if (fs_type == feature.fs_type && kernel < feature.since) {
+      options.emplace_back(feature.option, feature.off);
+    }
+  }
+  return options;
+}
+
+}  // namespace plexvol::filesystem

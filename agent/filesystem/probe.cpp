@@ -1,0 +1,184 @@
+#include <blkid/blkid.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/process/descriptor.h"
+#include "agent/process/holders.h"
+
+namespace plexvol::filesystem {
+
+namespace {
+
+constexpr std::uint64_t kEndBytes = 1U << 20U;
+
+struct Range {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
+struct FreeProbe {
+  void operator()(blkid_probe probe) const { blkid_free_probe(probe); }
+};
+using BlkidProbe = std::unique_ptr<std::remove_pointer_t<blkid_probe>, FreeProbe>;
+
+Probe unknown(const std::string& detail) {
+  return {.content = Content::Unknown, .type = "", .uuid = "", .detail = detail};
+}
+
+std::uint64_t size_of(int file) {
+  struct stat status {};
+  if (fstat(file, &status) != 0) return 0;
+  if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+  std::uint64_t size = 0;
+  return ioctl(file, BLKGETSIZE64, &size) == 0 ? size : 0;
+}
+
+// The first and the last MiB, or all of a small device.
+std::vector<Range> ends_of(std::uint64_t size) {
+  if (size <= 2 * kEndBytes) return {{.offset = 0, .length = size}};
+  return {{.offset = 0, .length = kEndBytes}, {.offset = size - kEndBytes, .length = kEndBytes}};
+}
+
+enum class Ends { Zero, Data, ReadError };
+
+Ends read_ends(int file, std::uint64_t size, std::string& detail) {
+  std::vector<char> buffer(65536);
+  bool zero = true;
+  for (const Range& range : ends_of(size)) {
+    for (std::uint64_t done = 0; done < range.length;) {
+      const std::uint64_t wanted = std::min<std::uint64_t>(buffer.size(), range.length - done);
+      const ssize_t count =
+          pread(file, buffer.data(), wanted, static_cast<off_t>(range.offset + done));
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) {
+        detail = "read error at offset " + std::to_string(range.offset + done) + ": " +
+                 (count == 0 ? "it ends there" : strerrordesc_np(errno));
+        return Ends::ReadError;
+      }
+      const auto end = buffer.begin() + count;
+      const auto found = std::find_if(buffer.begin(), end, [](char byte) { return byte != 0; });
+      if (found != end && zero) {
+        zero = false;
+        detail = "data at offset " +
+                 std::to_string(range.offset + done +
+                                static_cast<std::uint64_t>(found - buffer.begin())) +
+                 ", without a signature that is known";
+      }
+      done += static_cast<std::uint64_t>(count);
+    }
+  }
+  return zero ? Ends::Zero : Ends::Data;
+}
+
+std::string value_of(blkid_probe prober, const char* name) {
+  const char* value = nullptr;
+  if (blkid_probe_lookup_value(prober, name, &value, nullptr) != 0 || value == nullptr) return "";
+  return value;
+}
+
+Probe known(blkid_probe prober) {
+  Probe result{
+      .content = Content::Known, .type = value_of(prober, "TYPE"), .uuid = "", .detail = ""};
+  const std::string table = value_of(prober, "PTTYPE");
+  if (result.type.empty()) result.type = table;
+  if (result.type.empty()) return unknown("libblkid found something that it has no name for");
+  if (value_of(prober, "SBBADCSUM") == "1") {
+    return unknown("a superblock of " + result.type + " with a wrong checksum");
+  }
+  result.uuid = value_of(prober, result.type == table ? "PTUUID" : "UUID");
+  std::transform(result.uuid.begin(), result.uuid.end(), result.uuid.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  result.detail = result.type;
+  if (result.type == table) result.detail += " partition table";
+  const std::string label = value_of(prober, "LABEL");
+  if (!label.empty()) result.detail += " (label " + in_quotes(label) + ")";
+  return result;
+}
+
+BlkidProbe make_prober(int file, const std::string& device) {
+  BlkidProbe prober(blkid_new_probe());
+  const bool ready = prober && blkid_probe_set_device(prober.get(), file, 0, 0) == 0 &&
+                     blkid_probe_enable_superblocks(prober.get(), 1) == 0 &&
+                     blkid_probe_set_superblocks_flags(
+                         prober.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
+                                           BLKID_SUBLKS_BADCSUM) == 0 &&
+                     blkid_probe_enable_partitions(prober.get(), 1) == 0;
+  if (!ready) throw Error(ErrorCode::Internal, "libblkid cannot be set up for " + device);
+  return prober;
+}
+
+}  // namespace
+
+Probe probe(const std::string& device) {
+  const process::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) {
+    if (errno == ENOENT) throw Error(ErrorCode::NotFound, device + " does not exist");
+    return unknown(std::string("cannot be opened: ") + strerrordesc_np(errno));
+  }
+  const std::uint64_t size = size_of(file.get());
+  if (size == 0) return unknown("has no size");
+  // Read first: libblkid takes some read errors for "nothing there".
+  std::string detail;
+  const Ends ends = read_ends(file.get(), size, detail);
+  if (ends == Ends::ReadError) return unknown(detail);
+  const BlkidProbe prober = make_prober(file.get(), device);
+  switch (blkid_do_safeprobe(prober.get())) {
+    case 0:
+      return known(prober.get());
+    case 1:
+      if (ends == Ends::Data) return unknown(detail);
+      return {.content = Content::Empty, .type = "", .uuid = "", .detail = "empty"};
+    case -2:
+      return unknown("signatures of more than one kind");
+    default:
+      return unknown("libblkid could not read it");
+  }
+}
+
+void wipe_ends(const std::string& device) {
+  // Exclusively: what is mounted, or part of something else, is never wiped.
+  const process::Descriptor file(open(device.c_str(), O_WRONLY | O_EXCL | O_CLOEXEC));
+  if (!file.is_open()) {
+    const int number = errno;
+    if (number == EBUSY) {
+      throw Error(ErrorCode::Conflict, "cannot wipe " + device + ": it is in use by: " +
+                                           process::holders_to_text(device));
+    }
+    throw Error(number == ENOENT ? ErrorCode::NotFound : ErrorCode::Internal,
+                "cannot open " + device + " to wipe it: " + strerrordesc_np(number));
+  }
+  const std::vector<char> zeros(kEndBytes);
+  for (const Range& range : ends_of(size_of(file.get()))) {
+    for (std::uint64_t done = 0; done < range.length;) {
+      const std::uint64_t wanted = std::min<std::uint64_t>(zeros.size(), range.length - done);
+      const ssize_t count =
+          pwrite(file.get(), zeros.data(), wanted, static_cast<off_t>(range.offset + done));
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) {
+        throw Error(ErrorCode::Internal, "cannot wipe " + device + " at offset " +
+                                             std::to_string(range.offset + done) + ": " +
+                                             strerrordesc_np(errno));
+      }
+      done += static_cast<std::uint64_t>(count);
+    }
+  }
+  if (fsync(file.get()) != 0) {
+    throw Error(ErrorCode::Internal, "cannot sync " + device + ": " + strerrordesc_np(errno));
+  }
+}
+
+}  // namespace plexvol::filesystem

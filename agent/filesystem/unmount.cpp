@@ -1,0 +1,70 @@
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "agent/api/error.h"
+#include "agent/filesystem/mount_table.h"
+#include "agent/process/child.h"
+#include "agent/process/proc.h"
+
+namespace plexvol::filesystem {
+
+namespace {
+
+constexpr std::chrono::seconds kLimit{20};
+constexpr int kNoNamespace = 127;  // no errno of umount2(2)
+
+bool is_mounted(const std::string& mount_point) {
+  const auto entries = parse_mountinfo(process::read_text_file("/proc/1/mountinfo"));
+  return std::any_of(entries.begin(), entries.end(),
+                     [&](const MountEntry& entry) { return entry.mount_point == mount_point; });
+}
+
+}  // namespace
+
+bool unmount_in_host(const std::string& mount_point) {
+  const char* point = mount_point.c_str();
+  // A child has one thread only, as setns(2) asks for, and may hang without us.
+  const bool is_there = in_host_namespace();
+  const auto result = process::run_in_child(
+      [point, is_there] {
+        if (!is_there) {
+          const int host = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
+          if (host < 0 || setns(host, CLONE_NEWNS) != 0) return kNoNamespace;
+        }
+        return umount2(point, UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
+      },
+      kLimit);
+  if (!result) {
+    throw Error(ErrorCode::Unavailable, "unmounting " + mount_point +
+                                            " did not end in time: its file system hangs, most "
+                                            "likely because its device is frozen");
+  }
+  switch (*result) {
+    case 0:
+      return true;
+    case EINVAL:  // no mount point (any more), but not only that
+    case ENOENT:
+      if (!is_mounted(mount_point)) return true;
+      break;
+    case EBUSY:
+      return false;
+    case kNoNamespace:
+      throw Error(ErrorCode::Internal, "cannot unmount " + mount_point +
+                                           ": the mount namespace of process 1 cannot be entered; "
+                                           "the agent has to be privileged and in the host's "
+                                           "process namespace");
+    default:
+      break;
+  }
+  throw Error(ErrorCode::Internal,
+              "cannot unmount " + mount_point + ": " + strerrordesc_np(*result));
+}
+
+}  // namespace plexvol::filesystem

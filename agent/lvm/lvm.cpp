@@ -1,0 +1,293 @@
+#include "agent/lvm/lvm.h"
+
+#include <algorithm>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "agent/lvm/report.h"
+#include "agent/process/holders.h"
+
+namespace plexvol::lvm {
+
+namespace {
+
+constexpr const char* kFolder = "/sbin/";
+constexpr int kInUseAttempts = 10;
+
+constexpr const char* kVolumeFields = "vg_name,lv_name,lv_path,pool_lv,lv_size,lv_tags,lv_attr";
+constexpr const char* kGroupFields = "vg_name,vg_size,vg_free,vg_extent_size";
+constexpr const char* kPoolFields =
+    "vg_name,lv_name,lv_size,segtype,data_percent,metadata_percent,lv_attr";
+
+// Names come from the cluster: nothing that lvm could take for an option, a path or a tag.
+void check_name(const std::string& name, const char* what) {
+  static constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-";
+  if (!name.empty() && name.size() <= 127 && name.front() != '-' && name != "." && name != ".." &&
+      name.find_first_not_of(kAllowed) == std::string::npos) {
+    return;
+  }
+  throw Error(ErrorCode::InvalidArgument, in_quotes(name) + " cannot be the name of a " + what +
+                                              ": 1 to 127 of A-Z a-z 0-9 + _ . - are allowed, the "
+                                              "first not a hyphen");
+}
+
+// lvm(8): "Valid tag characters are A-Z a-z 0-9 _ + . - / = ! : # &", the first one not a hyphen.
+void check_tag(const std::string& tag) {
+  static constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-/=!:#&";
+  if (!tag.empty() && tag.size() <= 1024 && tag.front() != '-' &&
+      tag.find_first_not_of(kAllowed) == std::string::npos) {
+    return;
+  }
+  throw Error(ErrorCode::InvalidArgument,
+              in_quotes(tag) +
+                  " cannot be a tag of a logical volume: 1 to 1024 of A-Z a-z 0-9 _ + . - / = ! "
+                  ": # & are allowed, the first not a hyphen");
+}
+
+bool says(const process::Output& output, std::string_view words) {
+  return output.err.find(words) != std::string::npos;
+}
+
+bool misses_group(const process::Output& output) {
+  return says(output, "Volume group \"") && says(output, "not found");
+}
+
+bool misses_volume(const process::Output& output) {
+  return says(output, "Failed to find logical volume");
+}
+
+// The kept filter is older than the group's physical volumes.
+bool misses_device(const process::Output& output) {
+  return says(output, "Couldn't find device") || says(output, "missing PV");
+}
+
+bool is_in_use(const process::Output& output) {
+  return says(output, "in use") || says(output, "is used by another device");
+}
+
+// The one place that turns what lvm says into a code.
+ErrorCode code_of(const process::Output& output) {
+  if (misses_volume(output)) return ErrorCode::NotFound;
+  if (says(output, "already exists in volume group")) return ErrorCode::AlreadyExists;
+  for (const std::string_view words :
+       {"insufficient free space", "Insufficient free space", "Insufficient suitable",
+        "above threshold", "not enough free space", "Not enough free"}) {
+    if (says(output, words)) return ErrorCode::OutOfSpace;
+  }
+  return is_in_use(output) ? ErrorCode::Conflict : ErrorCode::Internal;
+}
+
+[[noreturn]] void throw_failed(const std::string& tried, const process::Output& output) {
+  throw Error(code_of(output), tried + " failed: exit code " + std::to_string(output.exit_code) +
+                                   ": " + process::said(output));
+}
+
+std::string path_of(const std::string& volume_group, const std::string& name) {
+  return "/dev/" + volume_group + "/" + name;
+}
+
+process::Command command_with(const std::string& filter, const std::string& tool,
+                              const std::vector<std::string>& arguments) {
+  process::Command command{
+      .argv = {kFolder + tool, "--config",
+               "devices{use_devicesfile=0 scan_lvs=0 filter=" + filter + "} global{notify_dbus=0}"},
+      .input = {}};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
+std::vector<std::string> report_of(const char* fields, const std::string& subject) {
+  return {"--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields, subject};
+}
+
+}  // namespace
+
+Lvm::Lvm(process::Runner& runner, std::chrono::milliseconds retry_delay)
+    : runner_(runner), retry_delay_(retry_delay) {}
+
+VolumeGroup Lvm::get_volume_group(const std::string& volume_group) {
+  const process::Output output = run(volume_group, "vgs", report_of(kGroupFields, volume_group));
+  if (output.exit_code != 0) throw_failed("reading volume group " + volume_group, output);
+  const std::vector<VolumeGroup> groups = parse_volume_groups(output.out);
+  if (groups.size() != 1) {
+    throw Error(ErrorCode::Internal, "lvm knows " + std::to_string(groups.size()) +
+                                         " volume groups named " + volume_group +
+                                         " on this node; exactly one is needed");
+  }
+  return groups.front();
+}
+
+ThinPool Lvm::get_thin_pool(const std::string& volume_group, const std::string& name) {
+  check_name(name, "thin pool");
+  const std::string subject = volume_group + "/" + name;
+  for (const bool may_activate : {true, false}) {
+    const process::Output output = run(volume_group, "lvs", report_of(kPoolFields, subject));
+    if (output.exit_code != 0) throw_failed("reading thin pool " + subject, output);
+    const std::vector<ThinPool> pools = parse_thin_pools(output.out);
+    if (pools.empty()) {
+      throw Error(ErrorCode::NotFound, subject + " is not a thin pool");
+    }
+    if (pools.front().active) return pools.front();
+    if (may_activate) activate(volume_group, name);
+  }
+  throw Error(ErrorCode::Internal, "thin pool " + subject + " does not stay active");
+}
+
+std::vector<LogicalVolume> Lvm::list_logical_volumes(const std::string& volume_group) {
+  const process::Output output = run(volume_group, "lvs", report_of(kVolumeFields, volume_group));
+  if (output.exit_code != 0) {
+    throw_failed("listing the logical volumes of " + volume_group, output);
+  }
+  std::vector<LogicalVolume> volumes = parse_logical_volumes(output.out);
+  for (LogicalVolume& volume : volumes) volume.path = path_of(volume.volume_group, volume.name);
+  return volumes;
+}
+
+std::optional<LogicalVolume> Lvm::find_logical_volume(const std::string& volume_group,
+                                                      const std::string& name) {
+  check_name(name, "logical volume");
+  const std::string subject = volume_group + "/" + name;
+  const process::Output output = run(volume_group, "lvs", report_of(kVolumeFields, subject));
+  if (output.exit_code != 0 && misses_volume(output)) return std::nullopt;
+  if (output.exit_code != 0) throw_failed("reading logical volume " + subject, output);
+  std::vector<LogicalVolume> volumes = parse_logical_volumes(output.out);
+  if (volumes.size() != 1) {
+    throw Error(ErrorCode::Internal,
+                "lvm lists " + std::to_string(volumes.size()) + " logical volumes for " + subject);
+  }
+  volumes.front().path = path_of(volume_group, name);
+  return volumes.front();
+}
+
+void Lvm::create_logical_volume(const NewLogicalVolume& wanted) {
+  check_name(wanted.name, "logical volume");
+  std::vector<std::string> arguments = {"--yes",    "--wipesignatures",    "y", "--zero",
+                                        "y",        "--setactivationskip", "n", "--name",
+                                        wanted.name};
+  for (const std::string& tag : wanted.tags) {
+    check_tag(tag);
+    arguments.insert(arguments.end(), {"--addtag", tag});
+  }
+  const std::string size = std::to_string(wanted.size_bytes) + "b";
+  if (wanted.thin_pool.empty()) {
+    arguments.insert(arguments.end(), {"--size", size, wanted.volume_group});
+  } else {
+    check_name(wanted.thin_pool, "thin pool");
+    arguments.insert(arguments.end(), {"--thin", "--virtualsize", size, "--thinpool",
+                                       wanted.volume_group + "/" + wanted.thin_pool});
+  }
+  const process::Output output = run(wanted.volume_group, "lvcreate", arguments);
+  if (output.exit_code != 0) {
+    throw_failed("creating logical volume " + wanted.volume_group + "/" + wanted.name + " of " +
+                     std::to_string(wanted.size_bytes) + " bytes" +
+                     (wanted.thin_pool.empty() ? "" : " in thin pool " + wanted.thin_pool),
+                 output);
+  }
+}
+
+void Lvm::activate(const std::string& volume_group, const std::string& name) {
+  // Snapshots of thin volumes carry the skip flag; to ask for one by name is to want it.
+  change(volume_group, name, {"--activate", "y", "--ignoreactivationskip"});
+}
+
+void Lvm::deactivate(const std::string& volume_group, const std::string& name) {
+  change(volume_group, name, {"--activate", "n"});
+}
+
+void Lvm::add_tag(const std::string& volume_group, const std::string& name,
+                  const std::string& tag) {
+  check_tag(tag);
+  change(volume_group, name, {"--addtag", tag});
+}
+
+void Lvm::remove_tag(const std::string& volume_group, const std::string& name,
+                     const std::string& tag) {
+  check_tag(tag);
+  change(volume_group, name, {"--deltag", tag});
+}
+
+void Lvm::remove_logical_volume(const std::string& volume_group, const std::string& name) {
+  const process::Output output = run_unless_in_use(volume_group, name, "lvremove", {"--yes"});
+  if (output.exit_code != 0 && !misses_volume(output)) {
+    throw_failed("removing logical volume " + volume_group + "/" + name, output);
+  }
+}
+
+void Lvm::change(const std::string& volume_group, const std::string& name,
+                 const std::vector<std::string>& arguments) {
+  const process::Output output = run_unless_in_use(volume_group, name, "lvchange", arguments);
+  if (output.exit_code != 0) {
+    throw_failed("changing logical volume " + volume_group + "/" + name + " (" + arguments.front() +
+                     " " + arguments[1] + ")",
+                 output);
+  }
+}
+
+// udev and multipathd open new and changed devices for some milliseconds.
+process::Output Lvm::run_unless_in_use(const std::string& volume_group, const std::string& name,
+                                       const std::string& tool,
+                                       const std::vector<std::string>& arguments) {
+  check_name(name, "logical volume");
+  std::vector<std::string> all = arguments;
+  all.push_back(volume_group + "/" + name);
+  for (int attempt = 1;; ++attempt) {
+    process::Output output = run(volume_group, tool, all);
+    if (output.exit_code == 0 || !is_in_use(output)) return output;
+    if (attempt == kInUseAttempts) {
+      const std::string path = path_of(volume_group, name);
+      throw Error(ErrorCode::Conflict, tool + " of " + path + ": " + process::said(output) +
+                                           " It is held by: " + process::holders_to_text(path));
+    }
+    std::this_thread::sleep_for(retry_delay_);
+  }
+}
+
+process::Output Lvm::run(const std::string& volume_group, const std::string& tool,
+                         const std::vector<std::string>& arguments) {
+  for (const bool may_retry : {true, false}) {
+    process::Output output = runner_.run(command_with(filter_of(volume_group), tool, arguments));
+    const bool group_missing = output.exit_code != 0 && misses_group(output);
+    if (!group_missing && !misses_device(output)) return output;
+    forget_filter(volume_group);
+    // What changed something is not run twice; the next one looks again.
+    if (output.exit_code == 0 && tool != "lvs" && tool != "vgs") return output;
+    if (may_retry) continue;
+    if (!group_missing) return output;
+  }
+  throw Error(ErrorCode::NotFound, "there is no volume group " + volume_group + " on this node");
+}
+
+std::string Lvm::filter_of(const std::string& volume_group) {
+  check_name(volume_group, "volume group");
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = filters_.find(volume_group);
+    if (found != filters_.end()) return found->second;
+  }
+  const process::Output output = process::run_checked(
+      runner_,
+      command_with(accept_disks(), "pvs", {"--reportformat", "json", "-o", "pv_name,vg_name"}));
+  const std::vector<std::string> devices = parse_physical_volumes(output.out, volume_group);
+  if (devices.empty()) {
+    throw Error(ErrorCode::NotFound,
+                "there is no volume group " + volume_group +
+                    " on this node (loop, DRBD, nbd, rbd and zvol devices are not looked at); make "
+                    "it with vgcreate, or name another one in the pool");
+  }
+  const std::string filter = accept_only(devices);
+  const std::lock_guard lock(mutex_);
+  filters_[volume_group] = filter;
+  return filter;
+}
+
+void Lvm::forget_filter(const std::string& volume_group) {
+  const std::lock_guard lock(mutex_);
+  filters_.erase(volume_group);
+}
+
+}  // namespace plexvol::lvm

@@ -1,0 +1,105 @@
+// lvm2's command line, in its own words. Knows nothing of Plexvol's volumes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/process/runner.h"
+
+namespace plexvol::lvm {
+
+struct LogicalVolume {
+  std::string volume_group;
+  std::string name;
+  std::string path;       // /dev/<vg>/<lv>
+  std::string thin_pool;  // "" for a thick one
+  std::uint64_t size_bytes = 0;
+  std::vector<std::string> tags;
+  bool active = false;
+};
+
+struct VolumeGroup {
+  std::string name;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t extent_bytes = 0;
+};
+
+struct ThinPool {
+  std::string volume_group;
+  std::string name;
+  std::uint64_t size_bytes = 0;
+  double data_percent = 0;      // known only while it is active
+  double metadata_percent = 0;  // likewise
+  bool active = false;
+};
+
+struct NewLogicalVolume {
+  std::string volume_group;
+  std::string name;
+  std::string thin_pool;         // "": thick
+  std::uint64_t size_bytes = 0;  // rounded up to extents by LVM
+  std::vector<std::string> tags;
+};
+
+// Pure. From `--reportformat json --units b --nosuffix`. Throw Error(Internal) naming what is
+// missing.
+std::vector<LogicalVolume> parse_logical_volumes(const std::string& json);
+std::vector<VolumeGroup> parse_volume_groups(const std::string& json);
+std::vector<ThinPool> parse_thin_pools(const std::string& json);
+
+// Any number of threads may call it.
+//
+// Every command sees the group's own physical volumes and no other device. Which they are is looked
+// up once per group and kept, and looked up again whenever lvm does not find the group or misses a
+// physical volume of it. They are never loop, DRBD, nbd, rbd or zvol devices.
+class Lvm {
+ public:
+  explicit Lvm(process::Runner& runner,
+               std::chrono::milliseconds retry_delay = std::chrono::milliseconds(200));
+
+  // A volume group that does not exist is an Error(NotFound); a logical volume that does not exist
+  // is nullopt.
+  VolumeGroup get_volume_group(const std::string& volume_group);
+  // Active afterwards: lvm reports how full it is only then.
+  ThinPool get_thin_pool(const std::string& volume_group, const std::string& name);
+  std::vector<LogicalVolume> list_logical_volumes(const std::string& volume_group);
+  std::optional<LogicalVolume> find_logical_volume(const std::string& volume_group,
+                                                   const std::string& name);
+
+  // Active afterwards, its start zeroed, known signatures wiped. OutOfSpace when the group is too
+  // small or the pool too full; a thin one may be larger than its pool. AlreadyExists when the name
+  // is taken.
+  void create_logical_volume(const NewLogicalVolume& wanted);
+  // NotFound when there is none; so do the three below.
+  void activate(const std::string& volume_group, const std::string& name);
+  void deactivate(const std::string& volume_group, const std::string& name);
+  void add_tag(const std::string& volume_group, const std::string& name, const std::string& tag);
+  void remove_tag(const std::string& volume_group, const std::string& name, const std::string& tag);
+  // No error when it is already gone. "In use" for some milliseconds after udev opened it is
+  // retried; what remains is a Conflict that names who holds it.
+  void remove_logical_volume(const std::string& volume_group, const std::string& name);
+
+ private:
+  process::Output run(const std::string& volume_group, const std::string& tool,
+                      const std::vector<std::string>& arguments);
+  process::Output run_unless_in_use(const std::string& volume_group, const std::string& name,
+                                    const std::string& tool,
+                                    const std::vector<std::string>& arguments);
+  std::string filter_of(const std::string& volume_group);
+  void forget_filter(const std::string& volume_group);
+  void change(const std::string& volume_group, const std::string& name,
+              const std::vector<std::string>& arguments);
+
+  process::Runner& runner_;
+  std::chrono::milliseconds retry_delay_;
+  std::mutex mutex_;
+  std::map<std::string, std::string> filters_;  // by volume group
+};
+
+}  // namespace plexvol::lvm

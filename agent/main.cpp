@@ -1,0 +1,125 @@
+// Puts the agent's parts together and runs them; decides nothing.
+#include <signal.h>
+
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "agent/config.h"
+#include "agent/http/routes.h"
+#include "agent/log.h"
+#include "agent/make_store.h"
+#include "agent/process/boost_runner.h"
+#include "agent/reconcile/node_report.h"
+#include "agent/reconcile/workers.h"
+#include "agent/service/random.h"
+
+namespace {
+
+using namespace plexvol;  // NOLINT(google-build-using-namespace): wiring names everything once
+
+// The module, and our executable as its helper: without either no mirrored volume can be here. Answers why not.
+std::string prepare_drbd(drbd::Drbd& drbd, const Config& config) {
+  if (config.address.empty()) return "its agent is configured without an address for replication";
+  try {
+    drbd.load_module();
+    drbd::set_usermode_helper(config.drbd.helper);
+  } catch (const Error& error) {
+    log::warn(std::string("no mirrored volumes on this node: ") + error.what());
+    return error.what();
+  }
+  return "";
+}
+
+// Blocked before any thread is started, so that only main() ever sees them.
+sigset_t block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+int run(const Config& config) {
+  const sigset_t signals = block_signals();
+  const std::string session = service::random_hex(16);
+  log::info("plexvold " PLEXVOL_VERSION " starts as node " + config.node_name);
+
+  const std::unique_ptr<store::Store> raw_store = make_store(config);
+  store::TypedStore store(*raw_store);
+  arbiter::Arbiter arbiter(store);
+
+  process::BoostRunner tools;
+  process::TraceLog trace;
+  process::TracingRunner runner(tools, trace, [](const std::string& line) { log::debug(line); });
+  std::map<std::string, std::unique_ptr<reconcile::Pool>> pools;
+  for (const auto& pool : config.pools) pools[pool.name] = reconcile::make_pool(pool, runner);
+  drbd::Drbd drbd(runner, {.config_directory = config.drbd.config_directory});
+  filesystem::Filesystem filesystem(runner);
+  const std::string mirror_error = prepare_drbd(drbd, config);
+
+  reconcile::NodeReport report(store, pools, drbd,
+                               {.here = config.node_name,
+                                .session = session,
+                                .lease = std::chrono::seconds(config.store.lease_seconds),
+                                .address = config.address,
+                                .version = PLEXVOL_VERSION,
+                                .mirror_error = mirror_error,
+                                .pools = config.pools});
+  reconcile::Queue queue;
+  mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
+  reconcile::Reconciler reconciler(
+      {.store = store,
+       .arbiter = arbiter,
+       .pools = pools,
+       .drbd = drbd,
+       .filesystem = filesystem,
+       .calls = calls,
+       .links = reconcile::Links(config.device_directory)},
+      {.here = config.node_name,
+       .session = session,
+       .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
+       .space_changed = [&report] { report.look_again(); }});
+  const reconcile::Workers workers(reconciler, queue, store,
+                                   {.here = config.node_name,
+                                    .workers = config.workers,
+                                    .watch_drbd = !drbd.module_version().empty()});
+  service::Service service(store, arbiter, calls,
+                           [&queue] { queue.add(reconcile::Workers::kMounts); },
+                           {.here = config.node_name,
+                            .session = session,
+                            .version = PLEXVOL_VERSION,
+                            .device_directory = config.device_directory,
+                            .first_port = static_cast<std::uint16_t>(config.drbd.first_port)});
+  http::Settings serving;
+  serving.socket_paths = config.sockets;
+  serving.max_connections = config.max_connections;
+  http::Server server(serving, http::make_routes(service, trace));
+  log::info("serving " + config.sockets.front());
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log::info("stops");
+  if (server.stop(std::chrono::seconds(5))) return 0;
+  log::warn("a call has not ended within 5 seconds; left as it is, the next agent carries on");
+  std::_Exit(0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const CommandLine command = read_command_line({argv + 1, argv + argc});
+    if (!command.answer.empty()) {
+      std::fputs(command.answer.c_str(), stdout);
+      return 0;
+    }
+    log::start(command.config.log_level);
+    return run(command.config);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "plexvold: %s\n", error.what());
+    return 1;
+  }
+}

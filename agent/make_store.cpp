@@ -1,0 +1,39 @@
+#include "agent/make_store.h"
+
+#include <fstream>
+
+#include "agent/store/etcd_store.h"
+#include "agent/store/file_store.h"
+
+namespace plexvol {
+
+namespace {
+
+// The file's first line: an editor's line end is no part of the password.
+std::string read_password(const std::string& path) {
+  if (path.empty()) return "";
+  std::ifstream file(path);
+  std::string password;
+  if (!file || !std::getline(file, password)) {
+    throw Error(ErrorCode::InvalidArgument, "store.password_file: " + path + " cannot be read");
+  }
+  return password;
+}
+
+}  // namespace
+
+std::unique_ptr<store::Store> make_store(const Config& config) {
+  const StoreConfig& wanted = config.store;
+  if (wanted.kind == "embedded") return std::make_unique<store::FileStore>(wanted.directory);
+  return std::make_unique<store::EtcdStore>(
+      store::EtcdSettings{.endpoints = wanted.endpoints,
+                          .ca_file = wanted.ca_file,
+                          .certificate_file = wanted.certificate_file,
+                          .key_file = wanted.key_file,
+                          .server_name = {},
+                          .user = wanted.user,
+                          .password = read_password(wanted.password_file),
+                          .key_prefix = wanted.prefix});
+}
+
+}  // namespace plexvol

@@ -1,0 +1,201 @@
+#include "agent/model/codec.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace plexvol::model {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::pair<Format, const char*> kFormats[] = {
+    {Format::Never, "Never"}, {Format::Started, "Started"}, {Format::Done, "Done"}};
+constexpr std::pair<Holder, const char*> kHolders[] = {{Holder::Attach, "attach"},
+                                                       {Holder::Mount, "mount"}};
+
+template <class E, std::size_t N>
+const char* word_of(const std::pair<E, const char*> (&table)[N], E value) {
+  for (const auto& [candidate, word] : table) {
+    if (candidate == value) return word;
+  }
+  return "";
+}
+
+template <class E, std::size_t N>
+E value_of(const std::pair<E, const char*> (&table)[N], const std::string& text) {
+  for (const auto& [candidate, word] : table) {
+    if (text == word) return candidate;
+  }
+  throw Error(ErrorCode::Internal, "the store holds the unknown word \"" + text + "\"");
+}
+
+// One place turns the library's exceptions into our own error, with the value's kind in front.
+template <class F>
+auto decode(const char* what, const std::string& text, F read) {
+  try {
+    return read(Json::parse(text));
+  } catch (const Json::exception& e) {
+    throw Error(ErrorCode::Internal,
+                std::string("the store's ") + what + " cannot be read: " + e.what());
+  }
+}
+
+}  // namespace
+
+std::string to_json(const Volume& volume) {
+  Json replicas = Json::array();
+  for (const Replica& replica : volume.replicas) {
+    replicas.push_back({{"node", replica.node}, {"made", replica.made}});
+  }
+  return Json{{"name", volume.name},
+              {"id", volume.id},
+              {"size_bytes", volume.size_bytes},
+              {"pool", volume.pool},
+              {"replicas", replicas},
+              {"fs_type", volume.fs_type},
+              {"mkfs_options", volume.mkfs_options},
+              {"minor", volume.minor},
+              {"port", volume.port},
+              {"secret", volume.secret},
+              {"current_uuid", volume.current_uuid},
+              {"format", word_of(kFormats, volume.format)},
+              {"deleting", volume.deleting}}
+      .dump();
+}
+
+template <>
+Volume from_json<Volume>(const std::string& text) {
+  return decode("volume", text, [](const Json& json) {
+    Volume volume{.name = json.at("name"),
+                  .id = json.at("id"),
+                  .size_bytes = json.at("size_bytes"),
+                  .pool = json.at("pool"),
+                  .replicas = {},
+                  .fs_type = json.at("fs_type"),
+                  .mkfs_options = json.at("mkfs_options"),
+                  .minor = json.at("minor"),
+                  .port = json.at("port"),
+                  .secret = json.at("secret"),
+                  .current_uuid = json.at("current_uuid"),
+                  .format = value_of(kFormats, json.at("format").get<std::string>()),
+                  .deleting = json.at("deleting")};
+    for (const Json& replica : json.at("replicas")) {
+      volume.replicas.push_back({.node = replica.at("node"), .made = replica.at("made")});
+    }
+    return volume;
+  });
+}
+
+std::string to_json(const Current& current) {
+  return Json{{"epoch", current.epoch}, {"nodes", current.nodes}}.dump();
+}
+
+template <>
+Current from_json<Current>(const std::string& text) {
+  return decode("current set", text, [](const Json& json) {
+    return Current{.epoch = json.at("epoch"),
+                   .nodes = json.at("nodes").get<std::set<std::string>>()};
+  });
+}
+
+std::string to_json(const Attachment& attachment) {
+  Json json{{"node", attachment.node},
+            {"since", attachment.since},
+            {"holder", word_of(kHolders, attachment.holder)},
+            {"names", attachment.names}};
+  if (attachment.release) {
+    json["release"] = {{"id", attachment.release->id}, {"reason", attachment.release->reason}};
+  }
+  return json.dump();
+}
+
+template <>
+Attachment from_json<Attachment>(const std::string& text) {
+  return decode("attachment", text, [](const Json& json) {
+    Attachment attachment{.node = json.at("node"),
+                          .since = json.at("since"),
+                          .holder = value_of(kHolders, json.at("holder").get<std::string>()),
+                          .names = json.at("names").get<std::set<std::string>>(),
+                          .release = {}};
+    if (json.contains("release")) {
+      const Json& release = json.at("release");
+      attachment.release = Release{.id = release.at("id"), .reason = release.at("reason")};
+    }
+    return attachment;
+  });
+}
+
+std::string to_json(const Status& status) {
+  return Json{{"session", status.session},
+              {"attachment_revision", status.attachment_revision},
+              {"ready", status.ready},
+              {"device", status.device},
+              {"role", status.role},
+              {"disk_state", status.disk_state},
+              {"connection", status.connection},
+              {"synced_percent", status.synced_percent},
+              {"mounts", status.mounts},
+              {"refused_release", status.refused_release},
+              {"error_code", to_text(status.error_code)},
+              {"error", status.error}}
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <>
+Status from_json<Status>(const std::string& text) {
+  return decode("status", text, [](const Json& json) {
+    return Status{.session = json.at("session"),
+                  .attachment_revision = json.at("attachment_revision"),
+                  .ready = json.at("ready"),
+                  .device = json.at("device"),
+                  .role = json.at("role"),
+                  .disk_state = json.at("disk_state"),
+                  .connection = json.at("connection"),
+                  .synced_percent = json.at("synced_percent"),
+                  .mounts = json.at("mounts").get<std::vector<std::string>>(),
+                  .refused_release = json.at("refused_release"),
+                  .error_code = error_code_from_text(json.at("error_code").get<std::string>()),
+                  .error = json.at("error")};
+  });
+}
+
+std::string to_json(const Node& node) {
+  Json pools = Json::array();
+  for (const Pool& pool : node.pools) {
+    pools.push_back({{"name", pool.name},
+                     {"type", pool.type},
+                     {"total_bytes", pool.total_bytes},
+                     {"free_bytes", pool.free_bytes},
+                     {"error", pool.error}});
+  }
+  return Json{{"name", node.name},
+              {"address", node.address},
+              {"version", node.version},
+              {"drbd_version", node.drbd_version},
+              {"mirror_error", node.mirror_error},
+              {"pools", pools}}
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <>
+Node from_json<Node>(const std::string& text) {
+  return decode("node", text, [](const Json& json) {
+    Node node{.name = json.at("name"),
+              .address = json.at("address"),
+              .version = json.at("version"),
+              .drbd_version = json.at("drbd_version"),
+              .mirror_error = json.at("mirror_error"),
+              .pools = {}};
+    for (const Json& pool : json.at("pools")) {
+      node.pools.push_back({.name = pool.at("name"),
+                            .type = pool.at("type"),
+                            .total_bytes = pool.at("total_bytes"),
+                            .free_bytes = pool.at("free_bytes"),
+                            .error = pool.at("error")});
+    }
+    return node;
+  });
+}
+
+}  // namespace plexvol::model

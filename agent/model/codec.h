@@ -1,0 +1,30 @@
+// The store's values as JSON text and back. Decoding throws Error(Internal) naming the field: a value that cannot be read
+// is never taken for an empty one.
+#pragma once
+
+#include <string>
+
+#include "agent/model/model.h"
+
+namespace plexvol::model {
+
+std::string to_json(const Volume& volume);
+std::string to_json(const Current& current);
+std::string to_json(const Attachment& attachment);
+std::string to_json(const Status& status);
+std::string to_json(const Node& node);
+
+template <class T>
+T from_json(const std::string& text);
+template <>
+Volume from_json<Volume>(const std::string& text);
+template <>
+Current from_json<Current>(const std::string& text);
+template <>
+Attachment from_json<Attachment>(const std::string& text);
+template <>
+Status from_json<Status>(const std::string& text);
+template <>
+Node from_json<Node>(const std::string& text);
+
+}  // namespace plexvol::model

@@ -1,0 +1,33 @@
+#include "agent/model/model.h"
+
+#include <algorithm>
+
+namespace plexvol::model {
+
+const Replica* Volume::find_replica(const std::string& node) const {
+  const auto found = std::find_if(replicas.begin(), replicas.end(),
+                                  [&](const Replica& replica) { return replica.node == node; });
+  return found == replicas.end() ? nullptr : &*found;
+}
+
+std::string Volume::peer_of(const std::string& node) const {
+  for (const Replica& replica : replicas) {
+    if (replica.node != node) return replica.node;
+  }
+  return "";
+}
+
+std::vector<std::string> Volume::nodes() const {
+  std::vector<std::string> names;
+  names.reserve(replicas.size());
+  for (const Replica& replica : replicas) names.push_back(replica.node);
+  return names;
+}
+
+const Pool* Node::find_pool(const std::string& pool) const {
+  const auto found =
+      std::find_if(pools.begin(), pools.end(), [&](const Pool& p) { return p.name == pool; });
+  return found == pools.end() ? nullptr : &*found;
+}
+
+}  // namespace plexvol::model

@@ -1,0 +1,116 @@
+// What the store holds: plain data, no I/O. Every struct is one key's value (design: "What the store holds").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/api/error.h"
+
+namespace plexvol::model {
+
+// A volume's slot in the store gives it minor kFirstMinor + slot and port (the configured first) + slot, cluster-wide.
+inline constexpr unsigned kFirstMinor = 1000;
+inline constexpr unsigned kSlots = 16384;
+
+// One copy of a volume. `made` is set once its logical volume (and DRBD metadata) stood complete, and never taken back: a
+// made copy whose logical volume is missing is a loss to be reported, never something to make anew.
+struct Replica {
+  std::string node;
+  bool made = false;
+};
+
+// Started is recorded before mkfs runs and Done after it. So a signature found under Never is a stranger's, while under
+// Started it may be our own interrupted mkfs, and under Done nothing is ever formatted again.
+enum class Format { Never, Started, Done };
+
+// volumes/<volume>
+struct Volume {
+  std::string name;
+  std::string id;  // random UUID, new for every volume ever made: tag of its logical volumes and UUID of its file system
+  std::uint64_t size_bytes = 0;
+  std::string pool;
+  std::vector<Replica> replicas;
+  std::string fs_type;
+  std::string mkfs_options;
+  unsigned minor = 0;  // DRBD's; 0 when there is no mirror
+  std::uint16_t port = 0;
+  std::string secret;
+  std::string current_uuid;  // DRBD's, of all copies when they are made: 16 hex digits
+  Format format = Format::Never;
+  bool deleting = false;
+
+  bool mirrored() const { return minor != 0; }
+  const Replica* find_replica(const std::string& node) const;
+  // The other node of a mirrored volume; "" when there is none.
+  std::string peer_of(const std::string& node) const;
+  std::vector<std::string> nodes() const;
+};
+
+// current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes it.
+struct Current {
+  std::uint64_t epoch = 0;
+  std::set<std::string> nodes;
+};
+
+// Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last unmount does).
+enum class Holder { Attach, Mount };
+
+// Asks the node that holds a volume to let go. It does, or it refuses this very id in its status.
+struct Release {
+  std::string id;
+  std::string reason;  // for people: "detach of pv-1", "mount on n2"
+};
+
+// attachments/<volume>
+struct Attachment {
+  std::string node;
+  std::int64_t since = 0;  // seconds since 1970, for people
+  Holder holder = Holder::Mount;
+  std::set<std::string> names;  // the PVs' or pod volumes' names that it was asked for under (detach knows only these)
+  std::optional<Release> release;
+};
+
+// status/<node>/<volume>: what the node's agent saw. For people and for waiting calls; no plan ever reads it.
+struct Status {
+  std::string session;  // of the agent that wrote it: a status of a former life is not the truth
+  std::int64_t attachment_revision = 0;  // the attachment it speaks of
+  bool ready = false;   // attached here, device usable, file system made
+  std::string device;   // backing device
+  std::string role;
+  std::string disk_state;
+  std::string connection;
+  double synced_percent = 100;
+  std::vector<std::string> mounts;
+  std::string refused_release;  // the id of the Release that it refuses
+  ErrorCode error_code = ErrorCode::Internal;
+  std::string error;  // "" when the last pass did all there is to do
+
+  bool operator==(const Status&) const = default;
+};
+
+struct Pool {
+  std::string name;
+  std::string type;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;
+  std::string error;
+  bool operator==(const Pool&) const = default;
+};
+
+// nodes/<node>
+struct Node {
+  std::string name;
+  std::string address;
+  std::string version;
+  std::string drbd_version;
+  std::string mirror_error;  // why no replica of a mirrored volume can be here; "" when one can
+  std::vector<Pool> pools;
+
+  const Pool* find_pool(const std::string& pool) const;
+  bool operator==(const Node&) const = default;
+};
+
+}  // namespace plexvol::model

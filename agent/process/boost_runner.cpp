@@ -1,0 +1,249 @@
+#include "agent/process/boost_runner.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <boost/process/args.hpp>
+#include <boost/process/child.hpp>
+#include <boost/process/env.hpp>
+#include <boost/process/environment.hpp>
+#include <boost/process/exe.hpp>
+#include <boost/process/extend.hpp>
+#include <boost/process/posix.hpp>
+
+#include "agent/api/error.h"
+#include "agent/process/child.h"
+#include "agent/process/descriptor.h"
+#include "agent/process/proc.h"
+
+namespace plexvol::process {
+
+namespace {
+
+namespace bp = boost::process;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMaxOutput = 16U << 20U;
+// How late the end of a tool is seen whose own children keep its pipes open; else the pipes' end
+// tells.
+constexpr milliseconds kTick{100};
+constexpr milliseconds kShortestTick{1};
+constexpr milliseconds kKillLimit{5'000};
+
+struct Pipe {
+  Descriptor reader;
+  Descriptor writer;
+};
+
+// 0 to 2 may be closed in this program; then dup2 in the child would meet its own source.
+Descriptor above_standard(Descriptor from) {
+  if (from.get() > STDERR_FILENO) return from;
+  return Descriptor(fcntl(from.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
+  }
+  Descriptor reader(ends[0]);
+  Descriptor writer(ends[1]);
+  return {above_standard(std::move(reader)), above_standard(std::move(writer))};
+}
+
+void make_nonblocking(const Descriptor& descriptor) {
+  fcntl(descriptor.get(), F_SETFL, fcntl(descriptor.get(), F_GETFL) | O_NONBLOCK);
+}
+
+pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err) {
+  bp::environment environment;
+  environment["LC_ALL"] = "C";
+  environment["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin";
+  const std::vector<std::string> arguments(command.argv.begin() + 1, command.argv.end());
+  const pid_t parent = getpid();
+  try {
+    bp::child child(bp::exe = command.argv.front(), bp::args = arguments, environment,
+                    bp::posix::fd.bind(STDIN_FILENO, in.reader.get()),
+                    bp::posix::fd.bind(STDOUT_FILENO, out.writer.get()),
+                    bp::posix::fd.bind(STDERR_FILENO, err.writer.get()),
+                    bp::extend::on_exec_setup([parent](auto& /*executor*/) {
+                      prepare_child(parent);
+                      mark_descriptors_close_on_exec();
+                    }));
+    child.detach();  // waited for here, since its wait_for needs SIGCHLD, which is the whole
+                     // program's
+    return child.id();
+  } catch (const bp::process_error& error) {
+    throw Error(ErrorCode::Internal, "cannot start " + command.argv.front() + ": " +
+                                         error.code().message() +
+                                         "; is it installed in the agent's image?");
+  }
+}
+
+// One run of one tool.
+class Run {
+ public:
+  explicit Run(const Command& command) : command_(command) {
+    Pipe in = make_pipe();
+    Pipe out = make_pipe();
+    Pipe err = make_pipe();
+    pid_ = spawn(command, in, out, err);
+    in_ = std::move(in.writer);
+    out_ = std::move(out.reader);
+    err_ = std::move(err.reader);
+    for (const Descriptor* end : {&in_, &out_, &err_}) make_nonblocking(*end);
+    if (command.input.empty()) in_.reset();
+  }
+
+  Output finish() {
+    milliseconds pause = kShortestTick;
+    while (!has_ended()) {
+      if (exchange(next_timeout(pause))) {
+        last_progress_ = Clock::now();
+        pause = kShortestTick;
+      } else if (is_stalled()) {
+        stop("made no progress for " + std::to_string(command_.stall_limit.count()) + " ms");
+      }
+      if (output_.out.size() + output_.err.size() > kMaxOutput) {
+        stop("printed more than " + std::to_string(kMaxOutput) + " bytes", ErrorCode::Internal);
+      }
+    }
+    // What it wrote before it ended is in the pipes already. Whoever else holds them is not waited
+    // for.
+    while (exchange(milliseconds(0)) && output_.out.size() + output_.err.size() <= kMaxOutput) {
+    }
+    output_.took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_);
+    return std::move(output_);
+  }
+
+ private:
+  bool has_ended() {
+    int status = 0;
+    const pid_t waited = waitpid(pid_, &status, WNOHANG);
+    if (waited == 0 || (waited < 0 && errno == EINTR)) return false;
+    if (waited < 0) {
+      throw Error(ErrorCode::Internal,
+                  "cannot wait for " + to_text(command_) + ": " + strerrordesc_np(errno));
+    }
+    output_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return true;
+  }
+
+  // With the pipes closed there is no event to wait for: look often at first, a tool that closed
+  // them is about to end.
+  milliseconds next_timeout(milliseconds& pause) const {
+    const milliseconds longest = std::clamp(command_.stall_limit / 4, kShortestTick, kTick);
+    if (out_.is_open() || err_.is_open()) return longest;
+    const milliseconds now = std::min(pause, longest);
+    pause = std::min(pause * 2, longest);
+    return now;
+  }
+
+  // Waits until a pipe is ready, then moves what can be moved. false: nothing was.
+  bool exchange(milliseconds timeout) {
+    std::array<pollfd, 3> waiting{{{.fd = in_.get(), .events = POLLOUT, .revents = 0},
+                                   {.fd = out_.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = err_.get(), .events = POLLIN, .revents = 0}}};
+    if (poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count())) <= 0) return false;
+    bool moved = false;
+    if (waiting[0].revents != 0) moved = feed();
+    if (waiting[1].revents != 0) moved = drain(out_, output_.out) || moved;
+    if (waiting[2].revents != 0) moved = drain(err_, output_.err) || moved;
+    return moved;
+  }
+
+  bool feed() {
+    const ssize_t count =
+        write(in_.get(), command_.input.data() + fed_, command_.input.size() - fed_);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (count > 0) fed_ += static_cast<std::size_t>(count);
+    if (count < 0 || fed_ == command_.input.size()) in_.reset();
+    return count > 0;
+  }
+
+  static bool drain(Descriptor& from, std::string& to) {
+    std::array<char, 65536>
+        buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): read fills it
+    const ssize_t count = read(from.get(), buffer.data(), buffer.size());
+    if (count > 0) {
+      to.append(buffer.data(), static_cast<std::size_t>(count));
+      return true;
+    }
+    if (count == 0 || (errno != EAGAIN && errno != EINTR)) from.reset();
+    return false;
+  }
+
+  // Looks through /proc only when the pipes were silent for a while, and a few times within the
+  // limit.
+  bool is_stalled() {
+    const Clock::time_point now = Clock::now();
+    if (now < next_look_ || now - last_progress_ < command_.stall_limit / 4) return false;
+    next_look_ = now + command_.stall_limit / 4;
+    const std::uint64_t work_done = read_group(pid_).work_done;
+    if (std::exchange(work_done_, work_done) != work_done) last_progress_ = now;
+    return now - last_progress_ >= command_.stall_limit;
+  }
+
+  // Ends the whole group and throws.
+  [[noreturn]] void stop(const std::string& reason, ErrorCode code = ErrorCode::Unavailable) {
+    killpg(pid_, SIGKILL);
+    const Clock::time_point limit = Clock::now() + kKillLimit;
+    bool ended = false;
+    std::vector<pid_t> left;
+    milliseconds pause = kShortestTick;
+    for (;;) {
+      ended = ended || has_ended();
+      left = read_group(pid_).members;
+      if (ended && left.empty()) break;
+      if (Clock::now() >= limit) break;
+      poll(nullptr, 0, static_cast<int>(pause.count()));
+      pause = std::min(pause * 2, kTick);
+    }
+    if (!ended) abandon(pid_);
+    const std::string what = to_text(command_) + " " + reason;
+    if (left.empty()) throw Error(code, what + " and was killed");
+    const std::string where = read_text_file("/proc/" + std::to_string(left.front()) + "/wchan");
+    throw Error(ErrorCode::Unavailable,
+                what + " and cannot be killed: process " + std::to_string(left.front()) +
+                    " hangs in the kernel" + (where.size() > 1 ? " in " + where : "") +
+                    "; see what the device below it waits for, or reboot this node");
+  }
+
+  const Command& command_;
+  pid_t pid_ = -1;
+  Descriptor in_;
+  Descriptor out_;
+  Descriptor err_;
+  Output output_;
+  std::size_t fed_ = 0;
+  std::uint64_t work_done_ = 0;
+  Clock::time_point started_ = Clock::now();
+  Clock::time_point last_progress_ = started_;
+  Clock::time_point next_look_ = started_;
+};
+
+}  // namespace
+
+BoostRunner::BoostRunner() {
+  signal(SIGPIPE, SIG_IGN);
+}
+
+Output BoostRunner::run(const Command& command) {
+  if (command.argv.empty() || !command.argv.front().starts_with('/')) {
+    throw Error(ErrorCode::Internal, "a tool is called by its absolute path: " + to_text(command));
+  }
+  reap_abandoned();
+  return Run(command).finish();
+}
+
+}  // namespace plexvol::process

@@ -1,0 +1,155 @@
+#include "agent/process/child.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "agent/process/descriptor.h"
+
+namespace plexvol::process {
+
+namespace {
+
+constexpr int kFirstOfOurs = 3;
+constexpr unsigned kCloseRangeCloexec = 1U
+                                        << 2;  // CLOSE_RANGE_CLOEXEC, not in older kernel headers
+
+bool mark_range() {
+#ifdef SYS_close_range
+  return syscall(SYS_close_range, kFirstOfOurs, ~0U, kCloseRangeCloexec) == 0;
+#else
+  return false;
+#endif
+}
+
+// What getdents64(2) fills in; opendir(3) would allocate memory.
+struct RawEntry {
+  std::uint64_t inode;
+  std::int64_t next;
+  std::uint16_t length;
+  std::uint8_t type;
+};
+constexpr std::size_t kNameOffset = 19;
+
+int parse_number(const char* name) {
+  int number = 0;
+  for (; *name >= '0' && *name <= '9'; ++name) number = number * 10 + (*name - '0');
+  return *name == '\0' ? number : -1;
+}
+
+struct Abandoned {
+  std::mutex mutex;
+  std::vector<pid_t> children;
+};
+
+Abandoned& abandoned() {
+  static Abandoned instance;
+  return instance;
+}
+
+}  // namespace
+
+void mark_descriptors_close_on_exec() {
+  if (!mark_range()) mark_listed_descriptors_close_on_exec();
+}
+
+void mark_listed_descriptors_close_on_exec() {
+  const int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  std::array<char, 4096> buffer{};
+  for (;;) {
+    const long count = syscall(SYS_getdents64, folder, buffer.data(), buffer.size());
+    if (count <= 0) break;
+    for (long at = 0; at < count;) {
+      RawEntry entry{};
+      memcpy(&entry, buffer.data() + at, kNameOffset);
+      const int number = parse_number(buffer.data() + at + kNameOffset);
+      if (number >= kFirstOfOurs) fcntl(number, F_SETFD, FD_CLOEXEC);
+      at += entry.length;
+    }
+  }
+  close(folder);
+}
+
+void prepare_child(pid_t parent) {
+  setpgid(0, 0);
+  for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(127);  // it ended before we asked to be told
+}
+
+std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::milliseconds limit) {
+  reap_abandoned();
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
+  }
+  const Descriptor ended(ends[0]);
+  Descriptor alive(ends[1]);
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child < 0) {
+    throw Error(ErrorCode::Internal, std::string("cannot fork: ") + strerrordesc_np(errno));
+  }
+  if (child == 0) {
+    prepare_child(parent);
+    // Its end of this pipe is the only descriptor it keeps: it must not hold other tools' pipes
+    // open if it hangs.
+    const int kept = dup2(alive.get(), kFirstOfOurs);
+    for (int number = kept + 1; number < 1024; ++number) close(number);
+#ifdef SYS_close_range
+    syscall(SYS_close_range, kept + 1, ~0U, 0);
+#endif
+    _exit(work());
+  }
+  alive.reset();
+  pollfd waiting{.fd = ended.get(), .events = POLLIN, .revents = 0};
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  int ready = 0;
+  do {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    ready = poll(&waiting, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+  } while (ready < 0 && errno == EINTR);
+  if (ready <= 0) {
+    kill(child, SIGKILL);
+    abandon(child);
+    return std::nullopt;
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return std::nullopt;
+  }
+  if (!WIFEXITED(status)) return std::nullopt;
+  return WEXITSTATUS(status);
+}
+
+void abandon(pid_t child) {
+  Abandoned& all = abandoned();
+  const std::lock_guard lock(all.mutex);
+  all.children.push_back(child);
+}
+
+void reap_abandoned() {
+  Abandoned& all = abandoned();
+  const std::lock_guard lock(all.mutex);
+  std::erase_if(all.children, [](pid_t child) { return waitpid(child, nullptr, WNOHANG) != 0; });
+}
+
+}  // namespace plexvol::process

@@ -1,0 +1,189 @@
+#include "agent/reconcile/apply.h"
+
+#include <algorithm>
+
+#include "agent/model/codec.h"
+#include "agent/reconcile/observe.h"
+
+namespace plexvol::reconcile {
+
+namespace {
+
+using store::Change;
+namespace keys = store::keys;
+
+// Changes the volume as it is now in the store, provided that it still is the one that was planned for.
+template <class F>
+void change_volume(const Wanted& wanted, const Tools& tools, F change) {
+  constexpr int kMaxRaces = 20;
+  const std::string key = keys::volume(wanted.volume.name);
+  for (int race = 0; race < kMaxRaces; ++race) {
+    auto found = tools.store.find_volume(wanted.volume.name);
+    if (!found || found->value.id != wanted.volume.id) {
+      throw Error(ErrorCode::Unavailable,
+                  "volume " + wanted.volume.name + " was deleted or replaced meanwhile");
+    }
+    if (!change(found->value)) return;
+    if (tools.store.commit(Change()
+                               .require(key, found->revision)
+                               .put(key, model::to_json(found->value))
+                               .wake(found->value))) {
+      return;
+    }
+  }
+  throw Error(ErrorCode::Unavailable, "volume " + wanted.volume.name + " changes too often");
+}
+
+void record_made(const Wanted& wanted, const Tools& tools) {
+  change_volume(wanted, tools, [&](model::Volume& volume) {
+    for (model::Replica& replica : volume.replicas) {
+      if (replica.node != wanted.here) continue;
+      if (replica.made) return false;
+      replica.made = true;
+      return true;
+    }
+    return false;
+  });
+}
+
+void record_format(const Wanted& wanted, const Tools& tools, model::Format format) {
+  change_volume(wanted, tools, [&](model::Volume& volume) {
+    if (volume.format >= format) return false;
+    volume.format = format;
+    return true;
+  });
+}
+
+// The last replica to go takes the volume along, and sets its DRBD minor and port free.
+void forget_replica(const Wanted& wanted, const Tools& tools) {
+  const auto found = tools.store.find_volume(wanted.volume.name);
+  if (!found || found->value.id != wanted.volume.id) return;
+  model::Volume volume = found->value;
+  std::erase_if(volume.replicas, [&](const auto& replica) { return replica.node == wanted.here; });
+  Change change;
+  change.require(keys::volume(volume.name), found->revision)
+      .remove(keys::assigned(wanted.here, volume.name))
+      .remove(keys::status(wanted.here, volume.name));
+  if (volume.replicas.empty()) {
+    change.remove(keys::volume(volume.name)).remove(keys::current(volume.name));
+    if (volume.mirrored()) change.remove(keys::slot(volume.minor - model::kFirstMinor));
+  } else {
+    change.put(keys::volume(volume.name), model::to_json(volume)).wake(volume);
+  }
+  if (!tools.store.commit(change)) {
+    throw Error(ErrorCode::Unavailable, "volume " + volume.name + " changed while it was deleted");
+  }
+}
+
+void drop_attachment(const Wanted& wanted, const Tools& tools) {
+  const auto found = tools.store.find_attachment(wanted.volume.name);
+  if (!found || found->value.node != wanted.here) return;
+  // Somebody asked for it again while it was let go: that is a new wish, for the next round.
+  const bool still_to_go = found->value.release || found->value.holder == model::Holder::Mount;
+  if (!still_to_go) return;
+  Change change;
+  const std::string key = keys::attachment(wanted.volume.name);
+  change.require(key, found->revision).remove(key).wake(wanted.volume);
+  for (const std::string& name : found->value.names) change.remove(keys::name(wanted.here, name));
+  tools.store.commit(change);
+}
+
+void ask_arbiter(const std::string& peer, const Wanted& wanted, const Tools& tools) {
+  const auto verdict = tools.arbiter.take_out(wanted.volume.name, wanted.here, peer);
+  if (verdict == arbiter::Verdict::Won) return;
+  throw Error(ErrorCode::Conflict, "the copy of volume " + wanted.volume.name + " on " +
+                                       wanted.here + " may lack the newest writes: " + peer +
+                                       " has gone on without it; bring " + peer + " back");
+}
+
+void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools) {
+  const auto current = tools.store.find_current(wanted.volume.name);
+  if (!current || current->value.epoch != wanted.current->epoch) return;  // look again
+  tools.arbiter.put_back(wanted.volume.name, current->revision, peer);
+}
+
+void make_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  const model::Volume& volume = wanted.volume;
+  tools.filesystem.make({.device = seen.device->path,
+                         .type = volume.fs_type,
+                         .uuid = volume.id,
+                         .options = filesystem::parse_mkfs_options(volume.fs_type,
+                                                                   volume.mkfs_options)});
+}
+
+void unmount(const std::string& mount_point, const Wanted& wanted) {
+  if (filesystem::unmount_in_host(mount_point)) return;
+  throw Error(ErrorCode::Conflict, "volume " + wanted.volume.name + " is in use on " + wanted.here +
+                                       ": " + mount_point + " cannot be unmounted, it is busy");
+}
+
+}  // namespace
+
+void apply(const Action& action, const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  const model::Volume& volume = wanted.volume;
+  const auto pool = [&]() -> Pool& { return get_pool(tools, volume); };
+  const auto resource = [&] { return to_resource(wanted, seen, tools.store); };
+  switch (action.kind) {
+    case ActionKind::CreateData:
+      return pool().create(volume.name, volume.size_bytes, volume.id);
+    case ActionKind::CreateMetadataDevice:
+      return pool().create(metadata_name(volume), drbd::metadata_size_bytes(volume.size_bytes),
+                           volume.id);
+    case ActionKind::ActivateData: return pool().activate(volume.name);
+    case ActionKind::ActivateMetadata: return pool().activate(metadata_name(volume));
+    case ActionKind::WipeData: return filesystem::wipe_ends(seen.data->device);
+    case ActionKind::CreateMetadata:
+      return tools.drbd.create_metadata(resource(), volume.current_uuid);
+    case ActionKind::FinishMetadata: return pool().finish(metadata_name(volume), volume.id);
+    case ActionKind::FinishData: return pool().finish(volume.name, volume.id);
+    case ActionKind::RecordMade: return record_made(wanted, tools);
+    case ActionKind::WriteConfig: return tools.drbd.write_config(resource());
+    case ActionKind::Adjust: return tools.drbd.adjust(volume.name);
+    case ActionKind::AskArbiter: return ask_arbiter(action.text, wanted, tools);
+    case ActionKind::Promote: return tools.drbd.promote(volume.name);
+    case ActionKind::Demote: return tools.drbd.demote(volume.name);
+    case ActionKind::PutBack: return put_back(action.text, wanted, tools);
+    case ActionKind::Link: return tools.links.set(volume.name, action.text);
+    case ActionKind::Unlink: return tools.links.remove(volume.name);
+    case ActionKind::Unmount: return unmount(action.text, wanted);
+    case ActionKind::RecordFormatStarted:
+      return record_format(wanted, tools, model::Format::Started);
+    case ActionKind::MakeFilesystem: return make_filesystem(wanted, seen, tools);
+    case ActionKind::RecordFormatDone: return record_format(wanted, tools, model::Format::Done);
+    case ActionKind::CheckFilesystem:
+      return tools.filesystem.check(seen.device->path, volume.fs_type);
+    case ActionKind::CompleteMountCalls:
+      return tools.calls.complete(volume.name, {.device = tools.links.path(volume.name),
+                                                .major = seen.device->major,
+                                                .minor = seen.device->minor});
+    case ActionKind::DropAttachment: return drop_attachment(wanted, tools);
+    case ActionKind::Down: return tools.drbd.down(volume.name);
+    case ActionKind::RemoveConfig: return tools.drbd.remove_config(volume.name);
+    case ActionKind::RemoveMetadata: return pool().remove(metadata_name(volume));
+    case ActionKind::RemoveData: return pool().remove(volume.name);
+    case ActionKind::ForgetReplica: return forget_replica(wanted, tools);
+    case ActionKind::Fail: throw Error(action.code, action.text);
+    case ActionKind::RefuseRelease:
+    case ActionKind::LookAgain: return;  // the pass's own
+  }
+}
+
+bool touches_backing(ActionKind kind) {
+  switch (kind) {
+    case ActionKind::CreateData:
+    case ActionKind::CreateMetadataDevice:
+    case ActionKind::ActivateData:
+    case ActionKind::ActivateMetadata:
+    case ActionKind::FinishMetadata:
+    case ActionKind::FinishData:
+    case ActionKind::RemoveMetadata:
+    case ActionKind::RemoveData: return true;
+    default: return false;
+  }
+}
+
+bool changes_space(ActionKind kind) {
+  return kind == ActionKind::CreateData || kind == ActionKind::RemoveData;
+}
+
+}  // namespace plexvol::reconcile

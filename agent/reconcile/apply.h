@@ -1,0 +1,16 @@
+// Does one action. Each may have been done already, or half, by a former life of this agent.
+#pragma once
+
+#include "agent/reconcile/reconciler.h"
+
+namespace plexvol::reconcile {
+
+// Throws Error: the pass ends there, and starts from the top later.
+void apply(const Action& action, const Wanted& wanted, const Seen& seen, const Tools& tools);
+
+// After these the backing devices have to be looked at anew.
+bool touches_backing(ActionKind kind);
+// After these a pool has more or less free space than before.
+bool changes_space(ActionKind kind);
+
+}  // namespace plexvol::reconcile

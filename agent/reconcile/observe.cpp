@@ -1,0 +1,92 @@
+#include "agent/reconcile/observe.h"
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+namespace plexvol::reconcile {
+
+std::string metadata_name(const model::Volume& volume) { return volume.name + ".meta"; }
+
+Pool& get_pool(const Tools& tools, const model::Volume& volume) {
+  const auto found = tools.pools.find(volume.pool);
+  if (found == tools.pools.end()) {
+    throw Error(ErrorCode::NotFound, "volume " + volume.name + " lives in pool " + volume.pool +
+                                         ", which this node's agent is not configured with");
+  }
+  return *found->second;
+}
+
+drbd::Resource to_resource(const Wanted& wanted, const Seen& seen, store::TypedStore& store) {
+  const model::Volume& volume = wanted.volume;
+  const auto host = [&](const std::string& name) {
+    const auto node = store.find_node(name);
+    if (!node || node->address.empty()) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
+                                              ", whose agent has not announced its address");
+    }
+    return drbd::Host{.node = name, .address = node->address, .port = volume.port};
+  };
+  return {.name = volume.name,
+          .minor = volume.minor,
+          .secret = volume.secret,
+          .data_device = seen.data ? seen.data->device : "",
+          .metadata_device = seen.metadata ? seen.metadata->device : "",
+          .here = host(wanted.here),
+          .peer = host(volume.peer_of(wanted.here))};
+}
+
+void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  const model::Volume& volume = wanted.volume;
+  std::vector<std::string> names{volume.name};
+  if (volume.mirrored()) names.push_back(metadata_name(volume));
+  auto found = get_pool(tools, volume).find(names, volume.id);
+  seen.data.reset();
+  seen.metadata.reset();
+  for (auto& [name, backing] : found) {
+    (name == volume.name ? seen.data : seen.metadata) = std::move(backing);
+  }
+}
+
+namespace {
+
+std::optional<Device> find_device(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return std::nullopt;
+  return Device{.path = path, .major = major(status.st_rdev), .minor = minor(status.st_rdev)};
+}
+
+}  // namespace
+
+void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  const model::Volume& volume = wanted.volume;
+  seen.resource.reset();
+  seen.device.reset();
+  if (volume.mirrored()) {
+    seen.resource = tools.drbd.find_resource(volume.name);
+    const bool complete = seen.data && seen.metadata;
+    seen.config_current =
+        complete && tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
+    if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));
+  } else if (seen.data && seen.data->active) {
+    seen.device = find_device(seen.data->device);
+  }
+  const std::string target = tools.links.find_target(volume.name);
+  // Without a device any left-over link must go; with one it must lead there.
+  seen.linked = !target.empty() && (!seen.device || target == seen.device->path);
+}
+
+void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  // The calls first: one that comes later finds its own pass.
+  seen.calls = tools.calls.counts(wanted.volume.name);
+  seen.mounts.clear();
+  seen.users.clear();
+  seen.content.reset();
+  if (!seen.device) return;
+  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor);
+  if (needs_users(wanted, seen)) {
+    seen.users = filesystem::find_use(seen.device->major, seen.device->minor).users;
+  }
+  if (needs_content(wanted, seen)) seen.content = filesystem::probe(seen.device->path);
+}
+
+}  // namespace plexvol::reconcile

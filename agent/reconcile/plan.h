@@ -1,0 +1,121 @@
+// What this node must do next for one volume. Pure: what should be and what is go in, a list of actions comes out.
+//
+// It is called again from the top after every pass and never remembers progress, so every action can be repeated, and a crash
+// between any two of them is harmless. The rules that every list obeys:
+//   - a thing is made after what it stands on, and removed before it;
+//   - a logical volume is made only for a copy that the store has never called made, and removed only while the store says
+//     that the volume is being deleted, and only when it carries this volume's own tag;
+//   - a node becomes primary only while the attachment names it, its copy is in `current`, no connected peer is primary,
+//     and, when the peer is not connected, the arbiter was asked just before;
+//   - nothing is formatted where anything but our own interrupted mkfs could be;
+//   - a volume that a process uses or a mount call is about to use is never unmounted or made secondary.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/drbd/drbd.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mount_table.h"
+#include "agent/model/model.h"
+#include "agent/mounting/mount_calls.h"
+
+namespace plexvol::reconcile {
+
+// What should be: from the store.
+struct Wanted {
+  model::Volume volume;
+  std::string here;
+  std::optional<model::Attachment> attachment;
+  std::optional<model::Current> current;
+  bool peer_alive = false;  // its agent holds its lease
+
+  bool attached_here() const { return attachment && attachment->node == here; }
+};
+
+// A logical volume, or the image file of a `file` pool.
+struct Backing {
+  std::string device;
+  bool active = false;
+  bool ours = false;    // carries the tag of this very volume (not of an older one of the same name)
+  bool making = false;  // carries the tag of an unfinished one
+};
+
+// The device that is mounted: DRBD's, or the backing device of an unmirrored volume.
+struct Device {
+  std::string path;
+  unsigned major = 0;
+  unsigned minor = 0;
+};
+
+// What is: from this node.
+struct Seen {
+  std::optional<Backing> data;
+  std::optional<Backing> metadata;  // DRBD's, for mirrored volumes
+  bool config_current = false;
+  std::optional<drbd::ResourceState> resource;
+  bool connect_time_over = false;  // the peer has had its time to connect since the volume was wanted here
+  std::optional<Device> device;    // when it exists
+  bool linked = false;             // /dev/plexvol/<volume> leads to it
+  std::vector<std::string> mounts;
+  std::vector<filesystem::User> users;       // looked for only where the answer matters: see needs_users()
+  mounting::Counts calls;
+  std::string refused_release;  // the request that this very pass has refused already
+  std::optional<filesystem::Probe> content;  // looked at only where it matters: see needs_content()
+};
+
+enum class ActionKind {
+  CreateData,
+  CreateMetadataDevice,
+  ActivateData,
+  ActivateMetadata,
+  WipeData,
+  CreateMetadata,
+  FinishMetadata,
+  FinishData,
+  RecordMade,
+  WriteConfig,
+  Adjust,
+  AskArbiter,
+  Promote,
+  Demote,
+  PutBack,
+  Link,
+  Unlink,
+  Unmount,
+  RecordFormatStarted,
+  MakeFilesystem,
+  RecordFormatDone,
+  CheckFilesystem,
+  CompleteMountCalls,
+  RefuseRelease,
+  DropAttachment,
+  Down,
+  RemoveConfig,
+  RemoveMetadata,
+  RemoveData,
+  ForgetReplica,
+  LookAgain,  // what comes next depends on what the actions before it made
+  Fail,       // says why nothing more can be done, with an error code; Unavailable: try again later
+};
+
+struct Action {
+  ActionKind kind{};
+  std::string text;  // mount point, node, or reason
+  ErrorCode code = ErrorCode::Unavailable;  // of Fail
+};
+
+std::vector<Action> plan(const Wanted& wanted, const Seen& seen);
+
+// Which of the costly looks the plan will need, given all the others.
+bool needs_users(const Wanted& wanted, const Seen& seen);
+bool needs_content(const Wanted& wanted, const Seen& seen);
+
+// The volume can be mounted here: attached, device usable, file system made.
+bool is_ready(const Wanted& wanted, const Seen& seen);
+
+// "Promote", "Unmount /mnt", "Fail Conflict: ...": one a line, for the golden tests and the log.
+std::string to_text(const Action& action);
+
+}  // namespace plexvol::reconcile

@@ -1,0 +1,129 @@
+#include "agent/reconcile/pools.h"
+
+#include <algorithm>
+
+#include "agent/filepool/filepool.h"
+#include "agent/lvm/lvm.h"
+
+namespace plexvol::reconcile {
+
+namespace {
+
+// What a logical volume of ours carries. The id keeps a volume from taking over what is left of an older one of its name.
+constexpr const char* kTag = "plexvol";
+constexpr const char* kMakingTag = "plexvol.making";
+
+std::string id_tag(const std::string& volume_id) { return "plexvol.id=" + volume_id; }
+
+bool has(const std::vector<std::string>& tags, const std::string& tag) {
+  return std::find(tags.begin(), tags.end(), tag) != tags.end();
+}
+
+Backing to_backing(const std::string& device, bool active, const std::vector<std::string>& tags,
+                   const std::string& volume_id) {
+  return {.device = device,
+          .active = active,
+          .ours = has(tags, kTag) && has(tags, id_tag(volume_id)),
+          .making = has(tags, kMakingTag)};
+}
+
+class LvmPool : public Pool {
+ public:
+  LvmPool(PoolSettings settings, process::Runner& runner)
+      : settings_(std::move(settings)), lvm_(runner) {}
+
+  std::map<std::string, Backing> find(const std::vector<std::string>& names,
+                                      const std::string& volume_id) override {
+    std::map<std::string, Backing> found;
+    for (const auto& volume : lvm_.list_logical_volumes(settings_.volume_group)) {
+      if (!has(names, volume.name)) continue;
+      found[volume.name] = to_backing(volume.path, volume.active, volume.tags, volume_id);
+    }
+    return found;
+  }
+
+  void create(const std::string& name, std::uint64_t size_bytes,
+              const std::string& volume_id) override {
+    lvm_.create_logical_volume({.volume_group = settings_.volume_group,
+                                .name = name,
+                                .thin_pool = settings_.thin_pool,
+                                .size_bytes = size_bytes,
+                                .tags = {kTag, kMakingTag, id_tag(volume_id)}});
+  }
+
+  void finish(const std::string& name, const std::string&) override {
+    lvm_.remove_tag(settings_.volume_group, name, kMakingTag);
+  }
+  void activate(const std::string& name) override { lvm_.activate(settings_.volume_group, name); }
+  void remove(const std::string& name) override {
+    lvm_.remove_logical_volume(settings_.volume_group, name);
+  }
+
+  void measure(model::Pool& pool) override {
+    if (settings_.thin_pool.empty()) {
+      const auto group = lvm_.get_volume_group(settings_.volume_group);
+      pool.total_bytes = group.size_bytes;
+      pool.free_bytes = group.free_bytes;
+      return;
+    }
+    const auto thin = lvm_.get_thin_pool(settings_.volume_group, settings_.thin_pool);
+    pool.total_bytes = thin.size_bytes;
+    pool.free_bytes = static_cast<std::uint64_t>(static_cast<double>(thin.size_bytes) *
+                                                 (100 - thin.data_percent) / 100);
+  }
+
+ private:
+  PoolSettings settings_;
+  lvm::Lvm lvm_;
+};
+
+class ImagePool : public Pool {
+ public:
+  ImagePool(const PoolSettings& settings, process::Runner& runner)
+      : files_(runner, settings.directory) {}
+
+  std::map<std::string, Backing> find(const std::vector<std::string>& names,
+                                      const std::string& volume_id) override {
+    std::map<std::string, Backing> found;
+    for (const std::string& name : names) {
+      const auto image = files_.find_image(name);
+      if (!image) continue;
+      Backing backing = to_backing(image->device, !image->device.empty(), image->tags, volume_id);
+      if (backing.device.empty()) backing.device = image->path;
+      found[name] = backing;
+    }
+    return found;
+  }
+
+  void create(const std::string& name, std::uint64_t size_bytes,
+              const std::string& volume_id) override {
+    files_.create_image(name, size_bytes, {kTag, kMakingTag, id_tag(volume_id)});
+  }
+  void finish(const std::string& name, const std::string& volume_id) override {
+    files_.set_tags(name, {kTag, id_tag(volume_id)});
+  }
+  void activate(const std::string& name) override { files_.activate(name); }
+  void remove(const std::string& name) override { files_.remove_image(name); }
+
+  void measure(model::Pool& pool) override {
+    const auto space = files_.space();
+    pool.total_bytes = space.total_bytes;
+    pool.free_bytes = space.free_bytes;
+  }
+
+ private:
+  filepool::FilePool files_;
+};
+
+}  // namespace
+
+std::unique_ptr<Pool> make_pool(const PoolSettings& settings, process::Runner& runner) {
+  if (settings.type == "lvm" || settings.type == "lvm-thin") {
+    return std::make_unique<LvmPool>(settings, runner);
+  }
+  if (settings.type == "file") return std::make_unique<ImagePool>(settings, runner);
+  throw Error(ErrorCode::InvalidArgument, "pool " + settings.name + " has the unknown type \"" +
+                                              settings.type + "\": lvm, lvm-thin or file");
+}
+
+}  // namespace plexvol::reconcile

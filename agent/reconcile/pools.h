@@ -1,0 +1,41 @@
+// The three kinds of pool behind one face: the only place that knows which kind a volume lives in.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/model/model.h"
+#include "agent/process/runner.h"
+#include "agent/reconcile/plan.h"
+
+namespace plexvol::reconcile {
+
+struct PoolSettings {
+  std::string name;
+  std::string type;          // lvm, lvm-thin, file
+  std::string volume_group;  // lvm, lvm-thin
+  std::string thin_pool;     // lvm-thin
+  std::string directory;     // file
+};
+
+class Pool {
+ public:
+  virtual ~Pool() = default;
+  // Those of the names that exist. `volume_id` is what makes one ours.
+  virtual std::map<std::string, Backing> find(const std::vector<std::string>& names,
+                                              const std::string& volume_id) = 0;
+  // Makes it with the tag `making`; active afterwards.
+  virtual void create(const std::string& name, std::uint64_t size_bytes,
+                      const std::string& volume_id) = 0;
+  virtual void finish(const std::string& name, const std::string& volume_id) = 0;
+  virtual void activate(const std::string& name) = 0;
+  virtual void remove(const std::string& name) = 0;
+  virtual void measure(model::Pool& pool) = 0;  // total and free bytes
+};
+
+std::unique_ptr<Pool> make_pool(const PoolSettings& settings, process::Runner& runner);
+
+}  // namespace plexvol::reconcile

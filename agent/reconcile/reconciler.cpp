@@ -1,0 +1,198 @@
+#include "agent/reconcile/reconciler.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "agent/log.h"
+#include "agent/reconcile/apply.h"
+#include "agent/reconcile/observe.h"
+
+namespace plexvol::reconcile {
+
+namespace {
+
+// A pass that has not come to rest after so many rounds is given back to the queue, so that other volumes get their turn.
+constexpr int kMaxRounds = 12;
+
+// Not for reporting an error: those that want the device prepared wait for it. Nor is this one of theirs.
+bool concerns_mount_calls(const Wanted& wanted) {
+  return wanted.attached_here() || wanted.volume.deleting ||
+         wanted.volume.find_replica(wanted.here) == nullptr;
+}
+
+}  // namespace
+
+// One volume's way through load, look, plan and apply.
+class Reconciler::Pass {
+ public:
+  Pass(Reconciler& owner, const std::string& volume)
+      : owner_(owner), tools_(owner.tools_), volume_(volume) {}
+
+  Outcome run() {
+    try {
+      if (!settle()) return Outcome::Settled;
+    } catch (const Error& error) {
+      error_ = error;
+    } catch (const std::exception& error) {
+      error_ = Error(ErrorCode::Internal, error.what());
+    }
+    report();
+    if (!error_) return rounds_left_ > 0 ? Outcome::Settled : Outcome::TrySoon;
+    return error_->code() == ErrorCode::Unavailable ? Outcome::TrySoon : Outcome::TryLater;
+  }
+
+ private:
+  // False: this volume is none of ours (any more).
+  bool settle() {
+    bool backing_known = false;
+    for (rounds_left_ = kMaxRounds; rounds_left_ > 0; --rounds_left_) {
+      if (!load()) return false;
+      if (!backing_known) observe_backing(*wanted_, tools_, seen_);
+      observe_device(*wanted_, tools_, seen_);
+      observe_use(*wanted_, tools_, seen_);
+      seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);
+      const std::vector<Action> actions = plan(*wanted_, seen_);
+      if (actions.empty()) return true;
+      backing_known = perform(actions);
+    }
+    return true;
+  }
+
+  bool load() {
+    const auto volume = tools_.store.find_volume(volume_);
+    if (!volume || volume->value.find_replica(owner_.settings_.here) == nullptr) {
+      wanted_.reset();
+      return false;
+    }
+    Wanted wanted{.volume = volume->value,
+                  .here = owner_.settings_.here,
+                  .attachment = {},
+                  .current = {},
+                  .peer_alive = false};
+    if (const auto attachment = tools_.store.find_attachment(volume_)) {
+      wanted.attachment = attachment->value;
+      attachment_revision_ = attachment->revision;
+    }
+    if (const auto current = tools_.store.find_current(volume_)) wanted.current = current->value;
+    if (wanted.volume.mirrored() && wanted.attached_here()) {
+      wanted.peer_alive = tools_.store.is_alive(wanted.volume.peer_of(wanted.here));
+    }
+    wanted_ = std::move(wanted);
+    return true;
+  }
+
+  // False: backing devices were changed.
+  bool perform(const std::vector<Action>& actions) {
+    bool backing_known = true;
+    for (const Action& action : actions) {
+      if (action.kind == ActionKind::LookAgain) break;
+      if (action.kind != ActionKind::Fail) log::info(to_text(action));
+      if (touches_backing(action.kind)) backing_known = false;
+      if (action.kind == ActionKind::RefuseRelease) {
+        seen_.refused_release = wanted_->attachment->release->id;
+        refusal_ = action.text;
+        continue;
+      }
+      apply(action, *wanted_, seen_, tools_);
+      if (changes_space(action.kind)) owner_.settings_.space_changed();
+    }
+    return backing_known;
+  }
+
+  void report() {
+    if (error_) {
+      if (error_->code() == ErrorCode::Unavailable) {
+        log::info(error_->what());
+      } else {
+        log::warn(error_->what());
+      }
+      if (wanted_ && concerns_mount_calls(*wanted_)) tools_.calls.report(volume_, *error_);
+    }
+    if (!wanted_) return;
+    owner_.remember_mounts(volume_, seen_);
+    try {
+      write_status();
+    } catch (const Error& error) {
+      log::warn(error.what());
+      if (!error_) error_ = error;  // the status is owed: come again
+    }
+  }
+
+  void write_status() {
+    model::Status status{.session = owner_.settings_.session,
+                         .attachment_revision = wanted_->attachment ? attachment_revision_ : 0,
+                         .ready = !error_ && is_ready(*wanted_, seen_),
+                         .device = seen_.data ? seen_.data->device : "",
+                         .role = {},
+                         .disk_state = {},
+                         .connection = {},
+                         .synced_percent = 100,
+                         .mounts = seen_.mounts,
+                         .refused_release = seen_.refused_release,
+                         .error_code = error_ ? error_->code() : ErrorCode::Internal,
+                         .error = error_ ? error_->what() : refusal_};
+    if (seen_.resource) {
+      status.role = seen_.resource->role;
+      status.disk_state = seen_.resource->disk_state;
+      status.connection = seen_.resource->connection;
+      status.synced_percent = seen_.resource->synced_percent;
+    }
+    const auto before = tools_.store.find_status(owner_.settings_.here, volume_);
+    if (before != status) tools_.store.put_status(owner_.settings_.here, volume_, status);
+  }
+
+  Reconciler& owner_;
+  const Tools& tools_;
+  const std::string& volume_;
+  std::optional<Wanted> wanted_;
+  std::int64_t attachment_revision_ = 0;
+  Seen seen_;
+  int rounds_left_ = 0;
+  std::string refusal_;
+  std::optional<Error> error_;
+};
+
+Reconciler::Reconciler(Tools tools, ReconcilerSettings settings)
+    : tools_(std::move(tools)), settings_(std::move(settings)) {}
+
+Outcome Reconciler::reconcile(const std::string& volume) { return Pass(*this, volume).run(); }
+
+bool Reconciler::connect_time_over(const Wanted& wanted, const Seen& seen) {
+  const std::lock_guard lock(mutex_);
+  const bool waits = wanted.attached_here() && seen.resource &&
+                     seen.resource->role != "Primary" && seen.resource->connection != "Connected";
+  if (!waits) {
+    unconnected_since_.erase(wanted.volume.name);
+    return false;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  const auto since = unconnected_since_.try_emplace(wanted.volume.name, now).first->second;
+  return now - since >= settings_.connect_time;
+}
+
+void Reconciler::remember_mounts(const std::string& volume, const Seen& seen) {
+  const std::lock_guard lock(mutex_);
+  if (!seen.device) {
+    pictures_.erase(volume);
+    return;
+  }
+  pictures_[volume] = {seen.device->major, seen.device->minor, seen.mounts};
+}
+
+std::vector<std::string> Reconciler::list_changed_mounts() {
+  std::map<std::string, Picture> pictures;
+  {
+    const std::lock_guard lock(mutex_);
+    pictures = pictures_;
+  }
+  std::vector<std::string> changed;
+  for (const auto& [volume, picture] : pictures) {
+    if (filesystem::list_mounts(picture.major, picture.minor) != picture.mounts) {
+      changed.push_back(volume);
+    }
+  }
+  return changed;
+}
+
+}  // namespace plexvol::reconcile

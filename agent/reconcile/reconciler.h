@@ -1,0 +1,80 @@
+// Brings one volume on this node to what the store says, and writes back what it saw.
+//
+//   pass: load what should be -> look at what is -> plan (pure) -> apply; again from the top until the plan is empty
+//
+// Nothing is remembered between passes that a decision would rest on. Safe to call from several threads for different volumes.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/arbiter/arbiter.h"
+#include "agent/drbd/drbd.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/mounting/mount_calls.h"
+#include "agent/reconcile/links.h"
+#include "agent/reconcile/plan.h"
+#include "agent/reconcile/pools.h"
+#include "agent/store/typed_store.h"
+
+namespace plexvol::reconcile {
+
+struct Tools {
+  store::TypedStore& store;
+  arbiter::Arbiter& arbiter;
+  const std::map<std::string, std::unique_ptr<Pool>>& pools;  // by name
+  drbd::Drbd& drbd;
+  filesystem::Filesystem& filesystem;
+  mounting::MountCalls& calls;
+  Links links;
+};
+
+struct ReconcilerSettings {
+  std::string here;
+  std::string session;  // of this agent's life
+  // How long a peer whose agent is alive may take to connect before the copy here is promoted without it. Too short costs
+  // only a needless resync, never data: the arbiter decides.
+  std::chrono::seconds connect_time{15};
+  std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
+};
+
+enum class Outcome {
+  Settled,    // nothing left to do until something changes
+  TrySoon,    // waits for another node or for the kernel
+  TryLater,   // failed, or waits for a person
+};
+
+class Reconciler {
+ public:
+  Reconciler(Tools tools, ReconcilerSettings settings);
+
+  // One pass. Never throws: what went wrong is in the volume's status, and told to the mount calls that wait for it.
+  Outcome reconcile(const std::string& volume);
+
+  // The volumes whose mounts are not those that their last pass saw.
+  std::vector<std::string> list_changed_mounts();
+
+ private:
+  struct Picture {  // of the last pass, to tell whether a mount event concerns a volume
+    unsigned major = 0;
+    unsigned minor = 0;
+    std::vector<std::string> mounts;
+  };
+  class Pass;
+
+  bool connect_time_over(const Wanted& wanted, const Seen& seen);
+  void remember_mounts(const std::string& volume, const Seen& seen);
+
+  Tools tools_;
+  ReconcilerSettings settings_;
+  std::mutex mutex_;
+  std::map<std::string, std::chrono::steady_clock::time_point> unconnected_since_;
+  std::map<std::string, Picture> pictures_;
+};
+
+}  // namespace plexvol::reconcile

@@ -1,0 +1,97 @@
+#include "agent/reconcile/workers.h"
+
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "agent/filesystem/mount_watch.h"
+#include "agent/log.h"
+#include "agent/process/trace_log.h"
+
+namespace plexvol::reconcile {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Stands for all that is assigned here, as kMounts does for what was mounted or unmounted.
+constexpr const char* kEverything = "/all";
+
+
+}  // namespace
+
+class Workers::Impl {
+ public:
+  Impl(Reconciler& reconciler, Queue& queue, store::TypedStore& store, WorkerSettings settings)
+      : reconciler_(reconciler), queue_(queue), store_(store), settings_(std::move(settings)) {
+    for (unsigned i = 0; i < settings_.workers; ++i) {
+      threads_.emplace_back([this] { work(); });
+    }
+    const std::string prefix = store::keys::assigned_prefix(settings_.here);
+    store_watch_ = store_.raw().watch(prefix, [this, prefix](const std::string& key) {
+      queue_.add(key.size() > prefix.size() ? key.substr(prefix.size()) : kEverything);
+    });
+    mount_watch_ = std::make_unique<filesystem::MountWatch>([this] { queue_.add(kMounts); });
+    if (settings_.watch_drbd) {
+      drbd_watch_ = std::make_unique<drbd::EventWatch>([this](const std::string& resource) {
+        queue_.add(resource.empty() ? kEverything : resource);
+      });
+    }
+  }
+
+  ~Impl() {
+    store_watch_.reset();
+    mount_watch_.reset();
+    drbd_watch_.reset();
+    queue_.stop();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  void work() {
+    while (const auto name = queue_.take()) {
+      switch (look(*name)) {
+        case Outcome::Settled: queue_.done(*name); break;
+        case Outcome::TrySoon: queue_.retry(*name, milliseconds(250), seconds(4)); break;
+        case Outcome::TryLater: queue_.retry(*name, seconds(2), seconds(60)); break;
+      }
+    }
+  }
+
+  Outcome look(const std::string& name) {
+    try {
+      if (name == kMounts) {
+        for (const std::string& volume : reconciler_.list_changed_mounts()) queue_.add(volume);
+        return Outcome::Settled;
+      }
+      if (name == kEverything) {
+        for (const std::string& volume : store_.list_assigned(settings_.here)) queue_.add(volume);
+        return Outcome::Settled;
+      }
+    } catch (const std::exception& error) {
+      log::warn(error.what());
+      return Outcome::TrySoon;
+    }
+    const log::LogScope scope("volume", name);
+    const process::TraceSubject subject(name);
+    return reconciler_.reconcile(name);
+  }
+
+  Reconciler& reconciler_;
+  Queue& queue_;
+  store::TypedStore& store_;
+  WorkerSettings settings_;
+  std::vector<std::thread> threads_;
+  std::unique_ptr<store::Watch> store_watch_;
+  std::unique_ptr<filesystem::MountWatch> mount_watch_;
+  std::unique_ptr<drbd::EventWatch> drbd_watch_;
+};
+
+Workers::Workers(Reconciler& reconciler, Queue& queue, store::TypedStore& store,
+                 WorkerSettings settings)
+    : impl_(std::make_unique<Impl>(reconciler, queue, store, std::move(settings))) {}
+
+Workers::~Workers() = default;
+
+}  // namespace plexvol::reconcile

@@ -1,0 +1,194 @@
+// Who holds a volume: attach, take over, release.
+#include <ctime>
+
+#include "agent/api/names.h"
+#include "agent/log.h"
+#include "agent/model/codec.h"
+#include "agent/service/random.h"
+#include "agent/service/service.h"
+
+namespace plexvol::service {
+
+using model::Attachment;
+using model::Holder;
+using store::Change;
+using store::Versioned;
+namespace keys = store::keys;
+
+std::int64_t Service::hold(const model::Volume& volume, const std::string& node,
+                           const std::string& name, Holder holder, const Call& call) {
+  if (volume.find_replica(node) == nullptr) {
+    std::string nodes;
+    for (const std::string& other : volume.nodes()) nodes += (nodes.empty() ? "" : ", ") + other;
+    throw Error(ErrorCode::Conflict, "volume " + volume.name + " has no copy on " + node +
+                                         "; it has copies on: " + nodes +
+                                         ". Let the pod run there (PV nodeAffinity)");
+  }
+  while (!try_hold(volume, node, name, holder, call)) {
+    if (std::chrono::steady_clock::now() >= call.deadline) {
+      throw Error(ErrorCode::Unavailable,
+                  "the attachment of volume " + volume.name + " changes too often");
+    }
+  }
+  const auto attachment = store_.find_attachment(volume.name);
+  return attachment ? attachment->revision : 0;
+}
+
+// False: the store changed in between, look again.
+bool Service::try_hold(const model::Volume& volume, const std::string& node,
+                       const std::string& name, Holder holder, const Call& call) {
+  const std::string key = keys::attachment(volume.name);
+  const auto put = [&](const Attachment& next, Change change) {
+    return store_.commit(change.put(key, model::to_json(next))
+                             .put(keys::name(node, name), volume.name)
+                             .wake(volume));
+  };
+  const auto latest = store_.find_volume(volume.name);
+  if (!latest || latest->value.id != volume.id || latest->value.deleting) {
+    throw Error(ErrorCode::Conflict, "volume " + volume.name + " is being deleted");
+  }
+  const auto seen = store_.find_attachment(volume.name);
+  Attachment mine{.node = node, .since = std::time(nullptr), .holder = holder, .names = {name},
+                  .release = {}};
+  if (!seen) {
+    // With the volume's revision: a deletion that comes at the same moment must fail, or make this fail.
+    return put(mine, Change()
+                         .require(key, 0)
+                         .require(keys::volume(volume.name), latest->revision));
+  }
+  const Attachment& held = seen->value;
+  if (held.node == node) {
+    mine.since = held.since;
+    mine.names.insert(held.names.begin(), held.names.end());
+    if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
+    // Written even when nothing changes: the new revision makes the node look again and say what it finds now.
+    return put(mine, Change().require(key, seen->revision));
+  }
+  if (!store_.is_alive(held.node)) {
+    // The lease says only that it is time to try; whether it is safe is the arbiter's word.
+    Change change;
+    change.require(key, seen->revision);
+    for (const std::string& old : held.names) change.remove(keys::name(held.node, old));
+    return put(mine, change);
+  }
+  if (held.holder == Holder::Attach) {
+    throw Error(ErrorCode::Conflict, "volume " + volume.name + " is attached to " + held.node +
+                                         " and must be detached there first");
+  }
+  request_release(volume, *seen, "volume " + volume.name + " is wanted on " + node, call);
+  return false;
+}
+
+// Returns when the attachment is another than it was; throws Conflict with the holder's reason when it refuses.
+void Service::request_release(const model::Volume& volume, const Versioned<Attachment>& attachment,
+                              const std::string& reason, const Call& call) {
+  const std::string node = attachment.value.node;
+  Attachment next = attachment.value;
+  // Somebody else may have asked already: a new id makes the node answer us too.
+  next.release = model::Release{.id = random_hex(16), .reason = reason};
+  const std::string id = next.release->id;
+  const std::string key = keys::attachment(volume.name);
+  if (!store_.commit(Change()
+                         .require(key, attachment.revision)
+                         .put(key, model::to_json(next))
+                         .wake(volume))) {
+    return;
+  }
+  Awaiter awaiter(store_.raw(), {key, keys::status(node, volume.name)});
+  const auto settled = [&]() -> std::optional<std::string> {
+    const auto now = store_.find_attachment(volume.name);
+    if (!now || !now->value.release || now->value.release->id != id) return "";
+    if (!store_.is_alive(node)) return "";
+    const auto status = store_.find_status(node, volume.name);
+    if (status && status->refused_release == id) return status->error;
+    return std::nullopt;
+  };
+  const std::string refusal = awaiter.until<std::string>(call, settled, [&] {
+    const auto status = store_.find_status(node, volume.name);
+    return "waited for " + node + " to let go of volume " + volume.name +
+           (status && !status->error.empty() ? ", which says: " + status->error : "");
+  });
+  if (refusal.empty()) return;
+  withdraw_release(volume.name, id);
+  throw Error(ErrorCode::Conflict, refusal);
+}
+
+// A request that was refused must not come true later, when nobody waits for it any more.
+void Service::withdraw_release(const std::string& volume, const std::string& id) {
+  const auto attachment = store_.find_attachment(volume);
+  if (!attachment || !attachment->value.release || attachment->value.release->id != id) return;
+  Attachment next = attachment->value;
+  next.release.reset();
+  const std::string key = keys::attachment(volume);
+  store_.commit(Change().require(key, attachment->revision).put(key, model::to_json(next)));
+}
+
+bool Service::remove_attachment(const model::Volume& volume,
+                                const Versioned<Attachment>& attachment) {
+  const std::string key = keys::attachment(volume.name);
+  Change change;
+  change.require(key, attachment.revision).remove(key).wake(volume);
+  for (const std::string& name : attachment.value.names) {
+    change.remove(keys::name(attachment.value.node, name));
+  }
+  return store_.commit(change);
+}
+
+void Service::await_ready(const model::Volume& volume, const std::string& node,
+                          std::int64_t revision, const Call& call) {
+  Awaiter awaiter(store_.raw(), {keys::status(node, volume.name)});
+  const auto fresh = [&]() -> std::optional<model::Status> {
+    auto status = store_.find_status(node, volume.name);
+    if (!status || status->attachment_revision < revision) return std::nullopt;
+    if (node == settings_.here && status->session != settings_.session) return std::nullopt;
+    return status;
+  };
+  const auto look = [&]() -> std::optional<bool> {
+    const auto status = fresh();
+    if (!status) return std::nullopt;
+    if (status->ready) return true;
+    if (!status->error.empty() && status->error_code != ErrorCode::Unavailable) {
+      throw Error(status->error_code, status->error);
+    }
+    return std::nullopt;
+  };
+  awaiter.until<bool>(call, look, [&] {
+    const auto status = fresh();
+    return "waited for volume " + volume.name + " to become ready on " + node +
+           (status && !status->error.empty() ? ", which says: " + status->error : "");
+  });
+}
+
+void Service::detach(const api::DetachRequest& request, const Call& call) {
+  check_node_name(request.node);
+  check_node_name(request.name);
+  const std::string volume_name =
+      store_.find_named(request.node, request.name).value_or(request.name);
+  note_subject(call, volume_name);
+  const log::LogScope scope("volume", volume_name);
+  while (true) {
+    const auto volume = store_.find_volume(volume_name);
+    const auto attachment = store_.find_attachment(volume_name);
+    // Not attached, or unknown: that is what was asked for.
+    if (!volume || !attachment || attachment->value.node != request.node) return;
+    Attachment next = attachment->value;
+    if (next.names.size() > 1 && next.names.erase(request.name) > 0) {
+      const std::string key = keys::attachment(volume_name);
+      if (store_.commit(Change()
+                            .require(key, attachment->revision)
+                            .put(key, model::to_json(next))
+                            .remove(keys::name(request.node, request.name)))) {
+        return;
+      }
+      continue;
+    }
+    if (!store_.is_alive(request.node)) {
+      if (remove_attachment(volume->value, *attachment)) return;
+      continue;
+    }
+    request_release(volume->value, *attachment,
+                    "detach of " + request.name + " from " + request.node, call);
+  }
+}
+
+}  // namespace plexvol::service

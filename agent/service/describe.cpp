@@ -1,0 +1,182 @@
+// Volumes and nodes as people see them: put together from the store, never asked of a node.
+#include <algorithm>
+#include <map>
+
+#include "agent/model/codec.h"
+#include "agent/service/service.h"
+
+namespace plexvol::service {
+
+namespace {
+
+namespace keys = store::keys;
+
+// All that the store knows, read in a handful of lists rather than a handful of gets for each volume.
+struct Knowledge {
+  std::set<std::string> alive;
+  std::map<std::string, model::Current> current;
+  std::map<std::string, model::Attachment> attachments;
+  std::map<std::string, model::Status> status;  // by "<node>/<volume>"
+};
+
+template <class T>
+std::map<std::string, T> read_all(store::TypedStore& store, const std::string& prefix) {
+  std::map<std::string, T> found;
+  for (const auto& entry : store.raw().list(prefix)) {
+    found[entry.key.substr(prefix.size())] = model::from_json<T>(entry.value);
+  }
+  return found;
+}
+
+Knowledge read_knowledge(store::TypedStore& store) {
+  const std::string status_prefix = "status/";
+  return {.alive = store.list_alive_nodes(),
+          .current = read_all<model::Current>(store, keys::current("")),
+          .attachments = read_all<model::Attachment>(store, keys::attachment("")),
+          .status = read_all<model::Status>(store, status_prefix)};
+}
+
+Knowledge read_knowledge_of(store::TypedStore& store, const model::Volume& volume) {
+  Knowledge known{.alive = store.list_alive_nodes(), .current = {}, .attachments = {}, .status = {}};
+  if (const auto current = store.find_current(volume.name)) {
+    known.current[volume.name] = current->value;
+  }
+  if (const auto attachment = store.find_attachment(volume.name)) {
+    known.attachments[volume.name] = attachment->value;
+  }
+  for (const std::string& node : volume.nodes()) {
+    if (const auto status = store.find_status(node, volume.name)) {
+      known.status[node + "/" + volume.name] = *status;
+    }
+  }
+  return known;
+}
+
+api::ReplicaInfo describe_replica(const model::Volume& volume, const std::string& node,
+                                  const Knowledge& known) {
+  api::ReplicaInfo info{.node = node,
+                        .alive = known.alive.contains(node),
+                        .pool = volume.pool,
+                        .device = {},
+                        .role = {},
+                        .disk_state = {},
+                        .connection = {},
+                        .synced_percent = 100,
+                        .current = false,
+                        .mounts = {},
+                        .error = {}};
+  if (const auto current = known.current.find(volume.name); current != known.current.end()) {
+    info.current = current->second.nodes.contains(node);
+  }
+  const auto status = known.status.find(node + "/" + volume.name);
+  if (status == known.status.end()) return info;
+  info.device = status->second.device;
+  info.error = status->second.error;
+  if (!info.alive) {
+    // What it last said of itself says nothing about now.
+    info.error = "its agent is not running" + (info.error.empty() ? "" : "; before: " + info.error);
+    return info;
+  }
+  info.role = status->second.role;
+  info.disk_state = status->second.disk_state;
+  info.connection = status->second.connection;
+  info.synced_percent = status->second.synced_percent;
+  info.mounts = status->second.mounts;
+  return info;
+}
+
+std::string describe_state(const model::Volume& volume,
+                           const std::vector<api::ReplicaInfo>& replicas) {
+  const auto any = [&](auto test) { return std::any_of(replicas.begin(), replicas.end(), test); };
+  const auto all = [&](auto test) { return std::all_of(replicas.begin(), replicas.end(), test); };
+  if (volume.deleting) return "Deleting";
+  if (std::any_of(volume.replicas.begin(), volume.replicas.end(),
+                  [](const model::Replica& replica) { return !replica.made; })) {
+    return "Creating";
+  }
+  if (!any([](const auto& replica) { return replica.alive && replica.current; })) {
+    return "Unavailable";
+  }
+  if (any([](const auto& replica) {
+        return replica.disk_state == "Inconsistent" && replica.connection == "Connected";
+      })) {
+    return "Syncing";
+  }
+  const bool whole = all([&](const api::ReplicaInfo& replica) {
+    return replica.alive && replica.current && replica.error.empty() &&
+           (!volume.mirrored() ||
+            (replica.connection == "Connected" && replica.disk_state == "UpToDate"));
+  });
+  return whole ? "Ready" : "Degraded";
+}
+
+api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& known) {
+  api::VolumeInfo info{.name = volume.name,
+                       .size_bytes = volume.size_bytes,
+                       .pool = volume.pool,
+                       .fs_type = volume.fs_type,
+                       .state = {},
+                       .attached_to = {},
+                       .deleting = volume.deleting,
+                       .drbd_minor = volume.minor,
+                       .epoch = 0,
+                       .replicas = {}};
+  if (const auto held = known.attachments.find(volume.name); held != known.attachments.end()) {
+    info.attached_to = held->second.node;
+  }
+  if (const auto current = known.current.find(volume.name); current != known.current.end()) {
+    info.epoch = current->second.epoch;
+  }
+  for (const std::string& node : volume.nodes()) {
+    info.replicas.push_back(describe_replica(volume, node, known));
+  }
+  info.state = describe_state(volume, info.replicas);
+  return info;
+}
+
+}  // namespace
+
+std::vector<api::VolumeInfo> Service::list_volumes() {
+  const Knowledge known = read_knowledge(store_);
+  std::vector<api::VolumeInfo> volumes;
+  for (const model::Volume& volume : store_.list_volumes()) {
+    volumes.push_back(describe_volume(volume, known));
+  }
+  return volumes;
+}
+
+api::VolumeInfo Service::show_volume(const std::string& name) {
+  const model::Volume volume = get_volume(name);
+  return describe_volume(volume, read_knowledge_of(store_, volume));
+}
+
+std::vector<api::NodeInfo> Service::list_nodes() {
+  const auto alive = store_.list_alive_nodes();
+  std::vector<api::NodeInfo> nodes;
+  for (const model::Node& node : store_.list_nodes()) {
+    api::NodeInfo info{.name = node.name,
+                       .alive = alive.contains(node.name),
+                       .address = node.address,
+                       .version = node.version,
+                       .drbd_version = node.drbd_version,
+                       .pools = {}};
+    for (const model::Pool& pool : node.pools) {
+      info.pools.push_back({.name = pool.name,
+                            .type = pool.type,
+                            .total_bytes = pool.total_bytes,
+                            .free_bytes = pool.free_bytes,
+                            .error = pool.error});
+    }
+    nodes.push_back(std::move(info));
+  }
+  return nodes;
+}
+
+api::VersionReply Service::version() {
+  return {.version = settings_.version,
+          .protocol = api::kProtocolVersion,
+          .node = settings_.here,
+          .store = store_.raw().kind()};
+}
+
+}  // namespace plexvol::service

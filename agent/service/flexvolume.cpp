@@ -1,0 +1,203 @@
+// The FlexVolume calls, and DRBD's callback.
+#include <algorithm>
+
+#include "agent/api/names.h"
+#include "agent/log.h"
+#include "agent/service/service.h"
+
+namespace plexvol::service {
+
+using model::Holder;
+
+Service::Service(store::TypedStore& store, arbiter::Arbiter& arbiter, mounting::MountCalls& calls,
+                 std::function<void()> mounts_changed, Settings settings)
+    : store_(store),
+      arbiter_(arbiter),
+      calls_(calls),
+      mounts_changed_(std::move(mounts_changed)),
+      settings_(std::move(settings)) {}
+
+std::string Service::device_of(const std::string& volume) const {
+  return settings_.device_directory + "/" + volume;
+}
+
+model::Volume Service::get_volume(const std::string& name) {
+  check_volume_name(name);
+  const auto found = store_.find_volume(name);
+  if (!found) throw Error(ErrorCode::NotFound, "no volume named " + name);
+  return found->value;
+}
+
+model::Volume Service::find_or_create(const Wish& wish, const std::string& node) {
+  const auto found = store_.find_volume(wish.volume);
+  if (found && !found->value.deleting) {
+    check_same_volume(wish, found->value);
+    return found->value;
+  }
+  if (found) {
+    throw Error(ErrorCode::Unavailable, "volume " + wish.volume + " is being deleted");
+  }
+  if (!wish.size_bytes) {
+    throw Error(ErrorCode::NotFound,
+                "no volume named " + wish.volume +
+                    ", and the options carry no size to make it with; create it by `plexvol "
+                    "volume create`, or add the option size");
+  }
+  return create({.name = wish.volume,
+                 .size_bytes = *wish.size_bytes,
+                 .replicas = wish.replicas,
+                 .nodes = {},
+                 .pool = wish.pool,
+                 .fs_type = wish.fs_type,
+                 .mkfs_options = wish.mkfs_options,
+                 .asking = node});
+}
+
+api::DeviceReply Service::attach(const api::AttachRequest& request, const Call& call) {
+  check_node_name(request.node);
+  const Wish wish = parse_options(request.options);
+  note_subject(call, wish.volume);
+  const log::LogScope scope("volume", wish.volume);
+  if (!store_.find_node(request.node)) {
+    throw Error(ErrorCode::NotFound, "no Plexvol agent has ever run on node " + request.node);
+  }
+  const model::Volume volume = find_or_create(wish, request.node);
+  const std::int64_t revision = hold(volume, request.node, wish.name, Holder::Attach, call);
+  await_ready(volume, request.node, revision, call);
+  return {.device = device_of(volume.name)};
+}
+
+// Called again after a reboot, when nothing calls attach (fact 40): so it does what attach does, for this node.
+api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& request,
+                                          const Call& call) {
+  const Wish wish = parse_options(request.options);
+  note_subject(call, wish.volume);
+  const log::LogScope scope("volume", wish.volume);
+  const std::string device = device_of(wish.volume);
+  if (!request.device.empty() && request.device != device) {
+    throw Error(ErrorCode::InvalidArgument,
+                "device " + request.device + " does not belong to volume " + wish.volume +
+                    ", whose device is " + device +
+                    ": two pods with inline volumes of the same name? Name each differently");
+  }
+  const model::Volume volume = get_volume(wish.volume);
+  check_same_volume(wish, volume);
+  const std::int64_t revision = hold(volume, settings_.here, wish.name, Holder::Attach, call);
+  await_ready(volume, settings_.here, revision, call);
+  return {.device = device};
+}
+
+api::IsAttachedReply Service::is_attached(const api::AttachRequest& request) {
+  try {
+    const auto attachment = store_.find_attachment(parse_options(request.options).volume);
+    return {.attached = attachment && attachment->value.node == request.node};
+  } catch (const std::exception& error) {
+    log::warn(std::string("isattached is answered with true, since nobody knows: ") + error.what());
+    return {.attached = true};
+  }
+}
+
+namespace {
+
+// Ends the call unless it was handed over to its caller.
+class CallGuard {
+ public:
+  CallGuard(mounting::MountCalls& calls, const std::string& volume)
+      : calls_(calls), id_(calls.begin(volume)) {}
+  CallGuard(const CallGuard&) = delete;
+  CallGuard& operator=(const CallGuard&) = delete;
+  ~CallGuard() {
+    if (!id_.empty()) calls_.end(id_);
+  }
+  const std::string& id() const { return id_; }
+  std::string hand_over() { return std::exchange(id_, ""); }
+
+ private:
+  mounting::MountCalls& calls_;
+  std::string id_;
+};
+
+}  // namespace
+
+api::MountReply Service::mount(const api::MountRequest& request, const Call& call) {
+  const Wish wish = parse_options(request.options);
+  note_subject(call, wish.volume);
+  const log::LogScope scope("volume", wish.volume);
+  const std::string device = device_of(wish.volume);
+  if (!request.device.empty() && request.device != device) {
+    throw Error(ErrorCode::InvalidArgument, "device " + request.device +
+                                                " does not belong to volume " + wish.volume +
+                                                ", whose device is " + device);
+  }
+  const model::Volume volume = find_or_create(wish, settings_.here);
+  const Holder holder = request.attached_before ? Holder::Attach : Holder::Mount;
+  // Known before the volume is attached: an attachment without a mount or a mount call is let go at once.
+  CallGuard guard(calls_, volume.name);
+  hold(volume, settings_.here, wish.name, holder, call);
+  const auto prepared = await_prepared(volume, guard.id(), wish.name, holder, call);
+  return {.volume = volume.name,
+          .device = prepared.device,
+          .major = prepared.major,
+          .minor = prepared.minor,
+          .fs_type = volume.fs_type,
+          .flags = wish.mount_flags,
+          .data = wish.mount_data,
+          .read_only = wish.read_only,
+          .call_id = guard.hand_over()};
+}
+
+// The attachment may be lost while the device is being prepared (taken over, or released a moment before): hold it again.
+mounting::Prepared Service::await_prepared(const model::Volume& volume, const std::string& call_id,
+                                           const std::string& name, Holder holder,
+                                           const Call& call) {
+  while (true) {
+    const auto slice = std::min(call.deadline,
+                                std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    try {
+      return calls_.wait(call_id, slice);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::Unavailable || slice == call.deadline) throw;
+      if (call.stop.stop_requested()) throw;
+    }
+    const auto attachment = store_.find_attachment(volume.name);
+    if (!attachment || attachment->value.node != settings_.here) {
+      hold(volume, settings_.here, name, holder, call);
+    }
+  }
+}
+
+void Service::mounted(const api::MountedRequest& request) {
+  if (!calls_.find_volume(request.call_id)) {
+    // A former agent gave the device out; what has become of the volume since then, this one cannot vouch for.
+    throw Error(ErrorCode::Conflict, "the agent was restarted while " + request.target +
+                                         " was being mounted; the call has to be made again");
+  }
+  if (!request.mounted) log::warn("mount on " + request.target + " failed: " + request.message);
+  calls_.end(request.call_id);
+}
+
+void Service::abandon(const std::string& call_id) { calls_.end(call_id); }
+
+void Service::unmounted(const api::UnmountedRequest&) { mounts_changed_(); }
+
+api::HelperReply Service::helper(const api::HelperRequest& request) {
+  constexpr int kPeerOutdated = 4;  // drbd-facts.md: I/O goes on
+  constexpr int kUnknown = 1;       // it stays frozen, a promotion is refused
+  if (request.event != "fence-peer") {
+    log::info("DRBD reports " + request.event + " of " + request.object);
+    return {.exit_code = 0};
+  }
+  const auto volume = store_.find_volume(request.object);
+  const std::string peer = volume ? volume->value.peer_of(settings_.here) : "";
+  if (peer.empty()) {
+    log::warn("DRBD asks to fence the peer of " + request.object + ", which is no volume of ours");
+    return {.exit_code = kUnknown};
+  }
+  const auto verdict = arbiter_.take_out(request.object, settings_.here, peer);
+  const bool won = verdict == arbiter::Verdict::Won;
+  log::warn("DRBD lost " + peer + " for volume " + request.object + ": " +
+            (won ? "it goes on alone" : "the other side went on, this one stays frozen"));
+  return {.exit_code = won ? kPeerOutdated : kUnknown};
+}
+
+}  // namespace plexvol::service

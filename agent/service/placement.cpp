@@ -1,0 +1,132 @@
+#include "agent/service/placement.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "agent/api/names.h"
+
+namespace plexvol::service {
+
+namespace {
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text.empty() ? "none" : text;
+}
+
+std::string choose_pool(const PlacementRequest& request, const std::vector<model::Node>& nodes) {
+  std::set<std::string> names;
+  for (const model::Node& node : nodes) {
+    for (const model::Pool& pool : node.pools) names.insert(pool.name);
+  }
+  const std::vector<std::string> known(names.begin(), names.end());
+  if (!request.pool.empty()) {
+    if (names.contains(request.pool)) return request.pool;
+    throw Error(ErrorCode::NotFound,
+                "no node has a pool named " + request.pool + "; there are: " + join(known));
+  }
+  if (names.size() == 1) return known.front();
+  if (names.contains("default")) return "default";
+  throw Error(ErrorCode::InvalidArgument,
+              "which pool? There are: " + join(known) + "; name one, or call one \"default\"");
+}
+
+// Why this node cannot take a replica; "" when it can.
+std::string why_not(const model::Node& node, const PlacementRequest& request,
+                    const std::string& pool_name, const std::set<std::string>& alive) {
+  if (!alive.contains(node.name)) return "its agent is not running";
+  const model::Pool* pool = node.find_pool(pool_name);
+  if (pool == nullptr) return "it has no pool " + pool_name;
+  if (!pool->error.empty()) return "its pool " + pool_name + " has a fault: " + pool->error;
+  if (request.replicas > 1) {
+    if (!node.mirror_error.empty()) return node.mirror_error;
+    if (const std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
+    if (node.address.empty()) return "its agent is configured without an address for replication";
+  }
+  if (pool->free_bytes < request.size_bytes) {
+    return "its pool " + pool_name + " has only " + size_to_text(pool->free_bytes) + " free";
+  }
+  return "";
+}
+
+const model::Node& find_node(const std::vector<model::Node>& nodes, const std::string& name) {
+  const auto found =
+      std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) { return node.name == name; });
+  if (found != nodes.end()) return *found;
+  std::vector<std::string> known;
+  for (const model::Node& node : nodes) known.push_back(node.name);
+  throw Error(ErrorCode::NotFound, "no node named " + name + "; there are: " + join(known));
+}
+
+Placement place_on_named(const PlacementRequest& request, const std::vector<model::Node>& nodes,
+                         const std::set<std::string>& alive, const std::string& pool) {
+  if (request.nodes.size() != request.replicas) {
+    throw Error(ErrorCode::InvalidArgument, std::to_string(request.replicas) +
+                                                " replicas, but " +
+                                                std::to_string(request.nodes.size()) +
+                                                " nodes are named");
+  }
+  if (std::set<std::string>(request.nodes.begin(), request.nodes.end()).size() !=
+      request.nodes.size()) {
+    throw Error(ErrorCode::InvalidArgument, "the same node is named twice");
+  }
+  for (const std::string& name : request.nodes) {
+    const std::string reason = why_not(find_node(nodes, name), request, pool, alive);
+    if (reason.empty()) continue;
+    const ErrorCode code = alive.contains(name) ? ErrorCode::OutOfSpace : ErrorCode::Unavailable;
+    throw Error(code, "node " + name + " cannot take a replica of " +
+                          size_to_text(request.size_bytes) + ": " + reason);
+  }
+  return {.pool = pool, .nodes = request.nodes};
+}
+
+}  // namespace
+
+std::string why_no_mirror(const std::string& drbd_version) {
+  if (drbd_version.empty()) return "the kernel module drbd is not loaded there";
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned patch = 0;
+  // NOLINTNEXTLINE(cert-err34-c): an unreadable version leaves zeros, which are refused.
+  (void)std::sscanf(drbd_version.c_str(), "%u.%u.%u", &major, &minor, &patch);
+  const bool late_answers_ignored = major > 8 || (major == 8 && minor == 4 && patch >= 4);
+  if (late_answers_ignored) return "";
+  return "its drbd module is " + drbd_version + ", and two replicas need 8.4.4 or later";
+}
+
+Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
+                const std::set<std::string>& alive) {
+  const std::string pool = choose_pool(request, nodes);
+  if (!request.nodes.empty()) return place_on_named(request, nodes, alive, pool);
+
+  std::vector<const model::Node*> able;
+  std::string reasons;
+  for (const model::Node& node : nodes) {
+    const std::string reason = why_not(node, request, pool, alive);
+    if (reason.empty()) {
+      able.push_back(&node);
+    } else {
+      reasons += (reasons.empty() ? "" : "; ") + node.name + ": " + reason;
+    }
+  }
+  if (able.size() < request.replicas) {
+    throw Error(ErrorCode::OutOfSpace,
+                std::to_string(request.replicas) + " nodes are needed for a volume of " +
+                    size_to_text(request.size_bytes) + " in pool " + pool + ", and only " +
+                    std::to_string(able.size()) + " can take it (" + reasons + ")");
+  }
+  std::sort(able.begin(), able.end(), [&](const model::Node* a, const model::Node* b) {
+    const bool a_asks = a->name == request.asking;
+    const bool b_asks = b->name == request.asking;
+    if (a_asks != b_asks) return a_asks;
+    const std::uint64_t a_free = a->find_pool(pool)->free_bytes;
+    const std::uint64_t b_free = b->find_pool(pool)->free_bytes;
+    return a_free != b_free ? a_free > b_free : a->name < b->name;
+  });
+  Placement placement{.pool = pool, .nodes = {}};
+  for (unsigned i = 0; i < request.replicas; ++i) placement.nodes.push_back(able[i]->name);
+  return placement;
+}
+
+}  // namespace plexvol::service

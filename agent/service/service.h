@@ -1,0 +1,100 @@
+// What every face of the agent calls: the FlexVolume calls, DRBD's callback and the commands for people.
+//
+// A call changes what should be, in the store, and waits until the nodes concerned report that it is so. It never touches a
+// device. Every call may come twice, at once, late, or again after a crash in the middle of itself.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/api/protocol.h"
+#include "agent/arbiter/arbiter.h"
+#include "agent/mounting/mount_calls.h"
+#include "agent/service/await.h"
+#include "agent/service/options.h"
+#include "agent/store/typed_store.h"
+
+namespace plexvol::service {
+
+struct Settings {
+  std::string here;
+  std::string session;
+  std::string version;
+  std::string device_directory = "/dev/plexvol";
+  std::uint16_t first_port = 7000;
+};
+
+class Service {
+ public:
+  // `mounts_changed` is called when somebody says so; it must not block.
+  Service(store::TypedStore& store, arbiter::Arbiter& arbiter, mounting::MountCalls& calls,
+          std::function<void()> mounts_changed, Settings settings);
+
+  api::DeviceReply attach(const api::AttachRequest& request, const Call& call);
+  api::DeviceReply wait_for_attach(const api::WaitForAttachRequest& request, const Call& call);
+  // Never throws: one failing answer voids those of all other volumes of the node (fact 34), so in doubt it is attached.
+  api::IsAttachedReply is_attached(const api::AttachRequest& request);
+  void detach(const api::DetachRequest& request, const Call& call);
+  // The reply's call_id must come back in mounted(), or be ended by abandon() when its caller is gone.
+  api::MountReply mount(const api::MountRequest& request, const Call& call);
+  void mounted(const api::MountedRequest& request);
+  void abandon(const std::string& call_id);
+  void unmounted(const api::UnmountedRequest& request);
+  api::HelperReply helper(const api::HelperRequest& request);
+
+  api::VolumeInfo create_volume(const api::CreateVolumeRequest& request, const Call& call);
+  std::vector<api::VolumeInfo> list_volumes();
+  api::VolumeInfo show_volume(const std::string& name);
+  api::DeleteVolumeReply delete_volume(const std::string& name, const Call& call);
+  std::vector<api::NodeInfo> list_nodes();
+  api::VersionReply version();
+
+ private:
+  struct NewVolume {
+    std::string name;
+    std::uint64_t size_bytes = 0;
+    unsigned replicas = 1;
+    std::vector<std::string> nodes;
+    std::string pool;
+    std::string fs_type;
+    std::string mkfs_options;
+    std::string asking;
+  };
+
+  std::string device_of(const std::string& volume) const;
+  static void note_subject(const Call& call, const std::string& volume) {
+    if (call.subject != nullptr) *call.subject = volume;
+  }
+  model::Volume get_volume(const std::string& name);
+  // The volume that the options speak of; made when it does not exist and they carry a size.
+  model::Volume find_or_create(const Wish& wish, const std::string& node);
+  model::Volume create(const NewVolume& wanted);
+  bool store_new(model::Volume volume, bool mirrored);
+
+  // Makes the volume attached to the node under this name, taking it over from a node that is gone, or that lets go of it.
+  // Answers the attachment's revision.
+  std::int64_t hold(const model::Volume& volume, const std::string& node, const std::string& name,
+                    model::Holder holder, const Call& call);
+  bool try_hold(const model::Volume& volume, const std::string& node, const std::string& name,
+                model::Holder holder, const Call& call);
+  void request_release(const model::Volume& volume,
+                       const store::Versioned<model::Attachment>& attachment,
+                       const std::string& reason, const Call& call);
+  void withdraw_release(const std::string& volume, const std::string& id);
+  bool remove_attachment(const model::Volume& volume,
+                         const store::Versioned<model::Attachment>& attachment);
+  void await_ready(const model::Volume& volume, const std::string& node, std::int64_t revision,
+                   const Call& call);
+  mounting::Prepared await_prepared(const model::Volume& volume, const std::string& call_id,
+                                    const std::string& name, model::Holder holder,
+                                    const Call& call);
+
+  store::TypedStore& store_;
+  arbiter::Arbiter& arbiter_;
+  mounting::MountCalls& calls_;
+  std::function<void()> mounts_changed_;
+  Settings settings_;
+};
+
+}  // namespace plexvol::service

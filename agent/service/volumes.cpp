@@ -1,0 +1,184 @@
+// Making, showing and deleting volumes.
+#include <algorithm>
+#include <map>
+
+#include "agent/api/names.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/model/codec.h"
+#include "agent/service/placement.h"
+#include "agent/service/random.h"
+#include "agent/service/service.h"
+
+namespace plexvol::service {
+
+using store::Change;
+namespace keys = store::keys;
+
+// Free minor and port numbers are looked for from the last one on, so that one is not used again soon after it was set free
+// (field-lessons 18). False: the store changed in between.
+bool Service::store_new(model::Volume volume, bool mirrored) {
+  Change change;
+  change.require(keys::volume(volume.name), 0);
+  if (mirrored) {
+    const auto next = store_.raw().get(keys::next_slot());
+    unsigned slot = next ? static_cast<unsigned>(std::stoul(next->value)) % model::kSlots : 0;
+    unsigned tried = 0;
+    while (store_.raw().get(keys::slot(slot))) {
+      if (++tried == model::kSlots) {
+        throw Error(ErrorCode::OutOfSpace, "all DRBD minor numbers are in use");
+      }
+      slot = (slot + 1) % model::kSlots;
+    }
+    volume.minor = model::kFirstMinor + slot;
+    volume.port = static_cast<std::uint16_t>(settings_.first_port + slot);
+    change.require(keys::slot(slot), 0).require(keys::next_slot(), next ? next->revision : 0);
+    change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
+  }
+  model::Current current{.epoch = 1, .nodes = {}};
+  for (const std::string& node : volume.nodes()) current.nodes.insert(node);
+  change.put(keys::volume(volume.name), model::to_json(volume))
+      .put(keys::current(volume.name), model::to_json(current))
+      .wake(volume);
+  return store_.commit(change);
+}
+
+model::Volume Service::create(const NewVolume& wanted) {
+  check_volume_name(wanted.name);
+  check_replicas(wanted.replicas);
+  const std::string fs_type = check_fs_type(wanted.fs_type);
+  check_fs_size(fs_type, wanted.size_bytes);
+  filesystem::parse_mkfs_options(fs_type, wanted.mkfs_options);
+  constexpr int kMaxRaces = 20;
+  for (int race = 0; race < kMaxRaces; ++race) {
+    if (const auto found = store_.find_volume(wanted.name)) {
+      const model::Volume& old = found->value;
+      const bool same = !old.deleting && old.size_bytes == wanted.size_bytes &&
+                        old.replicas.size() == wanted.replicas && old.fs_type == fs_type &&
+                        (wanted.pool.empty() || old.pool == wanted.pool);
+      if (same) return old;
+      throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
+                  old.deleting ? "volume " + wanted.name + " is still being deleted"
+                               : "volume " + wanted.name + " exists already, of size " +
+                                     size_to_text(old.size_bytes) + " with " +
+                                     std::to_string(old.replicas.size()) + " replica(s) of " +
+                                     old.fs_type);
+    }
+    const Placement placement = place({.size_bytes = wanted.size_bytes,
+                                       .replicas = wanted.replicas,
+                                       .pool = wanted.pool,
+                                       .nodes = wanted.nodes,
+                                       .asking = wanted.asking},
+                                      store_.list_nodes(), store_.list_alive_nodes());
+    model::Volume volume{.name = wanted.name,
+                         .id = random_uuid(),
+                         .size_bytes = wanted.size_bytes,
+                         .pool = placement.pool,
+                         .replicas = {},
+                         .fs_type = fs_type,
+                         .mkfs_options = wanted.mkfs_options,
+                         .minor = 0,
+                         .port = 0,
+                         .secret = random_hex(32),
+                         // DRBD keeps the lowest bit for itself ("was primary").
+                         .current_uuid = random_hex(15) + "8",
+                         .format = model::Format::Never,
+                         .deleting = false};
+    for (const std::string& node : placement.nodes) volume.replicas.push_back({node, false});
+    if (store_new(volume, wanted.replicas > 1)) return get_volume(wanted.name);
+  }
+  throw Error(ErrorCode::Unavailable, "the store changes too often to create " + wanted.name);
+}
+
+api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, const Call& call) {
+  for (const std::string& node : request.nodes) check_node_name(node);
+  if (!request.pool.empty()) check_pool_name(request.pool);
+  const model::Volume volume = create({.name = request.name,
+                                       .size_bytes = parse_size_bytes(request.size),
+                                       .replicas = request.replicas,
+                                       .nodes = request.nodes,
+                                       .pool = request.pool,
+                                       .fs_type = request.fs_type,
+                                       .mkfs_options = request.mkfs_options,
+                                       .asking = ""});
+  note_subject(call, volume.name);
+  Awaiter awaiter(store_.raw(), {keys::volume(volume.name)});
+  const auto say = [&](const std::string& node) {
+    const auto status = store_.find_status(node, volume.name);
+    return status ? status->error : "";
+  };
+  const auto made = [&]() -> std::optional<bool> {
+    const auto now = store_.find_volume(volume.name);
+    if (!now || now->value.id != volume.id) {
+      throw Error(ErrorCode::Conflict, "volume " + volume.name + " was deleted meanwhile");
+    }
+    for (const model::Replica& replica : now->value.replicas) {
+      if (replica.made) continue;
+      const auto status = store_.find_status(replica.node, volume.name);
+      if (status && !status->error.empty() && status->error_code != ErrorCode::Unavailable) {
+        throw Error(status->error_code,
+                    "volume " + volume.name + " is recorded, but " + replica.node +
+                        " cannot make its copy: " + status->error + "; `plexvol volume delete " +
+                        volume.name + "` undoes it");
+      }
+      return std::nullopt;
+    }
+    return true;
+  };
+  awaiter.until<bool>(call, made, [&] {
+    std::string text = "waited for the copies of volume " + volume.name + " to be made";
+    for (const std::string& node : volume.nodes()) {
+      if (const std::string said = say(node); !said.empty()) text += "; " + node + ": " + said;
+    }
+    return text;
+  });
+  return show_volume(volume.name);
+}
+
+api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Call& call) {
+  const std::string id = get_volume(name).id;
+  note_subject(call, name);
+  while (true) {
+    const auto volume = store_.find_volume(name);
+    if (!volume || volume->value.id != id || volume->value.deleting) break;
+    if (const auto attachment = store_.find_attachment(name)) {
+      throw Error(ErrorCode::Conflict, "volume " + name + " is attached to " +
+                                           attachment->value.node +
+                                           " and is not deleted while it is");
+    }
+    model::Volume next = volume->value;
+    next.deleting = true;
+    if (store_.commit(Change()
+                          .require(keys::volume(name), volume->revision)
+                          .require(keys::attachment(name), 0)
+                          .put(keys::volume(name), model::to_json(next))
+                          .wake(next))) {
+      break;
+    }
+  }
+  Awaiter awaiter(store_.raw(), {keys::volume(name)});
+  using Nodes = std::vector<std::string>;
+  const auto remaining = [&]() -> Nodes {
+    const auto volume = store_.find_volume(name);
+    return volume && volume->value.id == id ? volume->value.nodes() : Nodes{};
+  };
+  const auto gone = [&]() -> std::optional<Nodes> {
+    Nodes away = remaining();
+    const auto alive = store_.list_alive_nodes();
+    const bool somebody_works = std::any_of(
+        away.begin(), away.end(), [&](const auto& node) { return alive.contains(node); });
+    if (somebody_works) return std::nullopt;
+    return away;
+  };
+  const Nodes away = awaiter.until<Nodes>(call, gone, [&] {
+    std::string text = "volume " + name + " is being deleted";
+    for (const std::string& node : remaining()) {
+      const auto status = store_.find_status(node, name);
+      text += "; " + node + (status && !status->error.empty() ? ": " + status->error
+                                                               : " is not done yet");
+    }
+    return text;
+  });
+  return {.waiting_for = away};
+}
+
+}  // namespace plexvol::service

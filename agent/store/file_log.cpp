@@ -1,0 +1,210 @@
+#include "agent/store/file_log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "agent/api/error.h"
+
+namespace plexvol::store {
+
+namespace {
+
+// Below this a rewrite is not worth its sync; above, it happens when the file is this many times
+// its base.
+constexpr std::uint64_t kMinCompactBytes = 4U << 20U;
+constexpr std::uint64_t kCompactFactor = 4;
+
+std::string reason(int error) {
+  return std::generic_category().message(error);
+}
+
+[[noreturn]] void fail(const std::string& what, int error) {
+  throw Error(ErrorCode::Internal, "store: cannot " + what + ": " + reason(error));
+}
+
+Descriptor open_or_fail(const std::filesystem::path& path, int flags) {
+  const int number = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+  if (number < 0) fail("open " + path.string(), errno);
+  return Descriptor(number);
+}
+
+void sync_directory(const std::filesystem::path& directory) {
+  const Descriptor opened = open_or_fail(directory, O_RDONLY | O_DIRECTORY);
+  if (::fsync(opened.get()) != 0) fail("sync the directory " + directory.string(), errno);
+}
+
+// 0, or the errno of the write that failed; how much was written before is not known then.
+int write_all(int file, std::string_view bytes, std::uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return 0;
+}
+
+std::string read_all(int file, const std::filesystem::path& path) {
+  std::string bytes;
+  std::array<char, 65536> buffer{};
+  while (true) {
+    const ssize_t count =
+        ::pread(file, buffer.data(), buffer.size(), static_cast<off_t>(bytes.size()));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read " + path.string(), errno);
+    if (count == 0) return bytes;
+    bytes.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+}
+
+// A directory that we made must itself survive a power cut, or the file in it does not.
+void make_directory(const std::filesystem::path& directory) {
+  if (directory.empty() || std::filesystem::is_directory(directory)) return;
+  make_directory(directory.parent_path());
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    fail("make the directory " + directory.string(), errno);
+  }
+  const std::filesystem::path parent = directory.parent_path();
+  sync_directory(parent.empty() ? "." : parent);
+}
+
+}  // namespace
+
+Descriptor::Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  std::swap(number_, other.number_);
+  return *this;
+}
+
+Descriptor::~Descriptor() {
+  if (number_ >= 0) ::close(number_);
+}
+
+FileLog::FileLog(std::filesystem::path directory)
+    : directory_(std::move(directory)), path_(directory_ / "store.log") {
+  make_directory(directory_);
+  lock();
+  read();
+}
+
+void FileLog::lock() {
+  // A file of its own: the log is replaced by renaming, and a lock would stay with the old one.
+  const std::filesystem::path path = directory_ / "lock";
+  lock_ = open_or_fail(path, O_RDWR | O_CREAT);
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) fail("lock " + path.string(), errno);
+    throw Error(ErrorCode::Conflict, "the store in " + directory_.string() +
+                                         " is in use by process " + read_all(lock_.get(), path) +
+                                         ": only one agent may run on it");
+  }
+  const std::string owner = std::to_string(::getpid());
+  if (::ftruncate(lock_.get(), 0) != 0) fail("write " + path.string(), errno);
+  if (const int error = write_all(lock_.get(), owner, 0)) fail("write " + path.string(), error);
+}
+
+void FileLog::read() {
+  if (!std::filesystem::exists(path_)) {
+    write_base({});
+    return;
+  }
+  file_ = open_or_fail(path_, O_RDWR);
+  const std::string bytes = read_all(file_.get(), path_);
+  ParsedFile parsed;
+  try {
+    parsed = parse_file(bytes);
+  } catch (const Error& error) {
+    throw Error(error.code(), path_.string() + ": " + error.what());
+  }
+  size_ = parsed.good_bytes;
+  contents_ = std::move(parsed.contents);
+  compact_at_ = std::max(kMinCompactBytes, size_ + size_ / 2);
+  if (size_ == bytes.size()) return;
+  if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(file_.get()) != 0) {
+    fail("cut the interrupted transaction off " + path_.string(), errno);
+  }
+  opening_note_ = path_.string() + ": the last " + std::to_string(bytes.size() - size_) +
+                  " bytes were an interrupted transaction that was never acknowledged; dropped";
+}
+
+Contents FileLog::take_contents() {
+  return std::move(contents_);
+}
+
+void FileLog::append(std::int64_t revision, const std::vector<ItemChange>& changes) {
+  check_usable();
+  const std::string record = to_record(revision, changes);
+  if (const int error = write_all(file_.get(), record, size_)) undo_append(error);
+  // After a failed sync the kernel may have dropped the pages and forgotten the failure: trying
+  // again proves nothing.
+  if (::fdatasync(file_.get()) != 0) become_unusable("sync " + path_.string(), errno);
+  size_ += record.size();
+}
+
+void FileLog::undo_append(int error) {
+  if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) {
+    become_unusable("write " + path_.string(), error);
+  }
+  const bool is_full = error == ENOSPC || error == EDQUOT;
+  throw Error(
+      is_full ? ErrorCode::OutOfSpace : ErrorCode::Internal,
+      "store: nothing was committed, cannot write " + path_.string() + ": " + reason(error));
+}
+
+void FileLog::compact_if_large(const Contents& contents) {
+  if (!unusable_.empty() || size_ < compact_at_) return;
+  compact_at_ = size_ * 2;  // when it fails; replaced when it succeeds
+  try {
+    write_base(contents);
+  } catch (const std::exception&) {
+    // The commit that brought us here is durable in the old file; its caller has nothing to do
+    // about this.
+  }
+}
+
+void FileLog::write_base(const Contents& contents) {
+  const std::filesystem::path new_path = path_.string() + ".new";
+  const std::string bytes = to_base(contents);
+  Descriptor file = open_or_fail(new_path, O_RDWR | O_CREAT | O_TRUNC);
+  if (const int error = write_all(file.get(), bytes, 0)) {
+    ::unlink(new_path.c_str());
+    fail("write " + new_path.string(), error);
+  }
+  if (::fsync(file.get()) != 0) fail("sync " + new_path.string(), errno);
+  if (::rename(new_path.c_str(), path_.c_str()) != 0) fail("rename " + new_path.string(), errno);
+  file_ = std::move(file);
+  size_ = bytes.size();
+  compact_at_ = std::max(kMinCompactBytes, kCompactFactor * size_);
+  try {
+    sync_directory(directory_);
+  } catch (const Error& error) {
+    // A power cut could now bring the old file back, without what is appended to the new one from
+    // here on.
+    unusable_ = error.what();
+    throw;
+  }
+}
+
+void FileLog::check_usable() const {
+  if (unusable_.empty()) return;
+  throw Error(ErrorCode::Unavailable,
+              unusable_ + "; what the store holds is only known after the agent was restarted");
+}
+
+void FileLog::become_unusable(const std::string& what, int error) {
+  unusable_ = "store: cannot " + what + ": " + reason(error);
+  throw Error(ErrorCode::Unavailable,
+              unusable_ + "; this commit may or may not have happened, restart the agent");
+}
+
+}  // namespace plexvol::store

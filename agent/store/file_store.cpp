@@ -1,0 +1,199 @@
+#include "agent/store/file_store.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "agent/api/error.h"
+#include "agent/store/change_hub.h"
+#include "agent/store/file_log.h"
+#include "agent/store/transaction_check.h"
+
+namespace plexvol::store {
+
+class FileStore::Core {
+ public:
+  explicit Core(const std::filesystem::path& directory)
+      : log_(directory), contents_(log_.take_contents()) {
+    remove_former_sessions();
+  }
+
+  std::optional<Entry> get(const std::string& key) {
+    const std::lock_guard lock(contents_mutex_);
+    check_known();
+    const auto found = contents_.items.find(key);
+    if (found == contents_.items.end()) return std::nullopt;
+    return Entry{key, found->second.value, found->second.revision};
+  }
+
+  std::vector<Entry> list(const std::string& prefix) {
+    const std::lock_guard lock(contents_mutex_);
+    check_known();
+    std::vector<Entry> entries;
+    for (auto at = contents_.items.lower_bound(prefix);
+         at != contents_.items.end() && at->first.starts_with(prefix); ++at) {
+      entries.push_back({at->first, at->second.value, at->second.revision});
+    }
+    return entries;
+  }
+
+  bool commit(const Transaction& transaction) {
+    check_transaction(transaction);
+    const std::lock_guard one_at_a_time(commit_mutex_);
+    check_log();
+    if (!std::ranges::all_of(transaction.conditions,
+                             [this](const Condition& condition) { return holds(condition); })) {
+      return false;
+    }
+    std::vector<ItemChange> changes;
+    for (const Write& write : transaction.writes) {
+      if (write.value) {
+        changes.push_back({write.key, Item{*write.value, contents_.revision + 1, false}});
+      } else if (contents_.items.contains(write.key)) {
+        changes.push_back({write.key, std::nullopt});
+      }
+    }
+    write(changes);
+    return true;
+  }
+
+  // Returns the revision of the written key.
+  std::int64_t put_session(const std::string& key, const std::string& value) {
+    check_transaction({.conditions = {}, .writes = {{key, value}}});
+    const std::lock_guard one_at_a_time(commit_mutex_);
+    check_log();
+    const std::int64_t revision = contents_.revision + 1;
+    write({{key, Item{value, revision, true}}});
+    return revision;
+  }
+
+  std::unique_ptr<Watch> watch(const std::string& prefix, ChangeHandler on_change) {
+    return hub_.add(prefix, std::move(on_change));
+  }
+
+  std::string opening_note() const { return log_.opening_note(); }
+
+ private:
+  void remove_former_sessions() {
+    std::vector<ItemChange> changes;
+    for (const auto& [key, item] : contents_.items) {
+      if (item.session) changes.push_back({key, std::nullopt});
+    }
+    write(changes);
+  }
+
+  bool holds(const Condition& condition) const {
+    const auto found = contents_.items.find(condition.key);
+    const std::int64_t revision = found == contents_.items.end() ? 0 : found->second.revision;
+    return revision == condition.revision;
+  }
+
+  // Under commit_mutex_, which alone is enough to read contents_: nobody else changes it. Readers
+  // are not held up by the disk, and see only what is on it.
+  void write(const std::vector<ItemChange>& changes) {
+    if (changes.empty()) return;
+    const std::int64_t revision = contents_.revision + 1;
+    append(revision, changes);
+    {
+      const std::lock_guard lock(contents_mutex_);
+      contents_.apply(revision, changes);
+    }
+    std::vector<std::string> keys;
+    for (const ItemChange& change : changes) keys.push_back(change.key);
+    hub_.publish(keys);
+    log_.compact_if_large(contents_);
+  }
+
+  void append(std::int64_t revision, const std::vector<ItemChange>& changes) {
+    try {
+      log_.append(revision, changes);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::Unavailable) become_unknown();
+      throw;
+    }
+  }
+
+  void check_log() {
+    try {
+      log_.check_usable();
+    } catch (const Error&) {
+      become_unknown();
+      throw;
+    }
+  }
+
+  void become_unknown() {
+    const std::lock_guard lock(contents_mutex_);
+    is_unknown_ = true;
+  }
+
+  // After a commit of which nobody knows whether it happened, neither answer would be the truth.
+  void check_known() const {
+    if (!is_unknown_) return;
+    throw Error(ErrorCode::Unavailable,
+                "store: a write to its file failed half-way, so what it holds is not known: "
+                "restart the agent");
+  }
+
+  FileLog log_;
+  ChangeHub hub_;
+  std::mutex commit_mutex_;
+  std::mutex contents_mutex_;  // taken after commit_mutex_
+  Contents contents_;
+  bool is_unknown_ = false;
+};
+
+class FileStore::KeyPresence : public Presence {
+ public:
+  KeyPresence(std::shared_ptr<Core> core, std::string key, const std::string& value)
+      : core_(std::move(core)), key_(std::move(key)), revision_(core_->put_session(key_, value)) {}
+
+  ~KeyPresence() override {
+    try {
+      // Not when it was written by somebody else since.
+      core_->commit({.conditions = {{key_, revision_}}, .writes = {{key_, std::nullopt}}});
+    } catch (const std::exception&) {
+      // The next start removes it.
+    }
+  }
+
+  KeyPresence(const KeyPresence&) = delete;
+  KeyPresence& operator=(const KeyPresence&) = delete;
+
+ private:
+  const std::shared_ptr<Core> core_;
+  const std::string key_;
+  const std::int64_t revision_;
+};
+
+FileStore::FileStore(const std::filesystem::path& directory)
+    : core_(std::make_shared<Core>(directory)) {}
+
+FileStore::~FileStore() = default;
+
+std::optional<Entry> FileStore::get(const std::string& key) {
+  return core_->get(key);
+}
+
+std::vector<Entry> FileStore::list(const std::string& prefix) {
+  return core_->list(prefix);
+}
+
+bool FileStore::commit(const Transaction& transaction) {
+  return core_->commit(transaction);
+}
+
+std::unique_ptr<Watch> FileStore::watch(const std::string& prefix, ChangeHandler on_change) {
+  return core_->watch(prefix, std::move(on_change));
+}
+
+std::unique_ptr<Presence> FileStore::announce(const std::string& key, const std::string& value,
+                                              std::chrono::seconds /*ttl*/) {
+  return std::make_unique<KeyPresence>(core_, key, value);
+}
+
+std::string FileStore::opening_note() const {
+  return core_->opening_note();
+}
+
+}  // namespace plexvol::store

@@ -1,0 +1,47 @@
+#include "agent/store/transaction_check.h"
+
+#include <set>
+#include <string_view>
+
+#include "agent/api/error.h"
+
+namespace plexvol::store {
+
+namespace {
+
+constexpr std::size_t kMaxOperations = 64;
+
+[[noreturn]] void refuse(const std::string& why) {
+  throw Error(ErrorCode::Internal, "refused to commit to the store: " + why);
+}
+
+}  // namespace
+
+void check_transaction(const Transaction& transaction) {
+  const std::size_t operations = transaction.conditions.size() + transaction.writes.size();
+  if (operations > kMaxOperations) {
+    refuse(std::to_string(operations) + " conditions and writes in one transaction, at most " +
+           std::to_string(kMaxOperations) + " are possible");
+  }
+  for (const Condition& condition : transaction.conditions) {
+    if (condition.key.empty()) refuse("a condition has an empty key");
+    if (condition.revision < 0) refuse("negative revision expected of " + condition.key);
+  }
+  std::set<std::string_view> written;
+  for (const Write& write : transaction.writes) {
+    if (write.key.empty()) refuse("a write has an empty key");
+    if (!written.insert(write.key).second) refuse(write.key + " is written twice");
+  }
+}
+
+std::string to_text(const Transaction& transaction) {
+  const std::size_t count = transaction.conditions.size() + transaction.writes.size();
+  if (count == 0) return "nothing";
+  const std::string& first = transaction.writes.empty() ? transaction.conditions.front().key
+                                                        : transaction.writes.front().key;
+  if (transaction.writes.empty()) return "a check of " + first;
+  const std::size_t more = transaction.writes.size() - 1;
+  return more == 0 ? first : first + " and " + std::to_string(more) + " more";
+}
+
+}  // namespace plexvol::store

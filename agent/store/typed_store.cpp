@@ -1,0 +1,145 @@
+#include "agent/store/typed_store.h"
+
+#include "agent/model/codec.h"
+
+namespace plexvol::store {
+
+namespace keys {
+
+std::string node(const std::string& node) { return "nodes/" + node; }
+std::string alive(const std::string& node) { return "alive/" + node; }
+std::string volume(const std::string& volume) { return "volumes/" + volume; }
+std::string assigned_prefix(const std::string& node) { return "assigned/" + node + "/"; }
+std::string assigned(const std::string& node, const std::string& volume) {
+  return assigned_prefix(node) + volume;
+}
+std::string current(const std::string& volume) { return "current/" + volume; }
+std::string attachment(const std::string& volume) { return "attachments/" + volume; }
+std::string status(const std::string& node, const std::string& volume) {
+  return "status/" + node + "/" + volume;
+}
+std::string name(const std::string& node, const std::string& name) {
+  return "names/" + node + "/" + name;
+}
+std::string slot(unsigned slot) { return "slots/" + std::to_string(slot); }
+std::string next_slot() { return "slots-next"; }
+
+}  // namespace keys
+
+namespace {
+
+template <class T>
+std::optional<Versioned<T>> find(Store& store, const std::string& key) {
+  const auto entry = store.get(key);
+  if (!entry) return std::nullopt;
+  return Versioned<T>{model::from_json<T>(entry->value), entry->revision};
+}
+
+template <class T>
+std::vector<T> list(Store& store, const std::string& prefix) {
+  std::vector<T> found;
+  for (const Entry& entry : store.list(prefix)) {
+    found.push_back(model::from_json<T>(entry.value));
+  }
+  return found;
+}
+
+std::set<std::string> list_names(Store& store, const std::string& prefix) {
+  std::set<std::string> found;
+  for (const Entry& entry : store.list(prefix)) found.insert(entry.key.substr(prefix.size()));
+  return found;
+}
+
+}  // namespace
+
+Change& Change::require(const std::string& key, std::int64_t revision) {
+  transaction_.conditions.push_back({key, revision});
+  return *this;
+}
+
+Change& Change::put(const std::string& key, std::string value) {
+  transaction_.writes.push_back({key, std::move(value)});
+  return *this;
+}
+
+Change& Change::remove(const std::string& key) {
+  transaction_.writes.push_back({key, std::nullopt});
+  return *this;
+}
+
+Change& Change::wake(const model::Volume& volume) {
+  for (const model::Replica& replica : volume.replicas) {
+    put(keys::assigned(replica.node, volume.name), volume.id);
+  }
+  return *this;
+}
+
+std::optional<Versioned<model::Volume>> TypedStore::find_volume(const std::string& name) {
+  return find<model::Volume>(store_, keys::volume(name));
+}
+
+std::vector<model::Volume> TypedStore::list_volumes() {
+  return list<model::Volume>(store_, keys::volume(""));
+}
+
+std::optional<Versioned<model::Current>> TypedStore::find_current(const std::string& volume) {
+  return find<model::Current>(store_, keys::current(volume));
+}
+
+std::optional<Versioned<model::Attachment>> TypedStore::find_attachment(
+    const std::string& volume) {
+  return find<model::Attachment>(store_, keys::attachment(volume));
+}
+
+std::optional<model::Status> TypedStore::find_status(const std::string& node,
+                                                     const std::string& volume) {
+  const auto found = find<model::Status>(store_, keys::status(node, volume));
+  if (!found) return std::nullopt;
+  return found->value;
+}
+
+std::vector<model::Node> TypedStore::list_nodes() {
+  return list<model::Node>(store_, keys::node(""));
+}
+
+std::optional<model::Node> TypedStore::find_node(const std::string& node) {
+  const auto found = find<model::Node>(store_, keys::node(node));
+  if (!found) return std::nullopt;
+  return found->value;
+}
+
+std::set<std::string> TypedStore::list_alive_nodes() {
+  return list_names(store_, keys::alive(""));
+}
+
+bool TypedStore::is_alive(const std::string& node) {
+  return store_.get(keys::alive(node)).has_value();
+}
+
+std::set<std::string> TypedStore::list_assigned(const std::string& node) {
+  return list_names(store_, keys::assigned_prefix(node));
+}
+
+std::optional<std::string> TypedStore::find_named(const std::string& node,
+                                                  const std::string& name) {
+  const auto entry = store_.get(keys::name(node, name));
+  if (!entry) return std::nullopt;
+  return entry->value;
+}
+
+void TypedStore::put_status(const std::string& node, const std::string& volume,
+                            const model::Status& status) {
+  // Only while the volume is still assigned here: a late pass must not leave a status behind a deleted volume.
+  const auto assigned = store_.get(keys::assigned(node, volume));
+  if (!assigned) return;
+  store_.commit(Change()
+                    .require(assigned->key, assigned->revision)
+                    .put(keys::status(node, volume), model::to_json(status))
+                    .transaction());
+}
+
+void TypedStore::put_node(const model::Node& node) {
+  store_.commit(Change().put(keys::node(node.name), model::to_json(node)).transaction());
+}
+
+}  // namespace plexvol::store

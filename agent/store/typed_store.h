@@ -1,0 +1,79 @@
+// The store in the model's words. The only place that knows what keys look like.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/model/model.h"
+#include "agent/store/store.h"
+
+namespace plexvol::store {
+
+namespace keys {
+std::string node(const std::string& node);
+std::string alive(const std::string& node);
+std::string volume(const std::string& volume);
+std::string assigned(const std::string& node, const std::string& volume);
+std::string assigned_prefix(const std::string& node);
+std::string current(const std::string& volume);
+std::string attachment(const std::string& volume);
+std::string status(const std::string& node, const std::string& volume);
+// names/<node>/<PV or pod volume name>: which volume it is, for detach, which is told nothing else.
+std::string name(const std::string& node, const std::string& name);
+// slots/<n>: the volume that has DRBD minor and port number n. slots-next: where the search for a free one begins, so that
+// a number is not used again soon.
+std::string slot(unsigned slot);
+std::string next_slot();
+}  // namespace keys
+
+template <class T>
+struct Versioned {
+  T value;
+  std::int64_t revision = 0;
+};
+
+// A transaction in the making. Conditions are named by what was read.
+class Change {
+ public:
+  Change& require(const std::string& key, std::int64_t revision);
+  Change& put(const std::string& key, std::string value);
+  Change& remove(const std::string& key);
+  // Wakes the agents of all the volume's nodes: each watches only its own part of the store.
+  Change& wake(const model::Volume& volume);
+  const Transaction& transaction() const { return transaction_; }
+
+ private:
+  Transaction transaction_;
+};
+
+class TypedStore {
+ public:
+  explicit TypedStore(Store& store) : store_(store) {}
+
+  std::optional<Versioned<model::Volume>> find_volume(const std::string& name);
+  std::vector<model::Volume> list_volumes();
+  std::optional<Versioned<model::Current>> find_current(const std::string& volume);
+  std::optional<Versioned<model::Attachment>> find_attachment(const std::string& volume);
+  std::optional<model::Status> find_status(const std::string& node, const std::string& volume);
+  std::vector<model::Node> list_nodes();
+  std::optional<model::Node> find_node(const std::string& node);
+  std::set<std::string> list_alive_nodes();
+  bool is_alive(const std::string& node);
+  std::set<std::string> list_assigned(const std::string& node);
+  // The volume that this name stands for on this node.
+  std::optional<std::string> find_named(const std::string& node, const std::string& name);
+
+  void put_status(const std::string& node, const std::string& volume, const model::Status& status);
+  void put_node(const model::Node& node);
+
+  bool commit(const Change& change) { return store_.commit(change.transaction()); }
+  Store& raw() { return store_; }
+
+ private:
+  Store& store_;
+};
+
+}  // namespace plexvol::store

@@ -1,0 +1,47 @@
+// The agent on this node, asked over its Unix socket.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "flexdriver/deadline.h"
+#include "flexdriver/file_descriptor.h"
+#include "flexdriver/http_reply.h"
+#include "flexdriver/trace.h"
+
+namespace plexvol::driver {
+
+// Whether to ask again when the agent is not there (it is being started or upgraded), goes away in the middle, or answers
+// Unavailable. Only for calls that may be repeated.
+enum class Retry { UntilDeadline, Never };
+
+struct Patience {
+  Deadline deadline;
+  Retry retry = Retry::UntilDeadline;
+};
+
+class AgentClient {
+ public:
+  // Each socket is tried in turn at every attempt.
+  AgentClient(std::vector<std::string> sockets, const Trace& trace)
+      : sockets_(std::move(sockets)), trace_(trace) {}
+
+  // POSTs `body` (JSON) to `path` and answers the result (JSON). Throws the agent's own error; Unavailable, saying what was
+  // waited for, at the deadline; Internal for an answer that cannot be understood.
+  // The connection stays open for the next call: while it is, the agent knows that a mount is under way.
+  std::string call(const std::string& path, const std::string& body, Patience patience);
+
+ private:
+  HttpReply exchange(const std::string& path, const std::string& body, Deadline deadline);
+  void connect(Deadline deadline);
+  void send(const std::string& text, Deadline deadline);
+  HttpReply receive(const std::string& path, Deadline deadline);
+
+  std::vector<std::string> sockets_;
+  const Trace& trace_;
+  FileDescriptor connection_;
+  std::string connected_to_;
+};
+
+}  // namespace plexvol::driver

@@ -1,0 +1,136 @@
+#include "flexdriver/mounts/target.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "flexdriver/system_text.h"
+
+namespace plexvol::driver {
+
+namespace {
+
+constexpr mode_t kTargetMode = 0750;
+// Not beside the target, where the kubelet takes every name for a volume, and not the target itself, which cannot be
+// reached any more once it is mounted on.
+constexpr const char* kLockParent = "/run/plexvol";
+constexpr const char* kLockDirectory = "/run/plexvol/targets";
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw Error(ErrorCode::InvalidArgument, "target " + in_quotes(path) + ' ' + why);
+}
+
+// "/a//b/./c/" is "/a/b/c".
+std::string normalise(const std::string& path) {
+  std::string clean;
+  std::size_t at = 0;
+  while (at < path.size()) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    const std::string part = path.substr(at, end - at);
+    if (part == "..") refuse(path, "holds \"..\"");
+    if (!part.empty() && part != ".") clean += '/' + part;
+    at = end + 1;
+  }
+  return clean;
+}
+
+std::string lock_name(const std::string& target) {
+  constexpr std::uint64_t kOffset = 14695981039346656037ULL;  // FNV-1a
+  constexpr std::uint64_t kPrime = 1099511628211ULL;
+  std::uint64_t hash = kOffset;
+  for (const char c : target) hash = (hash ^ static_cast<unsigned char>(c)) * kPrime;
+  std::array<char, 20> text{};
+  std::snprintf(text.data(), text.size(), "/%016llx", static_cast<unsigned long long>(hash));
+  return kLockDirectory + std::string(text.data());
+}
+
+FileDescriptor open_lock(const std::string& path) {
+  for (const char* directory : {kLockParent, kLockDirectory}) {
+    if (::mkdir(directory, 0755) != 0 && errno != EEXIST) {
+      throw Error(ErrorCode::Internal,
+                  "cannot make " + std::string(directory) + ": " + error_text(errno));
+    }
+  }
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) throw Error(ErrorCode::Internal, "cannot open " + path + ": " + error_text(errno));
+  return file;
+}
+
+// false: its last owner removed it while we waited, and it stands for nothing any more.
+bool is_still_at(const FileDescriptor& file, const std::string& path) {
+  struct stat ours {};
+  struct stat there {};
+  return ::fstat(file.get(), &ours) == 0 && ::lstat(path.c_str(), &there) == 0 &&
+         ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+}  // namespace
+
+std::string resolve_target(const std::string& path) {
+  if (!path.starts_with('/')) refuse(path, "is not an absolute path");
+  if (path.size() >= PATH_MAX || path.find('\0') != std::string::npos) {
+    refuse(path, "has " + std::to_string(path.size()) + " bytes or a zero byte");
+  }
+  const std::string clean = normalise(path);
+  if (clean.empty()) refuse(path, "is the root directory");
+  const std::size_t slash = clean.rfind('/');
+  const std::string parent = slash == 0 ? "/" : clean.substr(0, slash);
+  std::array<char, PATH_MAX> resolved{};
+  if (::realpath(parent.c_str(), resolved.data()) == nullptr) return clean;
+  const std::string real = resolved.data();
+  return (real == "/" ? "" : real) + clean.substr(slash);
+}
+
+void make_target(const std::string& target) {
+  for (std::size_t end = target.find('/', 1); end != std::string::npos;
+       end = target.find('/', end + 1)) {
+    const std::string parent = target.substr(0, end);
+    if (::mkdir(parent.c_str(), kTargetMode) != 0 && errno != EEXIST && errno != EROFS) {
+      refuse(parent, "cannot be made: " + error_text(errno));
+    }
+  }
+  if (::mkdir(target.c_str(), kTargetMode) == 0) return;
+  const int error = errno;
+  struct stat found {};
+  if (::lstat(target.c_str(), &found) != 0) refuse(target, "cannot be made: " + error_text(error));
+  if (S_ISLNK(found.st_mode)) refuse(target, "is a symbolic link, not a directory");
+  if (!S_ISDIR(found.st_mode)) refuse(target, "is not a directory");
+}
+
+TargetLock::TargetLock(const std::string& target, Deadline deadline) : path_(lock_name(target)) {
+  constexpr milliseconds kPause(20);
+  while (true) {
+    FileDescriptor file = open_lock(path_);
+    while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK && errno != EINTR) {
+        throw Error(ErrorCode::Internal, "cannot lock " + path_ + ": " + error_text(errno));
+      }
+      if (Clock::now() >= deadline) {
+        throw Error(ErrorCode::Unavailable,
+                    "another call of plexvol is still working on " + target +
+                        "; when it hangs, look at the volume's state: plexvol volume list");
+      }
+      std::this_thread::sleep_for(kPause);
+    }
+    if (is_still_at(file, path_)) {
+      file_ = std::move(file);
+      return;
+    }
+  }
+}
+
+TargetLock::~TargetLock() {
+  if (!path_.empty() && file_) ::unlink(path_.c_str());
+}
+
+}  // namespace plexvol::driver

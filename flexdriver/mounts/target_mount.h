@@ -1,0 +1,54 @@
+// A volume's device mounted on a target, or nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "flexdriver/deadline.h"
+#include "flexdriver/mounts/mount_flags.h"
+#include "flexdriver/mounts/target.h"
+#include "flexdriver/trace.h"
+
+namespace plexvol::driver {
+
+class Child;
+
+struct MountOrder {
+  std::string device;  // a link; it must lead to the device major:minor
+  unsigned major = 0;
+  unsigned minor = 0;
+  std::string target;  // as resolve_target answers it
+  std::string fs_type;
+  MountFlags flags;
+  std::string data;
+};
+
+// Mounted from the constructor on. It stays only after keep(): until then it is undone, by the destructor, or by the child
+// process when the driver is killed. So a call that did not succeed leaves nothing mounted, which the kubelet would take for
+// a success (contract fact 27).
+class TargetMount {
+ public:
+  // Nothing is done when the device is mounted there already in the way that is asked for. Throws Conflict when something
+  // else is, or when the device's number is another one; Internal with the kernel's word; Unavailable when mount(2) does not
+  // return before the deadline.
+  TargetMount(const MountOrder& order, Deadline deadline, const Trace& trace);
+  TargetMount(const TargetMount&) = delete;
+  TargetMount& operator=(const TargetMount&) = delete;
+  ~TargetMount();
+
+  // Throws Internal when the mount is gone after all.
+  void keep(Deadline deadline);
+  // Why it could not be undone, or "". Does nothing to a mount that was there before.
+  std::string undo(Deadline deadline);
+
+ private:
+  void mount(const MountOrder& order, Deadline deadline, const Trace& trace);
+
+  TargetLock lock_;
+  std::unique_ptr<Child> child_;  // it holds the mount back until keep(); none when it was there before
+};
+
+// Throws InvalidArgument when nothing can be mounted on the target, so that the agent is not asked in vain.
+void check_target(const std::string& target);
+
+}  // namespace plexvol::driver

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Who may include whom: includes point one way (README, "How the code is laid out"). A folder includes itself, and what it
+# is listed with here. Test code may include everything.
+set -euo pipefail
+cd "${1:-$(dirname "$0")/..}"
+
+declare -A may_include=(
+  [agent/api]=""
+  [agent/model]="agent/api"
+  [agent/mounting]="agent/api"
+  [agent/process]="agent/api"
+  [agent/lvm]="agent/api agent/process"
+  [agent/drbd]="agent/api agent/process"
+  [agent/filesystem]="agent/api agent/process"
+  [agent/filepool]="agent/api agent/process"
+  [agent/store]="agent/api agent/model"
+  [agent/arbiter]="agent/api agent/model agent/store"
+  [agent/metrics]="agent/api"
+  [agent/reconcile]="agent/api agent/model agent/mounting agent/process agent/lvm agent/drbd
+                     agent/filesystem agent/filepool agent/store agent/arbiter agent/metrics agent/log.h"
+  [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/metrics
+                   agent/filesystem/filesystem.h agent/log.h" # for its option parsers, which are pure
+  [agent/http]="agent/api agent/process agent/service agent/metrics agent/log.h"
+  [flexdriver]="agent/api"
+)
+
+status=0
+while IFS=: read -r file line text; do
+  folder=$(dirname "$file")
+  [[ $folder == agent ]] && continue # main, config and log wire everything
+  [[ $folder == flexdriver/* ]] && folder=flexdriver
+  if [[ ! -v may_include[$folder] ]]; then
+    echo "$file:$line: $folder is no folder that tests/check_layers.sh knows"
+    status=1
+    continue
+  fi
+  included=$(sed -E 's/.*"([^"]+)".*/\1/' <<< "$text")
+  for allowed in "$folder" ${may_include[$folder]}; do
+    [[ $included == "$allowed" || $included == "$allowed"/* ]] && continue 2
+  done
+  [[ $folder == agent/store && $included == agent/store/*.pb.h ]] && continue
+  echo "$file:$line: $folder may not include $included"
+  status=1
+done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' agent flexdriver --include='*.cpp' --include='*.h')
+
+# Costly or low-level headers have one home each.
+one_home() { # header pattern, home pattern
+  local found
+  found=$(grep -rnE "#[[:space:]]*include[[:space:]]*<$1" agent flexdriver --include='*.cpp' --include='*.h' |
+    grep -vE "^$2" || true)
+  [[ -z $found ]] || { echo "$found: belongs into $2 only"; status=1; }
+}
+one_home 'boost/beast' 'agent/http/message\.cpp'
+one_home 'boost/process' 'agent/process/'
+one_home 'grpc' 'agent/store/etcd_'
+one_home 'CLI/' '(agent/config\.cpp|flexdriver/)'
+one_home 'spdlog/' 'agent/log\.cpp'
+exit $status

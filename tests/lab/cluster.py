@@ -1,0 +1,199 @@
+"""Plexvol on the machines of a lab: etcd, an agent on every node, and the driver as kubelets find it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import Command, Lab, Node, Result, wait_until
+
+BUILD = Path(__file__).resolve().parents[2] / "build"
+PLUGINS = "/var/lib/kubelet/volumeplugins"
+# One driver for each value of the capability `attach`: the settings file beside an executable decides.
+MOUNT_DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
+ATTACH_DRIVER = f"{PLUGINS}/plexvol~attached/plexvol"
+AGENT = "plexvold"
+LEASE_SECONDS = 8
+
+
+class CallFailed(Exception):
+    """A FlexVolume call was answered with Failure: its message."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a caller of the driver sees."""
+
+    code: int
+    json: dict[str, Any]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.json["status"] == "Success"
+
+    @property
+    def message(self) -> str:
+        return str(self.json.get("message", ""))
+
+
+def read_reply(result: Result) -> Reply:
+    """Reads an answer as the kubelet does: both streams together are exactly one JSON object."""
+    return Reply(result.code, json.loads(result.stdout + result.stderr))
+
+
+class Driver:
+    """The FlexVolume calls on one node, as its kubelet (or the controller-manager beside it) makes them."""
+
+    def __init__(self, node: Node, path: str) -> None:
+        self.node = node
+        self.path = path
+
+    def start(self, *arguments: str) -> Command:
+        return self.node.popen([self.path, *arguments])
+
+    def call(self, *arguments: str, timeout: float = 120) -> Reply:
+        return read_reply(self.node.run([self.path, *arguments], timeout=timeout))
+
+    def must(self, *arguments: str, timeout: float = 120) -> Reply:
+        reply = self.call(*arguments, timeout=timeout)
+        if not reply.succeeded:
+            raise CallFailed(f"{self.node.name}: {arguments[0]}: {reply.json}")
+        return reply
+
+
+def options(name: str, *, readwrite: str = "rw", fs_type: str = "", **own: str) -> str:
+    """The options object as a kubelet sends it: its own keys, then the user's."""
+    return json.dumps(
+        {
+            "kubernetes.io/fsType": fs_type,
+            "kubernetes.io/pvOrVolumeName": name,
+            "kubernetes.io/readwrite": readwrite,
+            **own,
+        },
+        sort_keys=True,
+    )
+
+
+def pod_dir(name: str, pod: str = "pod1") -> str:
+    return f"/var/lib/kubelet/pods/{pod}/volumes/plexvol~plexvol/{name}"
+
+
+def device_mount_dir(name: str) -> str:
+    return f"/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/attached/mounts/{name}"
+
+
+class Cluster:
+    """`Cluster(lab).start()`: every node of the lab serves volumes from the pools `thick`, `thin` and `file`."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def node(self, name: str) -> Node:
+        return self.lab.node(name)
+
+    def start(self) -> "Cluster":
+        self.lab.start_etcd()
+        self.lab.on_all(self._install)
+        self.wait_alive([node.name for node in self.lab.nodes])
+        return self
+
+    def _install(self, node: Node) -> None:
+        for path, attach in ((MOUNT_DRIVER, False), (ATTACH_DRIVER, True)):
+            folder = Path(path).parent
+            node.sh(f"mkdir -p {folder} && cp {BUILD}/plexvol {path}")
+            node.write_file(f"{folder}/.plexvol.json", json.dumps({"capabilities": {"attach": attach}}))
+        node.sh("mkdir -p /var/lib/plexvol/images")
+        node.write_file("/etc/plexvol/plexvold.json", json.dumps(self._config(node)))
+        node.start_service(AGENT, [str(BUILD / "plexvold")])
+
+    def _config(self, node: Node) -> dict[str, Any]:
+        return {
+            "node_name": node.name,
+            "address": node.address,
+            "pools": [
+                {"name": "thick", "type": "lvm", "volume_group": "vg0"},
+                {"name": "thin", "type": "lvm-thin", "volume_group": "vg0", "thin_pool": "thin"},
+                {"name": "file", "type": "file", "directory": "/var/lib/plexvol/images"},
+            ],
+            "store": {
+                "kind": "etcd",
+                "endpoints": [other.etcd_url for other in self.lab.nodes],
+                "lease_seconds": LEASE_SECONDS,
+            },
+            "drbd": {"helper": MOUNT_DRIVER},
+            "log_level": "debug",
+        }
+
+    def wait_alive(self, names: list[str]) -> None:
+        """Until the agents of these nodes hold their leases, and all of them know it."""
+        for name in names:
+            wait_until(
+                lambda name=name: set(names) <= set(self._alive_as_seen_by(name)), 60, f"{name} sees {names} alive"
+            )
+
+    def _alive_as_seen_by(self, name: str) -> list[str]:
+        result = self.plexvol(name, "node", "list", "-o", "json")
+        if result.code != 0:
+            return []
+        return [node["name"] for node in json.loads(result.stdout)["nodes"] if node["alive"]]
+
+    def driver(self, name: str, *, attach: bool = False) -> Driver:
+        return Driver(self.node(name), ATTACH_DRIVER if attach else MOUNT_DRIVER)
+
+    def plexvol(self, name: str, *arguments: str, timeout: float = 120) -> Result:
+        """A command for people, on a node."""
+        return self.node(name).run([MOUNT_DRIVER, *arguments], timeout=timeout)
+
+    def volume(self, asked: str, volume: str) -> dict[str, Any] | None:
+        """What `plexvol volume show` says on node `asked`; None when there is no such volume."""
+        result = self.plexvol(asked, "volume", "show", volume, "-o", "json")
+        return json.loads(result.stdout) if result.code == 0 else None
+
+    def replica(self, asked: str, volume: str, node: str) -> dict[str, Any]:
+        shown = self.volume(asked, volume)
+        if shown is None:
+            return {}
+        return next((replica for replica in shown["replicas"] if replica["node"] == node), {})
+
+    def wait_state(self, asked: str, volume: str, state: str, timeout: float = 120) -> None:
+        def look() -> bool:
+            shown = self.volume(asked, volume)
+            return shown is not None and shown["state"] == state
+
+        wait_until(look, timeout, f"volume {volume} is {state}")
+
+    def wait_detached(self, asked: str, volume: str, timeout: float = 60) -> None:
+        def look() -> bool:
+            shown = self.volume(asked, volume)
+            return shown is not None and shown["attached_to"] == ""
+
+        wait_until(look, timeout, f"volume {volume} is attached nowhere")
+
+    def kill_agent(self, name: str) -> None:
+        self.node(name).kill_service(AGENT)
+
+    def resume_agent(self, name: str) -> None:
+        self.node(name).resume_service(AGENT)
+
+    def store_keys(self, name: str, prefix: str = "/plexvol/") -> list[str]:
+        """The keys that etcd holds, as the member on this node says."""
+        node = self.node(name)
+        env: Mapping[str, str] = {"ETCDCTL_API": "3"}
+        listed = node.check(
+            ["/usr/bin/etcdctl", f"--endpoints={node.etcd_url}", "get", "--prefix", "--keys-only", prefix], env=env
+        )
+        return listed.stdout.decode().split()
+
+    def left_over(self, name: str) -> list[str]:
+        """What a node still has of any volume: logical volumes, resources, images, loop devices, links, mounts."""
+        node = self.node(name)
+        script = (
+            "lvs --noheadings -o lv_name,lv_tags vg0 | grep plexvol || true;"
+            " drbdsetup events2 --now | grep 'exists resource' || true;"
+            " ls /var/lib/plexvol/images /var/lib/plexvol/drbd.d 2>/dev/null | grep -v : | grep . || true;"
+            " losetup --list --noheadings --output BACK-FILE | grep /var/lib/plexvol || true;"
+            " ls /dev/plexvol 2>/dev/null || true;"
+            " grep -E '/dev/(plexvol|drbd)' /proc/self/mountinfo || true"
+        )
+        return [line for line in node.sh(script).stdout.decode().splitlines() if line.strip()]

@@ -1,0 +1,59 @@
+"""An etcd cluster inside the machines: the store of the product under test."""
+
+import time
+
+from .errors import LabError
+from .node import Node
+
+SERVICE = "etcd"
+CLIENT_PORT = 2379
+PEER_PORT = 2380
+DATA_DIR = "/persist/etcd"
+START_TIMEOUT = 60.0
+
+
+def start(nodes: list[Node]) -> None:
+    """Starts one member on each node and waits until each of them serves."""
+    members = ",".join(f"{node.name}=http://{node.address}:{PEER_PORT}" for node in nodes)
+    for node in nodes:
+        node.start_service(SERVICE, _command(node, members))
+    for node in nodes:
+        wait_healthy(node)
+
+
+def stop(node: Node) -> None:
+    node.stop_service(SERVICE)
+    node.check(["rm", "-rf", DATA_DIR])
+
+
+def wait_healthy(node: Node, timeout: float = START_TIMEOUT) -> None:
+    """Waits until the member on this node serves: the cluster has a leader, and the member can reach it."""
+    deadline = time.monotonic() + timeout
+    while not is_healthy(node):
+        if time.monotonic() > deadline:
+            log = node.run(["tail", "-n", "20", node.service_log_path(SERVICE)]).text
+            raise LabError(f"etcd on {node.name} does not serve after {timeout} s; its last words:\n{log}")
+        time.sleep(0.1)
+
+
+def is_healthy(node: Node) -> bool:
+    health = node.run(["curl", "-s", "--max-time", "5", f"{node.etcd_url}/health"])
+    return b'"health":"true"' in health.stdout
+
+
+def _command(node: Node, members: str) -> list[str]:
+    peer_url = f"http://{node.address}:{PEER_PORT}"
+    return [
+        "/usr/bin/etcd",
+        f"--name={node.name}",
+        f"--data-dir={DATA_DIR}",
+        f"--listen-client-urls=http://0.0.0.0:{CLIENT_PORT}",
+        f"--advertise-client-urls={node.etcd_url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster={members}",
+        # The defaults (100 and 1000 ms) take a busy emulated machine for a dead one.
+        "--heartbeat-interval=200",
+        "--election-timeout=2000",
+        "--log-level=warn",
+    ]

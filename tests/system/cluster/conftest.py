@@ -1,0 +1,59 @@
+"""A cluster of three nodes for all the tests of this folder, and what each test must leave behind: nothing."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from cluster import BUILD, Cluster
+from lab import Lab, wait_until
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def running_cluster(lab3: Lab) -> Cluster:
+    if not (BUILD / "plexvold").exists():
+        pytest.skip("build/plexvold is not built")
+    return Cluster(lab3).start()
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster, restored_lab3: Lab) -> Iterator[Cluster]:
+    """All nodes on, all agents alive. At the end: no volume, and nothing of one on any node or in the store."""
+    names = [node.name for node in restored_lab3.nodes]
+    running_cluster.wait_alive(names)
+    yield running_cluster
+    restored_lab3.restore()
+    running_cluster.wait_alive(names)
+    for name in names:
+        wait_until(lambda name=name: running_cluster.left_over(name) == [], 60, f"{name} is clean")
+    kept = ("/plexvol/nodes/", "/plexvol/alive/", "/plexvol/slots-next")
+    left = [key for key in running_cluster.store_keys("n1") if not key.startswith(kept)]
+    assert left == []
+
+
+@pytest.fixture
+def new_name() -> Callable[[], str]:
+    """A volume name that no other test has had."""
+    return lambda: f"pv-{next(_numbers)}"
+
+
+@pytest.fixture(autouse=True)
+def _agent_logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    report = getattr(request.node, "call_report", None)
+    if report is None or not report.failed or "cluster" not in request.fixturenames:
+        return
+    cluster = request.getfixturevalue("running_cluster")
+    for node in cluster.lab.nodes:
+        if node.state == "ready":
+            print(f"--- the agent of {node.name}")
+            print(node.run(["tail", "-n", "60", node.service_log_path("plexvold")]).text)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.call_report = report

@@ -1,0 +1,33 @@
+"""Fixtures of the system tests: the emulated machines. See tests/lab/README.md."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
+
+from lab import Lab, LabError, require_programs  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab3() -> Iterator[Lab]:
+    """Three machines with vg0 and vg0/thin, shared by all tests of a session: leave them as they were found."""
+    if os.geteuid() != 0:
+        pytest.skip("the lab must read the whole file system of this host: run as root")
+    try:
+        require_programs()
+    except LabError as error:
+        pytest.skip(str(error))
+    with Lab(nodes=3) as lab:
+        lab.prepare_lvm()
+        yield lab
+
+
+@pytest.fixture
+def restored_lab3(lab3: Lab) -> Lab:
+    """lab3 with a whole network and all machines on, whatever the test before did."""
+    lab3.restore()
+    return lab3

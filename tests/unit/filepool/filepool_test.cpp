@@ -1,0 +1,259 @@
+#include "agent/filepool/filepool.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "agent/process/boost_runner.h"
+#include "tests/support/data_file.h"
+#include "tests/support/failing_runner.h"
+#include "tests/support/loop_device.h"
+#include "tests/support/temporary_directory.h"
+
+using plexvol::Error;
+using plexvol::ErrorCode;
+using plexvol::filepool::FilePool;
+using plexvol::filepool::Image;
+using plexvol::filepool::parse_deleted_loop_devices;
+using plexvol::filepool::parse_loop_device;
+using plexvol::support::can_use_loop_devices;
+using plexvol::support::TemporaryDirectory;
+using Words = std::vector<std::string>;
+
+namespace {
+
+constexpr std::uint64_t kSize = 16U << 20U;
+
+struct Pool {
+  TemporaryDirectory directory;
+  plexvol::process::BoostRunner runner;
+  FilePool files{runner, directory.path().string(), std::chrono::milliseconds(1)};
+
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() {
+    for (const char* name : {"v1", "v2"}) {
+      try {
+        files.remove_image(name);
+      } catch (const Error&) {
+        MESSAGE("a loop device is left over");
+      }
+    }
+  }
+
+  std::string path(const std::string& file) const { return (directory.path() / file).string(); }
+  bool has(const std::string& file) const { return std::filesystem::exists(path(file)); }
+};
+
+template <class Work>
+ErrorCode code_of(const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  FAIL("it did not throw");
+  return ErrorCode::Internal;
+}
+
+}  // namespace
+
+TEST_CASE("a file's loop device is found by the file's number, not its name") {
+  const std::string list = plexvol::support::read_data_file("losetup/list.json");
+  CHECK(parse_loop_device(list, {.major = 253, .minor = 17, .inode = 10952788}) == "/dev/loop0");
+  CHECK(parse_loop_device(list, {.major = 254, .minor = 0, .inode = 10960910}) == "/dev/loop2");
+  CHECK(parse_loop_device(list, {.major = 254, .minor = 1, .inode = 10952746}).empty());
+  CHECK(parse_loop_device(list, {.major = 254, .minor = 0, .inode = 1}).empty());
+}
+
+TEST_CASE("loop devices on deleted files are found by name") {
+  const std::string list = plexvol::support::read_data_file("losetup/list.json");
+  CHECK(parse_deleted_loop_devices(list, "/pool/a.img") == Words{"/dev/loop2"});
+  CHECK(parse_deleted_loop_devices(list, "/pool/m16").empty());
+}
+
+TEST_CASE("no loop devices are none, what is no list is an error") {
+  CHECK(parse_loop_device("", {}).empty());
+  CHECK(parse_loop_device("{\n   \"loopdevices\": [\n\n   ]\n}\n", {}).empty());
+  for (const char* text : {"{}", "[]", "loop0", R"({"loopdevices": [{"back-file": "/x"}]})",
+                           R"({"loopdevices": [{"name": "x", "back-file": "/x", "back-ino": "y",
+                              "back-maj:min": "1:2"}]})",
+                           R"({"loopdevices": [{"name": "x", "back-file": "/x", "back-ino": 1,
+                              "back-maj:min": "12"}]})"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(parse_loop_device(text, {}), Error);
+  }
+}
+
+TEST_CASE("an image is made with its tags and a loop device, and goes with all of it") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  CHECK_FALSE(pool.files.find_image("v1").has_value());
+  pool.files.create_image("v1", kSize, {"one", "two"});
+  const auto image = pool.files.find_image("v1");
+  REQUIRE(image.has_value());
+  CHECK(image->name == "v1");
+  CHECK(image->path == pool.path("v1.img"));
+  CHECK(image->size_bytes == kSize);
+  CHECK(image->tags == Words{"one", "two"});
+  CHECK(image->device.starts_with("/dev/loop"));
+  struct stat status {};
+  REQUIRE(stat(image->path.c_str(), &status) == 0);
+  CHECK(status.st_blocks * 512 < static_cast<off_t>(kSize));
+
+  pool.files.remove_image("v1");
+  CHECK_FALSE(pool.files.find_image("v1").has_value());
+  CHECK(std::filesystem::is_empty(pool.directory.path()));
+  pool.files.remove_image("v1");
+}
+
+TEST_CASE("an image keeps its one loop device until it is deactivated") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"one"});
+  const std::string device = pool.files.find_image("v1")->device;
+  pool.files.activate("v1");
+  CHECK(pool.files.find_image("v1")->device == device);
+  pool.files.deactivate("v1");
+  CHECK(pool.files.find_image("v1")->device.empty());
+  pool.files.deactivate("v1");
+  pool.files.activate("v1");
+  CHECK_FALSE(pool.files.find_image("v1")->device.empty());
+}
+
+TEST_CASE("tags can be changed") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"making", "one"});
+  pool.files.set_tags("v1", {"one"});
+  CHECK(pool.files.find_image("v1")->tags == Words{"one"});
+  CHECK_THROWS_AS(pool.files.set_tags("v1", {"two\nlines"}), Error);
+  CHECK(pool.files.find_image("v1")->tags == Words{"one"});
+}
+
+TEST_CASE("an image that somebody else made has no tags and is not overwritten") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  std::ofstream(pool.path("v1.img")) << "precious";
+  CHECK(pool.files.find_image("v1")->tags.empty());
+  CHECK(code_of([&] { pool.files.create_image("v1", kSize, {"one"}); }) ==
+        ErrorCode::AlreadyExists);
+  CHECK(pool.files.find_image("v1")->tags.empty());
+  CHECK(std::filesystem::file_size(pool.path("v1.img")) == 8);
+}
+
+TEST_CASE("images are listed, other files are not") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v2", kSize, {"two"});
+  pool.files.create_image("v1", kSize, {"one"});
+  std::ofstream(pool.path("notes.txt")) << "x";
+  std::ofstream(pool.path("v3.img.new")) << "x";
+  std::ofstream(pool.path("v4.tags")) << "x";
+  const std::vector<Image> images = pool.files.list_images();
+  REQUIRE(images.size() == 2);
+  CHECK(images[0].name == "v1");
+  CHECK(images[1].name == "v2");
+  CHECK(images[0].device != images[1].device);
+}
+
+TEST_CASE("an image in use is not removed, and the error names who uses it") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"one"});
+  const std::string device = pool.files.find_image("v1")->device;
+  plexvol::process::run_checked(pool.runner,
+                                {.argv = {"/sbin/mkfs.ext4", "-q", device}, .input = {}});
+  {
+    const plexvol::support::Mount mounted(device, pool.directory.path() / "mnt", "ext4");
+    try {
+      pool.files.remove_image("v1");
+      FAIL("it was removed");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::Conflict);
+      CHECK(std::string(error.what()).find("mounted on " + mounted.point()) != std::string::npos);
+    }
+    CHECK(pool.files.find_image("v1")->device == device);
+  }
+  pool.files.remove_image("v1");
+  CHECK_FALSE(pool.has("v1.img"));
+}
+
+TEST_CASE("the loop device of a file that was deleted by hand goes with the image") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"one"});
+  const std::string device = pool.files.find_image("v1")->device;
+  std::filesystem::remove(pool.path("v1.img"));
+  CHECK_FALSE(pool.files.find_image("v1").has_value());
+  // A new image of that name has a device of its own.
+  pool.files.create_image("v1", kSize, {"two"});
+  CHECK(pool.files.find_image("v1")->device != device);
+  pool.files.remove_image("v1");
+  const auto output = pool.runner.run({.argv = {"/sbin/losetup", "--list", device}, .input = {}});
+  CHECK(output.out.find(pool.directory.path().string()) == std::string::npos);
+}
+
+TEST_CASE("whichever command of making or removing an image fails, the next try ends it") {
+  if (!can_use_loop_devices()) return;
+  for (std::size_t k = 1;; ++k) {
+    CAPTURE(k);
+    REQUIRE(k < 20);
+    Pool pool;
+    plexvol::support::FailingRunner failing(pool.runner, k);
+    FilePool files(failing, pool.directory.path().string(), std::chrono::milliseconds(1));
+    // What the reconciler does: look, and make or activate what is missing.
+    const auto ensure = [&] {
+      try {
+        if (!files.find_image("v1")) files.create_image("v1", kSize, {"one"});
+        files.activate("v1");
+      } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::Internal);
+      }
+    };
+    ensure();
+    ensure();
+    const auto image = pool.files.find_image("v1");
+    REQUIRE(image.has_value());
+    CHECK_FALSE(image->device.empty());
+    CHECK(image->tags == Words{"one"});
+    try {
+      files.remove_image("v1");
+    } catch (const Error&) {
+      files.remove_image("v1");
+    }
+    CHECK(std::filesystem::is_empty(pool.directory.path()));
+    if (failing.count() < k) break;
+  }
+}
+
+TEST_CASE("an image larger than the free space is refused") {
+  Pool pool;
+  const std::uint64_t free_bytes = pool.files.space().free_bytes;
+  CHECK(code_of([&] { pool.files.create_image("v1", free_bytes * 2, {"one"}); }) ==
+        ErrorCode::OutOfSpace);
+  CHECK(std::filesystem::is_empty(pool.directory.path()));
+}
+
+TEST_CASE("a pool without its directory is not found") {
+  plexvol::process::BoostRunner runner;
+  const FilePool files(runner, "/no/such/directory");
+  CHECK(code_of([&] { files.space(); }) == ErrorCode::NotFound);
+}
+
+TEST_CASE("names that lead out of the directory are refused") {
+  Pool pool;
+  for (const std::string name : {"", "..", "../x", "a/b", ".hidden", "/etc/passwd"}) {
+    CAPTURE(name);
+    CHECK(code_of([&] { pool.files.remove_image(name); }) == ErrorCode::InvalidArgument);
+    CHECK(code_of([&] { pool.files.create_image(name, kSize, {}); }) == ErrorCode::InvalidArgument);
+  }
+}

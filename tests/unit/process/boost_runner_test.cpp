@@ -1,0 +1,203 @@
+#include "agent/process/boost_runner.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "tests/support/events.h"
+#include "tests/support/temporary_directory.h"
+
+using plexvol::Error;
+using plexvol::ErrorCode;
+using plexvol::process::BoostRunner;
+using plexvol::process::Command;
+using plexvol::process::Output;
+using plexvol::support::Fifo;
+using plexvol::support::TemporaryDirectory;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+Command shell(const std::string& script, milliseconds stall_limit = seconds(30)) {
+  return {.argv = {"/bin/sh", "-c", script}, .input = {}, .stall_limit = stall_limit};
+}
+
+Error error_of(const Command& command) {
+  BoostRunner runner;
+  try {
+    runner.run(command);
+  } catch (const Error& error) {
+    return error;
+  }
+  return {ErrorCode::NotFound, "it did not throw"};
+}
+
+}  // namespace
+
+TEST_CASE("a tool's output, errors and exit code come back, and how long it took") {
+  BoostRunner runner;
+  const Output output = runner.run(shell("echo out; echo err >&2; exit 7"));
+  CHECK(output.out == "out\n");
+  CHECK(output.err == "err\n");
+  CHECK(output.exit_code == 7);
+  CHECK(output.took.count() > 0);
+}
+
+TEST_CASE("a tool that a signal ended has exit code 128 and the signal") {
+  BoostRunner runner;
+  CHECK(runner.run(shell("kill -9 $$")).exit_code == 128 + SIGKILL);
+}
+
+TEST_CASE("a tool sees an environment of LC_ALL and PATH only") {
+  BoostRunner runner;
+  CHECK(runner.run({.argv = {"/usr/bin/env"}, .input = {}}).out ==
+        "LC_ALL=C\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n");
+}
+
+TEST_CASE("a tool has no descriptor but 0 to 2, even if one was made without close-on-exec") {
+  const int leak = dup(STDOUT_FILENO);
+  REQUIRE(leak > STDERR_FILENO);
+  BoostRunner runner;
+  const Output output = runner.run({.argv = {"/bin/ls", "/proc/self/fd"}, .input = {}});
+  close(leak);
+  // 3 is the directory that ls reads.
+  CHECK(output.out == "0\n1\n2\n3\n");
+}
+
+TEST_CASE("a tool starts with no signal ignored or blocked") {
+  BoostRunner runner;  // ignores SIGPIPE itself
+  sigset_t term;
+  sigset_t former;
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &term, &former);
+  const Output output =
+      runner.run({.argv = {"/bin/grep", "-E", "SigIgn|SigBlk", "/proc/self/status"}, .input = {}});
+  pthread_sigmask(SIG_SETMASK, &former, nullptr);
+  CHECK(output.out == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+TEST_CASE("a tool may read and print more than a pipe holds") {
+  BoostRunner runner;
+  const std::string input(1 << 20, 'x');
+  const Output output = runner.run({.argv = {"/bin/cat"}, .input = input});
+  CHECK(output.exit_code == 0);
+  CHECK(output.out == input);
+}
+
+TEST_CASE("a full stderr does not block a tool that then prints to stdout") {
+  BoostRunner runner;
+  const Output output =
+      runner.run(shell("head -c 3000000 /dev/zero >&2; head -c 1000000 /dev/zero"));
+  CHECK(output.out.size() == 1'000'000);
+  CHECK(output.err.size() == 3'000'000);
+}
+
+TEST_CASE("a tool need not read its input") {
+  BoostRunner runner;
+  CHECK(runner.run({.argv = {"/bin/true"}, .input = std::string(1 << 20, 'x')}).exit_code == 0);
+}
+
+TEST_CASE("a tool without input reads the end of it at once") {
+  BoostRunner runner;
+  CHECK(runner.run({.argv = {"/bin/cat"}, .input = {}}).out.empty());
+}
+
+TEST_CASE("a tool that closes its output may go on") {
+  BoostRunner runner;
+  CHECK(runner.run(shell("exec >&- 2>&-; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 5"))
+            .exit_code == 5);
+}
+
+TEST_CASE("a tool that does not exist is an error that names it") {
+  const Error error = error_of({.argv = {"/sbin/no-such-tool"}, .input = {}});
+  CHECK(error.code() == ErrorCode::Internal);
+  CHECK(std::string(error.what()).find("cannot start /sbin/no-such-tool") == 0);
+}
+
+TEST_CASE("a tool is never looked up in a path") {
+  CHECK(error_of({.argv = {"true"}, .input = {}}).code() == ErrorCode::Internal);
+  CHECK(error_of({.argv = {}, .input = {}}).code() == ErrorCode::Internal);
+}
+
+TEST_CASE("a tool that makes no progress is killed together with its children") {
+  const TemporaryDirectory directory;
+  const Fifo fifo(directory.path() / "fifo");
+  // The child holds the fifo open and none of the pipes, as a daemon would.
+  const std::string script =
+      "sleep 300 >" + fifo.path() + " 2>/dev/null & echo started >" + fifo.path() + "; wait";
+  const Error error = error_of(shell(script, milliseconds(200)));
+  CHECK(error.code() == ErrorCode::Unavailable);
+  CHECK(std::string(error.what()).find("made no progress for 200 ms and was killed") !=
+        std::string::npos);
+  CHECK(fifo.read_line() == "started");
+  CHECK(fifo.ends_within());
+}
+
+TEST_CASE("a tool that computes without a word is not stalled") {
+  BoostRunner runner;
+  const Output output =
+      runner.run({.argv = {"/usr/bin/awk", "BEGIN { while (i < 2e7) i++; print \"done\" }"},
+                  .input = {},
+                  .stall_limit = milliseconds(300)});
+  CHECK(output.out == "done\n");
+}
+
+TEST_CASE("a child of a tool that keeps its pipes open is not waited for") {
+  const auto started = std::chrono::steady_clock::now();
+  BoostRunner runner;
+  const Output output = runner.run(shell("sleep 300 & echo $!"));
+  CHECK(std::chrono::steady_clock::now() - started < seconds(60));
+  REQUIRE_FALSE(output.out.empty());
+  const pid_t left = std::stoi(output.out);
+  REQUIRE(left > 1);
+  CHECK(kill(left, SIGKILL) == 0);
+}
+
+TEST_CASE("more output than anyone could want is an error") {
+  const Error error =
+      error_of({.argv = {"/usr/bin/head", "-c", "50000000", "/dev/zero"}, .input = {}});
+  CHECK(error.code() == ErrorCode::Internal);
+  CHECK(std::string(error.what()).find("printed more than") != std::string::npos);
+}
+
+TEST_CASE("a tool dies with its agent, also when that is killed") {
+  const TemporaryDirectory directory;
+  const Fifo fifo(directory.path() / "fifo");
+  const pid_t agent = fork();
+  if (agent == 0) {
+    BoostRunner runner;
+    runner.run(shell("exec 9>" + fifo.path() + "; echo started >&9; exec sleep 300"));
+    _exit(0);
+  }
+  CHECK(fifo.read_line() == "started");
+  kill(agent, SIGKILL);
+  waitpid(agent, nullptr, 0);
+  CHECK(fifo.ends_within());
+}
+
+TEST_CASE("many threads run tools at once") {
+  BoostRunner runner;
+  std::vector<int> right(8);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    threads.emplace_back([&, i] {
+      for (int round = 0; round < 10; ++round) {
+        const std::string text = std::to_string(i) + "." + std::to_string(round);
+        const Output output = runner.run({.argv = {"/bin/cat"}, .input = text});
+        if (output.out == text && output.exit_code == 0) ++right[i];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(right == std::vector<int>(8, 10));
+}

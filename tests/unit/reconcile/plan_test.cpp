@@ -1,0 +1,349 @@
+#include "agent/reconcile/plan.h"
+
+#include <doctest/doctest.h>
+
+using namespace plexvol;
+using namespace plexvol::reconcile;
+
+namespace {
+
+constexpr const char* kId = "6f1c1c1e-0000-4000-8000-000000000001";
+
+Wanted single() {
+  Wanted wanted;
+  wanted.here = "n1";
+  wanted.volume.name = "v";
+  wanted.volume.id = kId;
+  wanted.volume.pool = "p";
+  wanted.volume.fs_type = "ext4";
+  wanted.volume.replicas = {{"n1", true}};
+  wanted.volume.format = model::Format::Done;
+  wanted.current = model::Current{1, {"n1"}};
+  return wanted;
+}
+
+Wanted mirrored() {
+  Wanted wanted = single();
+  wanted.volume.minor = 1000;
+  wanted.volume.replicas = {{"n1", true}, {"n2", true}};
+  wanted.current = model::Current{1, {"n1", "n2"}};
+  return wanted;
+}
+
+Wanted attached(Wanted wanted, const std::string& node, model::Holder holder) {
+  wanted.attachment = model::Attachment{node, 0, holder, {"pv"}, {}};
+  return wanted;
+}
+
+Wanted attached(Wanted wanted) { return attached(std::move(wanted), "n1", model::Holder::Attach); }
+
+Backing backing(const std::string& device) {
+  return {.device = device, .active = true, .ours = true, .making = false};
+}
+
+Seen seen_single() {
+  Seen seen;
+  seen.data = backing("/dev/vg/v");
+  seen.device = Device{"/dev/vg/v", 253, 1};
+  return seen;
+}
+
+Seen seen_mirrored(const std::string& role = "Secondary",
+                   const std::string& connection = "Connected") {
+  Seen seen = seen_single();
+  seen.metadata = backing("/dev/vg/v.meta");
+  seen.config_current = true;
+  seen.device = Device{"/dev/drbd1000", 147, 1000};
+  const bool connected = connection == "Connected";
+  seen.resource = drbd::ResourceState{.role = role,
+                                      .suspended = "no",
+                                      .minor = 1000,
+                                      .disk_state = "UpToDate",
+                                      .connection = connection,
+                                      .peer_role = connected ? "Secondary" : "Unknown",
+                                      .peer_disk_state = connected ? "UpToDate" : "DUnknown",
+                                      .replication = connected ? "Established" : "Off",
+                                      .synced_percent = 100,
+                                      .out_of_sync_bytes = 0};
+  return seen;
+}
+
+filesystem::Probe content(filesystem::Content kind, const std::string& type = "",
+                          const std::string& uuid = "") {
+  return {.content = kind, .type = type, .uuid = uuid, .detail = type.empty() ? "data" : type};
+}
+
+const filesystem::Probe kEmpty = content(filesystem::Content::Empty);
+const filesystem::Probe kOwnExt4 = content(filesystem::Content::Known, "ext4", kId);
+const filesystem::User kPostgres{.pid = 12, .command = "postgres", .what = "has /data open"};
+
+// One action a line; reasons are cut off after the error's code, their wording is checked where it matters.
+std::string kinds(const Wanted& wanted, const Seen& seen) {
+  std::string text;
+  for (const Action& action : plan(wanted, seen)) {
+    std::string line = to_text(action);
+    if (action.kind == ActionKind::Fail || action.kind == ActionKind::RefuseRelease) {
+      line = line.substr(0, line.find(':'));
+    }
+    text += (text.empty() ? "" : ", ") + line;
+  }
+  return text;
+}
+
+std::string reason(const Wanted& wanted, const Seen& seen) {
+  const auto actions = plan(wanted, seen);
+  return actions.empty() ? "" : actions.back().text;
+}
+
+}  // namespace
+
+TEST_CASE("plan: a new copy is made, wiped, and only then recorded as made") {
+  Wanted wanted = single();
+  wanted.volume.replicas[0].made = false;
+  CHECK(kinds(wanted, Seen{}) == "CreateData, LookAgain");
+  Seen seen = seen_single();
+  seen.data->making = true;
+  CHECK(kinds(wanted, seen) == "WipeData, FinishData, RecordMade, LookAgain");
+  seen.data->making = false;
+  CHECK(kinds(wanted, seen) == "RecordMade, LookAgain");
+}
+
+TEST_CASE("plan: a new mirrored copy gets metadata, and its data is finished last") {
+  Wanted wanted = mirrored();
+  wanted.volume.replicas[0].made = false;
+  CHECK(kinds(wanted, Seen{}) == "CreateData, CreateMetadataDevice, LookAgain");
+  Seen seen;
+  seen.data = backing("/dev/vg/v");
+  seen.data->making = true;
+  CHECK(kinds(wanted, seen) == "CreateMetadataDevice, LookAgain");
+  seen.metadata = backing("/dev/vg/v.meta");
+  seen.metadata->making = true;
+  CHECK(kinds(wanted, seen) ==
+        "WipeData, CreateMetadata, FinishMetadata, FinishData, RecordMade, LookAgain");
+  SUBCASE("after a crash between the two, metadata is not made again") {
+    seen.metadata->making = false;
+    CHECK(kinds(wanted, seen) == "WipeData, FinishData, RecordMade, LookAgain");
+  }
+}
+
+TEST_CASE("plan: a logical volume of that name that is not ours is never touched") {
+  Wanted wanted = single();
+  Seen seen = seen_single();
+  seen.data->ours = false;
+  for (const bool made : {false, true}) {
+    wanted.volume.replicas[0].made = made;
+    CHECK(kinds(wanted, seen) == "Fail Conflict");
+    CHECK(reason(wanted, seen).find("/dev/vg/v on n1 was not made for this volume v") == 0);
+  }
+  wanted.volume.deleting = true;
+  CHECK(kinds(wanted, seen) == "ForgetReplica");
+}
+
+TEST_CASE("plan: a copy that was made once and is gone is reported, never made anew") {
+  CHECK(kinds(single(), Seen{}) == "Fail Conflict");
+  CHECK(kinds(attached(single()), Seen{}) == "Fail Conflict");
+  Seen seen = seen_mirrored();
+  seen.metadata.reset();
+  CHECK(kinds(mirrored(), seen) == "Fail Conflict");
+  CHECK(reason(mirrored(), seen).find("DRBD metadata") != std::string::npos);
+}
+
+TEST_CASE("plan: DRBD is brought to its configuration") {
+  Seen seen = seen_mirrored();
+  CHECK(kinds(mirrored(), seen).empty());
+  SUBCASE("not configured") {
+    seen.resource.reset();
+    seen.config_current = false;
+    CHECK(kinds(mirrored(), seen) == "WriteConfig, Adjust, LookAgain");
+  }
+  SUBCASE("inactive after a reboot") {
+    seen.resource.reset();
+    seen.data->active = false;
+    CHECK(kinds(mirrored(), seen) == "ActivateData, Adjust, LookAgain");
+  }
+  SUBCASE("standing alone") {
+    seen.resource->connection = "StandAlone";
+    CHECK(kinds(mirrored(), seen) == "Adjust, LookAgain");
+  }
+  SUBCASE("waiting for its peer is no reason to do anything") {
+    CHECK(kinds(mirrored(), seen_mirrored("Secondary", "Connecting")).empty());
+  }
+}
+
+TEST_CASE("plan: a connected copy of the set is promoted without asking") {
+  CHECK(kinds(attached(mirrored()), seen_mirrored()) == "Promote, LookAgain");
+}
+
+TEST_CASE("plan: a node that is not named by the attachment does not become primary") {
+  CHECK(kinds(mirrored(), seen_mirrored()).empty());
+  CHECK(kinds(attached(mirrored(), "n2", model::Holder::Mount), seen_mirrored()).empty());
+}
+
+TEST_CASE("plan: a peer that is still primary keeps this node secondary") {
+  Seen seen = seen_mirrored();
+  seen.resource->peer_role = "Primary";
+  CHECK(kinds(attached(mirrored()), seen) == "Fail Unavailable");
+}
+
+TEST_CASE("plan: without its peer a node asks the arbiter before every promotion") {
+  Wanted wanted = attached(mirrored());
+  const Seen seen = seen_mirrored("Secondary", "Connecting");
+  CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
+  SUBCASE("but first gives a living peer the time to connect") {
+    wanted.peer_alive = true;
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+    Seen later = seen;
+    later.connect_time_over = true;
+    CHECK(kinds(wanted, later) == "AskArbiter: n2, Promote, LookAgain");
+  }
+}
+
+TEST_CASE("plan: a copy that is not in the set is never made primary") {
+  Wanted wanted = attached(mirrored());
+  wanted.current->nodes = {"n2"};
+  CHECK(kinds(wanted, seen_mirrored("Secondary", "Connecting")) == "Fail Conflict");
+  Seen syncing = seen_mirrored();
+  syncing.resource->disk_state = "Inconsistent";
+  CHECK(kinds(wanted, syncing) == "Fail Unavailable");
+  wanted.current.reset();
+  CHECK(kinds(wanted, seen_mirrored("Secondary", "Connecting")) == "Fail Conflict");
+}
+
+TEST_CASE("plan: a node of the set puts the other back once both are connected and good") {
+  Wanted wanted = mirrored();
+  wanted.current->nodes = {"n1"};
+  CHECK(kinds(wanted, seen_mirrored()) == "PutBack: n2");
+  Seen syncing = seen_mirrored();
+  syncing.resource->peer_disk_state = "Inconsistent";
+  CHECK(kinds(wanted, syncing).empty());
+  wanted.current->nodes = {"n2"};
+  CHECK(kinds(wanted, seen_mirrored()).empty());
+}
+
+TEST_CASE("plan: only what is surely empty is formatted, and only once") {
+  Wanted wanted = attached(single());
+  wanted.volume.format = model::Format::Never;
+  Seen seen = seen_single();
+  seen.content = kEmpty;
+  CHECK(kinds(wanted, seen) == "RecordFormatStarted, MakeFilesystem, RecordFormatDone, LookAgain");
+  for (const auto& other :
+       {content(filesystem::Content::Unknown), content(filesystem::Content::Known, "xfs", "other"),
+        kOwnExt4}) {
+    seen.content = other;
+    CHECK(kinds(wanted, seen) == "Fail Conflict");
+  }
+}
+
+TEST_CASE("plan: an interrupted mkfs of our own is done again, a stranger's file system is not") {
+  Wanted wanted = attached(single());
+  wanted.volume.format = model::Format::Started;
+  Seen seen = seen_single();
+  for (const auto& ours : {kEmpty, kOwnExt4, content(filesystem::Content::Unknown)}) {
+    seen.content = ours;
+    CHECK(kinds(wanted, seen) == "MakeFilesystem, RecordFormatDone, LookAgain");
+  }
+  seen.content = content(filesystem::Content::Known, "ext4", "another");
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+}
+
+TEST_CASE("plan: a formatted volume that reads as empty is neither mounted nor formatted") {
+  const Wanted wanted = attached(single());
+  Seen seen = seen_single();
+  seen.linked = true;
+  seen.calls.waiting = 1;
+  seen.content = kEmpty;
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+}
+
+TEST_CASE("plan: a mount call gets a checked device") {
+  const Wanted wanted = attached(single(), "n1", model::Holder::Mount);
+  Seen seen = seen_single();
+  seen.calls.waiting = 1;
+  seen.content = kOwnExt4;
+  CHECK(kinds(wanted, seen) == "Link: /dev/vg/v, CheckFilesystem, CompleteMountCalls, LookAgain");
+  SUBCASE("that is mounted already, or about to be, is not checked again") {
+    seen.content.reset();
+    seen.linked = true;
+    seen.mounts = {"/a"};
+    CHECK(kinds(wanted, seen) == "CompleteMountCalls, LookAgain");
+  }
+}
+
+TEST_CASE("plan: the last unmount sets a volume free that was attached by a mount") {
+  const Wanted wanted = attached(mirrored(), "n1", model::Holder::Mount);
+  Seen seen = seen_mirrored("Primary");
+  seen.linked = true;
+  CHECK(kinds(wanted, seen) == "Unlink, Demote, DropAttachment, LookAgain");
+  SUBCASE("but not one that was attached by attach") {
+    CHECK(kinds(attached(mirrored()), seen).empty());
+  }
+  SUBCASE("nor while a mount call is under way") {
+    seen.calls.mounting = 1;
+    CHECK(kinds(wanted, seen).empty());
+  }
+  SUBCASE("nor while a process in another mount namespace still has it") {
+    seen.users = {kPostgres};
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  }
+}
+
+TEST_CASE("plan: a release is refused while a process uses the volume, and says which") {
+  Wanted wanted = attached(mirrored());
+  wanted.attachment->release = model::Release{"r1", "detach"};
+  Seen seen = seen_mirrored("Primary");
+  seen.linked = true;
+  seen.mounts = {"/a", "/b"};
+  SUBCASE("used") {
+    seen.users = {kPostgres};
+    CHECK(kinds(wanted, seen) == "RefuseRelease");
+    CHECK(reason(wanted, seen) ==
+          "volume v is in use on n1: process 12 (postgres) has /data open");
+    seen.refused_release = "r1";
+    CHECK(kinds(wanted, seen).empty());
+  }
+  SUBCASE("a mount call under way") {
+    seen.calls.mounting = 1;
+    CHECK(kinds(wanted, seen) == "RefuseRelease");
+  }
+  SUBCASE("left-over mounts that nobody uses are cleaned, newest first") {
+    CHECK(kinds(wanted, seen) ==
+          "Unmount: /b, Unmount: /a, Unlink, Demote, DropAttachment, LookAgain");
+  }
+}
+
+TEST_CASE("plan: a volume that is attached elsewhere is given up here unless it is used") {
+  const Wanted wanted = attached(mirrored(), "n2", model::Holder::Mount);
+  Seen seen = seen_mirrored("Primary");
+  seen.mounts = {"/a"};
+  CHECK(kinds(wanted, seen) == "Unmount: /a, Demote");
+  seen.users = {kPostgres};
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+}
+
+TEST_CASE("plan: deletion removes from the top down, only what is ours, and the record last") {
+  Wanted wanted = mirrored();
+  wanted.volume.deleting = true;
+  Seen seen = seen_mirrored("Primary");
+  seen.linked = true;
+  CHECK(kinds(wanted, seen) ==
+        "Unlink, Down, RemoveConfig, RemoveMetadata, RemoveData, ForgetReplica");
+  seen.metadata->ours = false;
+  CHECK(kinds(wanted, seen) == "Unlink, Down, RemoveConfig, RemoveData, ForgetReplica");
+  seen.users = {kPostgres};
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+  CHECK(kinds(wanted, Seen{}) == "RemoveConfig, ForgetReplica");
+}
+
+TEST_CASE("plan: a node that has no copy does nothing") {
+  Wanted wanted = single();
+  wanted.here = "n9";
+  CHECK(plan(wanted, seen_single()).empty());
+}
+
+TEST_CASE("plan: a volume whose copy is broken can still be let go of") {
+  Wanted wanted = attached(single());
+  wanted.attachment->release = model::Release{"r1", "detach"};
+  CHECK(kinds(wanted, Seen{}) == "DropAttachment, LookAgain");
+  wanted.volume.replicas[0].made = false;
+  CHECK(kinds(wanted, Seen{}) == "DropAttachment, LookAgain");
+}

@@ -1,0 +1,80 @@
+#include "agent/service/placement.h"
+
+#include <doctest/doctest.h>
+
+using namespace plexvol;
+using namespace plexvol::service;
+
+namespace {
+
+constexpr std::uint64_t kGi = 1ULL << 30;
+
+model::Node node(const std::string& name, std::uint64_t free_gi, const std::string& pool = "p") {
+  return {.name = name,
+          .address = "10.0.0.1",
+          .version = "1",
+          .drbd_version = "8.4.11",
+          .mirror_error = "",
+          .pools = {{pool, "lvm", 100 * kGi, free_gi * kGi, ""}}};
+}
+
+std::string refusal(const PlacementRequest& request, const std::vector<model::Node>& nodes,
+                    const std::set<std::string>& alive) {
+  try {
+    place(request, nodes, alive);
+  } catch (const Error& error) {
+    return std::string(to_text(error.code())) + ": " + error.what();
+  }
+  return "placed";
+}
+
+}  // namespace
+
+TEST_CASE("placement: the asking node first, then those with most free space") {
+  const std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
+  const std::set<std::string> alive{"n1", "n2", "n3"};
+  PlacementRequest request{.size_bytes = kGi, .replicas = 2, .pool = "", .nodes = {}, .asking = ""};
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n2", "n3"});
+  request.asking = "n1";
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n1", "n2"});
+  CHECK(place(request, nodes, {"n1", "n3"}).nodes == std::vector<std::string>{"n1", "n3"});
+  request.nodes = {"n3", "n1"};
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n3", "n1"});
+}
+
+TEST_CASE("placement: a refusal says what was found on which node") {
+  const PlacementRequest request{
+      .size_bytes = 15 * kGi, .replicas = 2, .pool = "", .nodes = {}, .asking = ""};
+  std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
+  nodes[2].drbd_version = "8.4.3";
+  CHECK(refusal(request, nodes, {"n1", "n2", "n3"}) ==
+        "OutOfSpace: 2 nodes are needed for a volume of 15Gi in pool p, and only 1 can take it "
+        "(n1: its pool p has only 10Gi free; n3: its drbd module is 8.4.3, and two replicas need "
+        "8.4.4 or later)");
+  CHECK(refusal({.size_bytes = kGi, .replicas = 1, .pool = "", .nodes = {"nx"}, .asking = ""},
+                nodes, {"n1"}) == "NotFound: no node named nx; there are: n1, n2, n3");
+  CHECK(refusal({.size_bytes = kGi, .replicas = 1, .pool = "q", .nodes = {}, .asking = ""}, nodes,
+                {"n1"}) == "NotFound: no node has a pool named q; there are: p");
+  CHECK(refusal({.size_bytes = kGi, .replicas = 1, .pool = "", .nodes = {"n2"}, .asking = ""},
+                nodes, {"n1"}) ==
+        "Unavailable: node n2 cannot take a replica of 1Gi: its agent is not running");
+  CHECK(refusal({.size_bytes = kGi, .replicas = 2, .pool = "", .nodes = {"n2"}, .asking = ""},
+                nodes, {"n2"}) == "InvalidArgument: 2 replicas, but 1 nodes are named");
+}
+
+TEST_CASE("placement: the pool need not be named when there is one, or one called default") {
+  const std::set<std::string> alive{"n1", "n2"};
+  const PlacementRequest request{
+      .size_bytes = kGi, .replicas = 1, .pool = "", .nodes = {}, .asking = ""};
+  CHECK(place(request, {node("n1", 5)}, alive).pool == "p");
+  CHECK(place(request, {node("n1", 5), node("n2", 5, "default")}, alive).pool == "default");
+  CHECK(refusal(request, {node("n1", 5), node("n2", 5, "q")}, alive).find("which pool?") !=
+        std::string::npos);
+}
+
+TEST_CASE("placement: DRBD before 8.4.4 is refused for two replicas") {
+  for (const char* good : {"8.4.4", "8.4.11", "9.2.1"}) CHECK(why_no_mirror(good).empty());
+  for (const char* bad : {"", "8.4.3", "8.3.16", "8.0.0", "nonsense"}) {
+    CHECK_FALSE(why_no_mirror(bad).empty());
+  }
+}

@@ -1,0 +1,519 @@
+// What is particular to etcd: it goes away, comes back, forgets, and asks for passwords and
+// certificates.
+#include "agent/store/etcd_store.h"
+
+#include <doctest/doctest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "agent/api/error.h"
+#include "tests/support/change_recorder.h"
+#include "tests/support/child_process.h"
+#include "tests/support/etcd_process.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace plexvol;
+using namespace plexvol::store;
+using support::ChangeRecorder;
+using support::EtcdProcess;
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Clock = std::chrono::steady_clock;
+
+bool put(Store& store, const std::string& key, const std::string& value) {
+  return store.commit({.conditions = {}, .writes = {{key, value}}});
+}
+
+struct Failure {
+  ErrorCode code = ErrorCode::Internal;
+  std::string text = "(no failure)";
+  Clock::duration took{};
+
+  bool says(const std::string& part) const { return text.find(part) != std::string::npos; }
+};
+
+Failure failure_of(const std::function<void()>& call) {
+  Failure failure;
+  const auto begin = Clock::now();
+  try {
+    call();
+  } catch (const Error& error) {
+    failure.code = error.code();
+    failure.text = error.what();
+  }
+  failure.took = Clock::now() - begin;
+  return failure;
+}
+
+EtcdSettings quick(EtcdSettings settings) {
+  settings.request_timeout = milliseconds(700);
+  return settings;
+}
+
+EtcdSettings away() {
+  EtcdSettings settings;
+  settings.endpoints = {"http://127.0.0.1:" + std::to_string(support::free_port())};
+  return quick(settings);
+}
+
+// Long enough for a test that waits for etcd to be back.
+EtcdSettings patient(EtcdSettings settings) {
+  settings.request_timeout = seconds(30);
+  return settings;
+}
+
+// The lease that the key is under, as etcdctl prints it.
+std::string lease_of(const EtcdProcess& etcd, const std::string& key) {
+  std::istringstream lines(etcd.control({"get", key, "--write-out=fields"}));
+  for (std::string line; std::getline(lines, line);) {
+    constexpr std::string_view kName = "\"Lease\" : ";
+    if (!line.starts_with(kName)) continue;
+    std::ostringstream hex;
+    hex << std::hex << std::stoll(line.substr(kName.size()));
+    return hex.str();
+  }
+  return "";
+}
+
+std::string revision_of(const EtcdProcess& etcd) {
+  std::istringstream lines(etcd.control({"get", "x", "--write-out=fields"}));
+  for (std::string line; std::getline(lines, line);) {
+    constexpr std::string_view kName = "\"Revision\" : ";
+    if (line.starts_with(kName)) return line.substr(kName.size());
+  }
+  return "";
+}
+
+class Authority {
+ public:
+  Authority() {
+    openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", file("ca.key"), "-out", ca_file(), "-subj", "/CN=test authority", "-days",
+             "2"});
+  }
+
+  static bool is_available() {
+    if (::access(kOpenssl, X_OK) == 0) return true;
+    std::cout << "skipped: there is no " << kOpenssl << " on this machine\n";
+    return false;
+  }
+
+  std::string ca_file() const { return file("ca.pem"); }
+
+  support::TlsFiles issue(const std::string& name, const std::string& alternative_names) const {
+    const support::TlsFiles files{ca_file(), file(name + ".pem"), file(name + ".key")};
+    openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", files.key_file, "-out", file(name + ".csr"), "-subj", "/CN=" + name,
+             "-addext", "subjectAltName=" + alternative_names});
+    openssl({"x509", "-req", "-in", file(name + ".csr"), "-CA", ca_file(), "-CAkey", file("ca.key"),
+             "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out",
+             files.certificate_file});
+    return files;
+  }
+
+ private:
+  static constexpr const char* kOpenssl = "/usr/bin/openssl";
+
+  static void openssl(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), kOpenssl);
+    support::run_tool(arguments);
+  }
+
+  std::string file(const std::string& name) const { return directory_.path() / name; }
+
+  support::TemporaryDirectory directory_;
+};
+
+EtcdSettings with_files(EtcdSettings settings, const support::TlsFiles& files) {
+  settings.ca_file = files.ca_file;
+  settings.certificate_file = files.certificate_file;
+  settings.key_file = files.key_file;
+  return settings;
+}
+
+// One that asks for a password: root's is "secret", and the agent's, who may use /plexvol/ only, is
+// "a:b c".
+void enable_auth(const EtcdProcess& etcd) {
+  etcd.control({"user", "add", "root:secret"});
+  etcd.control({"user", "grant-role", "root", "root"});
+  etcd.control({"user", "add", "agent", "--new-user-password=a:b c"});
+  etcd.control({"role", "add", "agent"});
+  etcd.control({"role", "grant-permission", "agent", "--prefix=true", "readwrite", "/plexvol/"});
+  etcd.control({"user", "grant-role", "agent", "agent"});
+  etcd.control({"auth", "enable"});
+}
+
+EtcdSettings as_agent(EtcdSettings settings) {
+  settings.user = "agent";
+  settings.password = "a:b c";
+  return settings;
+}
+
+}  // namespace
+
+TEST_CASE("etcd store: settings that can never work are refused by name") {
+  const auto refusal = [](const EtcdSettings& settings) {
+    const Failure failure = failure_of([&] { const EtcdStore store(settings); });
+    CHECK(failure.code == ErrorCode::InvalidArgument);
+    return failure.text;
+  };
+  EtcdSettings settings;
+  CHECK(refusal(settings).find("no endpoint") != std::string::npos);
+  for (const char* endpoint : {"", "http://", "http://a b:1", "unix:///run/x", "http://h/path"}) {
+    settings.endpoints = {endpoint};
+    CHECK(refusal(settings).find(std::string("'") + endpoint + "'") != std::string::npos);
+  }
+  settings.endpoints = {"http://127.0.0.1:1"};
+  settings.ca_file = "/dev/null";
+  CHECK(refusal(settings).find("not https") != std::string::npos);
+  settings.endpoints = {"127.0.0.1"};
+  settings.ca_file = "/nonexistent/ca.pem";
+  CHECK(refusal(settings).find("/nonexistent/ca.pem") != std::string::npos);
+  settings.ca_file = {};
+  settings.certificate_file = "/dev/null";
+  CHECK(refusal(settings).find("key") != std::string::npos);
+}
+
+TEST_CASE("etcd store: an etcd that is not there is said so in time, with its address") {
+  const EtcdSettings settings = away();
+  EtcdStore store(settings);
+  for (const Failure& failure :
+       {failure_of([&] { store.get("a"); }), failure_of([&] { store.list("a"); }),
+        failure_of([&] { put(store, "a", "1"); }),
+        failure_of([&] { store.announce("a", "", seconds(5)); })}) {
+    CAPTURE(failure.text);
+    CHECK(failure.code == ErrorCode::Unavailable);
+    CHECK(failure.says(settings.endpoints[0]));
+    CHECK(failure.says("nothing was sent"));
+    CHECK(failure.says("refused"));
+    CHECK(failure.took < seconds(5));
+  }
+}
+
+TEST_CASE("etcd store: nothing hangs at its end when etcd is away") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  ChangeRecorder recorder;
+  auto store = std::make_unique<EtcdStore>(etcd.settings());
+  auto watch = store->watch("a/", recorder.handler());
+  REQUIRE(recorder.wait_for("a/"));
+  auto presence = store->announce("alive/n1", "", seconds(60));
+  SUBCASE("because it died") {
+    etcd.kill();
+  }
+  SUBCASE("because it does not answer") {
+    etcd.pause();
+  }
+  const auto begin = Clock::now();
+  store.reset();
+  watch.reset();
+  presence.reset();
+  CHECK(Clock::now() - begin < seconds(6));
+}
+
+TEST_CASE("etcd store: the second endpoint is used when the first is dead") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdSettings settings = support::shared_etcd().settings();
+  settings.endpoints.insert(settings.endpoints.begin(), away().endpoints[0]);
+  settings.key_prefix = "/second/";
+  EtcdStore store(settings);
+  CHECK(put(store, "a", "1"));
+  CHECK(store.get("a")->value == "1");
+  ChangeRecorder recorder;
+  const auto watch = store.watch("", recorder.handler());
+  CHECK(recorder.wait_for(""));
+}
+
+TEST_CASE("etcd store: a commit whose answer is lost may or may not have been applied") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  EtcdStore store(quick(etcd.settings()));
+  REQUIRE(put(store, "a", "1"));
+  etcd.pause();
+  const Failure failure = failure_of([&] { put(store, "a", "2"); });
+  CHECK(failure.code == ErrorCode::Unavailable);
+  CHECK_MESSAGE(failure.says("may or may not"), failure.text);
+  CHECK(failure.took < seconds(5));
+  const Failure read = failure_of([&] { store.get("a"); });
+  CHECK(read.code == ErrorCode::Unavailable);
+  CHECK_MESSAGE(!read.says("may or may not"), read.text);
+  etcd.resume();
+  EtcdStore later(patient(etcd.settings()));
+  CHECK(later.get("a"));
+}
+
+TEST_CASE("etcd store: a transaction too large for etcd is refused for good") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdStore store(support::shared_etcd().settings());
+  for (const std::size_t bytes : {std::size_t{1'700'000}, std::size_t{4'000'000}}) {
+    const Failure failure = failure_of([&] { put(store, "large", std::string(bytes, 'x')); });
+    CAPTURE(failure.text);
+    CHECK(failure.code == ErrorCode::Internal);
+    CHECK(failure.says("large"));
+  }
+}
+
+TEST_CASE("etcd store: a watch goes on where it was when etcd was killed and is back") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  EtcdStore store(patient(etcd.settings()));
+  ChangeRecorder recorder;
+  const auto watch = store.watch("v/", recorder.handler());
+  REQUIRE(recorder.wait_for("v/"));
+  put(store, "v/before", "1");
+  REQUIRE(recorder.wait_for("v/before"));
+  etcd.kill();
+  etcd.start_elsewhere();
+  {
+    EtcdStore other(patient(etcd.settings()));
+    put(other, "v/meanwhile", "1");
+    put(other, "w/meanwhile", "1");
+  }
+  CHECK(recorder.count("v/meanwhile") == 0);
+  etcd.kill();
+  etcd.start();
+  CHECK(recorder.wait_for("v/meanwhile"));
+  CHECK(recorder.count("v/") == 1);
+  put(store, "v/after", "1");
+  CHECK(recorder.wait_for("v/after"));
+  CHECK(recorder.count("v/before") == 1);
+  CHECK(store.get("v/before"));
+}
+
+TEST_CASE("etcd store: a watch that missed a compaction tells to look at everything") {
+  if (!EtcdProcess::has_control()) return;
+  EtcdProcess etcd;
+  EtcdStore store(patient(etcd.settings()));
+  ChangeRecorder recorder;
+  const auto watch = store.watch("v/", recorder.handler());
+  REQUIRE(recorder.wait_for("v/"));
+  recorder.clear();
+  etcd.kill();
+  etcd.start_elsewhere();
+  {
+    EtcdStore other(patient(etcd.settings()));
+    put(other, "v/meanwhile", "1");
+    put(other, "v/meanwhile", "2");
+    etcd.control({"compaction", revision_of(etcd)});
+  }
+  etcd.kill();
+  etcd.start();
+  CHECK(recorder.wait_for("v/"));
+  put(store, "v/after", "1");
+  CHECK(recorder.wait_for("v/after"));
+}
+
+TEST_CASE("etcd store: a watch notices that another etcd answers at the old address") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  EtcdStore store(patient(etcd.settings()));
+  for (int i = 0; i < 5; ++i) put(store, "v/old", "1");
+  ChangeRecorder recorder;
+  const auto watch = store.watch("v/", recorder.handler());
+  REQUIRE(recorder.wait_for("v/"));
+  recorder.clear();
+  etcd.kill();
+  etcd.start_empty();
+  CHECK(recorder.wait_for("v/"));
+  put(store, "v/new", "1");
+  CHECK(recorder.wait_for("v/new"));
+}
+
+TEST_CASE("etcd store: a watch begun while etcd is away stands when it is there") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  etcd.kill();
+  EtcdStore store(patient(etcd.settings()));
+  ChangeRecorder recorder;
+  const auto watch = store.watch("v/", recorder.handler());
+  etcd.start();
+  CHECK(recorder.wait_for("v/"));
+}
+
+TEST_CASE("child: announces alive/n1 until it is killed" * doctest::skip()) {
+  EtcdSettings settings;
+  settings.endpoints = {::getenv("STORE_ENDPOINT")};
+  EtcdStore store(settings);
+  const auto presence =
+      store.announce("alive/n1", "child", seconds(std::stoi(::getenv("STORE_TTL"))));
+  std::printf("announced.\n");
+  std::fflush(stdout);
+  ::pause();
+}
+
+TEST_CASE("etcd store: the presence of a process that was killed ends after its time to live") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  EtcdStore store(etcd.settings());
+  support::ChildProcess child =
+      support::run_own_test("child: announces alive/n1 until it is killed",
+                            {"STORE_ENDPOINT=" + etcd.endpoint(), "STORE_TTL=2"});
+  REQUIRE_MESSAGE(child.read_until("announced."), child.output());
+  ChangeRecorder recorder;
+  const auto watch = store.watch("alive/", recorder.handler());
+  REQUIRE(recorder.wait_for("alive/"));
+  // It is kept for longer than it would live by itself.
+  const auto kept_until = Clock::now() + seconds(5);
+  while (Clock::now() < kept_until) REQUIRE(store.get("alive/n1"));
+  CHECK(recorder.count("alive/n1") == 0);
+  child.kill();
+  CHECK(store.get("alive/n1"));
+  CHECK(recorder.wait_for("alive/n1"));
+  CHECK_FALSE(store.get("alive/n1"));
+}
+
+TEST_CASE("etcd store: a presence takes the key over from a former life under another lease") {
+  if (!EtcdProcess::is_available()) return;
+  EtcdProcess etcd;
+  EtcdStore store(etcd.settings());
+  support::ChildProcess child =
+      support::run_own_test("child: announces alive/n1 until it is killed",
+                            {"STORE_ENDPOINT=" + etcd.endpoint(), "STORE_TTL=300"});
+  REQUIRE_MESSAGE(child.read_until("announced."), child.output());
+  child.kill();
+  REQUIRE(store.get("alive/n1")->value == "child");
+  auto presence = store.announce("alive/n1", "new", seconds(300));
+  CHECK(store.get("alive/n1")->value == "new");
+  presence.reset();
+  CHECK_FALSE(store.get("alive/n1"));
+}
+
+TEST_CASE("etcd store: a presence is made again when its lease or its key was lost") {
+  if (!EtcdProcess::has_control()) return;
+  EtcdProcess etcd;
+  EtcdStore store(etcd.settings());
+  const auto presence = store.announce("alive/n1", "x", seconds(3));
+  ChangeRecorder recorder;
+  const auto watch = store.watch("alive/", recorder.handler());
+  REQUIRE(recorder.wait_for("alive/"));
+  SUBCASE("the lease") {
+    etcd.control({"lease", "revoke", lease_of(etcd, "/plexvol/alive/n1")});
+  }
+  SUBCASE("the key") {
+    etcd.control({"del", "/plexvol/alive/n1"});
+  }
+  SUBCASE("all of etcd") {
+    etcd.kill();
+    etcd.start_empty();
+  }
+  // The end and the new beginning are told with the same key.
+  const auto patience = Clock::now() + seconds(30);
+  while (Clock::now() < patience && !store.get("alive/n1")) {
+  }
+  CHECK(store.get("alive/n1")->value == "x");
+  CHECK(lease_of(etcd, "/plexvol/alive/n1").size() > 1);
+}
+
+TEST_CASE("etcd store: TLS with certificates on both sides") {
+  if (!EtcdProcess::is_available() || !Authority::is_available()) return;
+  const Authority authority;
+  EtcdProcess etcd(authority.issue("server", "IP:127.0.0.1"));
+  const support::TlsFiles client = authority.issue("client", "DNS:client");
+  EtcdStore store(with_files(etcd.settings(), client));
+  CHECK(put(store, "a", "1"));
+  CHECK(store.get("a")->value == "1");
+  ChangeRecorder recorder;
+  const auto watch = store.watch("", recorder.handler());
+  CHECK(recorder.wait_for(""));
+
+  SUBCASE("a server of another authority is not believed") {
+    const Authority other;
+    EtcdStore wrong(quick(
+        with_files(etcd.settings(), {other.ca_file(), client.certificate_file, client.key_file})));
+    const Failure failure = failure_of([&] { wrong.get("a"); });
+    CHECK(failure.code == ErrorCode::Unavailable);
+    CHECK_MESSAGE(failure.says(etcd.endpoint()), failure.text);
+  }
+  SUBCASE("a client without a certificate is not served") {
+    EtcdStore wrong(quick(with_files(etcd.settings(), {authority.ca_file(), "", ""})));
+    CHECK(failure_of([&] { wrong.get("a"); }).code == ErrorCode::Unavailable);
+  }
+  SUBCASE("a server of another name is not believed") {
+    EtcdSettings settings = quick(with_files(etcd.settings(), client));
+    settings.server_name = "etcd.test";
+    EtcdStore wrong(settings);
+    CHECK(failure_of([&] { wrong.get("a"); }).code == ErrorCode::Unavailable);
+  }
+}
+
+TEST_CASE(
+    "etcd store: a server whose certificate does not name its address is found by server_name") {
+  if (!EtcdProcess::is_available() || !Authority::is_available()) return;
+  const Authority authority;
+  EtcdProcess etcd(authority.issue("server", "DNS:etcd.test"));
+  EtcdSettings settings = with_files(etcd.settings(), authority.issue("client", "DNS:client"));
+  EtcdStore wrong(quick(settings));
+  CHECK(failure_of([&] { wrong.get("a"); }).code == ErrorCode::Unavailable);
+  settings.server_name = "etcd.test";
+  EtcdStore store(settings);
+  CHECK(put(store, "a", "1"));
+}
+
+TEST_CASE("etcd store: password login, and what is said when it is wrong") {
+  if (!EtcdProcess::has_control()) return;
+  EtcdProcess etcd;
+  enable_auth(etcd);
+  EtcdStore store(as_agent(etcd.settings()));
+  CHECK(put(store, "a", "1"));
+  CHECK(store.get("a")->value == "1");
+  CHECK(store.list("").size() == 1);
+
+  EtcdSettings settings = as_agent(etcd.settings());
+  settings.password = "wrong-one";
+  EtcdStore wrong_password(settings);
+  const Failure password = failure_of([&] { wrong_password.get("a"); });
+  CHECK(password.code == ErrorCode::Internal);
+  CHECK_MESSAGE(password.says("log in as agent"), password.text);
+  CHECK_FALSE(password.says("wrong-one"));
+
+  EtcdStore no_user(etcd.settings());
+  CHECK(failure_of([&] { put(no_user, "a", "2"); }).code == ErrorCode::Internal);
+
+  settings = as_agent(etcd.settings());
+  settings.key_prefix = "/elsewhere/";
+  EtcdStore not_allowed(settings);
+  const Failure permission = failure_of([&] { put(not_allowed, "a", "2"); });
+  CHECK(permission.code == ErrorCode::Internal);
+  CHECK_MESSAGE(permission.says("permission denied"), permission.text);
+}
+
+TEST_CASE("etcd store: it logs in again when etcd has forgotten the login or changed its users") {
+  if (!EtcdProcess::has_control()) return;
+  EtcdProcess etcd;
+  enable_auth(etcd);
+  EtcdStore store(patient(as_agent(etcd.settings())));
+  ChangeRecorder recorder;
+  const auto watch = store.watch("v/", recorder.handler());
+  REQUIRE(recorder.wait_for("v/"));
+  const auto presence = store.announce("alive/n1", "x", seconds(3));
+  etcd.control({"--user=root:secret", "user", "add", "another:one"});
+  CHECK(put(store, "v/1", "1"));
+  CHECK(recorder.wait_for("v/1"));
+  etcd.kill();
+  etcd.start();
+  CHECK(store.get("v/1")->value == "1");
+  CHECK(put(store, "v/2", "1"));
+  CHECK(recorder.wait_for("v/2"));
+  CHECK(store.get("alive/n1"));
+}
+
+TEST_CASE("etcd store: a user is no harm to an etcd that asks for none") {
+  if (!EtcdProcess::has_control()) return;
+  EtcdProcess etcd;
+  EtcdStore store(as_agent(etcd.settings()));
+  CHECK(put(store, "a", "1"));
+  enable_auth(etcd);
+  CHECK(put(store, "a", "2"));
+  CHECK(store.get("a")->value == "2");
+}
