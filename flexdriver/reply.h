@@ -14,10 +14,10 @@ enum class Status { Success, Failure, NotSupported };
 
 struct Reply {
   Status status = Status::Success;
-  std::string message;
-  std::optional<std::string> device;
-  std::optional<bool> attached;
-  std::optional<Capabilities> capabilities;
+  std::string message = {};
+  std::optional<std::string> device = {};
+  std::optional<bool> attached = {};
+  std::optional<Capabilities> capabilities = {};
 };
 
 // On one line, without the line break. Never throws for what is in the texts: what is no UTF-8 is replaced.

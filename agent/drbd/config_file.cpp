@@ -9,29 +9,18 @@
 #include <system_error>
 
 #include "agent/api/error.h"
+#include "agent/process/descriptor.h"
 
 namespace plexvol::drbd {
 namespace {
+
+using process::Descriptor;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
   const int number = errno;
   throw Error(ErrorCode::Internal,
               "cannot " + what + " " + path + ": " + std::generic_category().message(number));
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return number_; }
-
- private:
-  int number_;
-};
 
 void write_all(const Descriptor& file, const std::string& text, const std::string& path) {
   for (std::size_t done = 0; done < text.size();) {

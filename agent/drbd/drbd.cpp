@@ -35,10 +35,10 @@ void check_minor_is_free(const std::map<std::string, ResourceState>& all, const 
   for (const auto& [other, state] : all) {
     const bool has_device = !state.disk_state.empty();
     if (!has_device || (other == name) == (state.minor == minor)) continue;
-    throw Error(ErrorCode::Conflict, "DRBD: cannot bring up " + name + " with minor " +
-                                         std::to_string(minor) + ": in the kernel, " + other +
-                                         " has minor " + std::to_string(state.minor) +
-                                         "; take it down first");
+    std::string message = "DRBD: cannot bring up " + name + " with minor ";
+    message += std::to_string(minor) + ": in the kernel, " + other + " has minor ";
+    message += std::to_string(state.minor) + "; take it down first";
+    throw Error(ErrorCode::Conflict, message);
   }
 }
 

@@ -54,16 +54,23 @@ std::map<std::string, ResourceState> parse_events2(const std::string& text);
 // MiB (drbd.conf(5)).
 std::uint64_t metadata_size_bytes(std::uint64_t data_size_bytes);
 
+// Where the kernel shows the module; elsewhere only in tests.
+struct ModuleFiles {
+  std::string directory = "/sys/module/drbd";
+  std::string proc = "/proc/drbd";
+};
+
 // The program that the kernel runs when it has a question ("fence-peer"), for all resources of this
 // host: the module's parameter. It must answer 0 to every event it does not know. Unsupported when
 // the module is not loaded or does not have the parameter; set: InvalidArgument when the path is
 // relative, too long for the kernel or no executable file.
-std::string usermode_helper();
-void set_usermode_helper(const std::string& path);
+std::string usermode_helper(const ModuleFiles& module = {});
+void set_usermode_helper(const std::string& path, const ModuleFiles& module = {});
 
 struct Settings {
   std::string config_directory;  // ours alone; one <name>.res per resource, and nothing of
                                  // /etc/drbd.d is read or written
+  ModuleFiles module{};
 };
 
 class Drbd {

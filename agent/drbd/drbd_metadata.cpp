@@ -124,6 +124,8 @@ void Drbd::create_metadata(const Resource& resource, const std::string& current_
 
   const Output dump = drbdmeta(runner_, resource, {}, {"dump-md"});
   if (dump.exit_code != 0) throw metadata_error("read", resource, dump);
+  // The kernel sets the size when it attaches: blank, but perhaps in the middle of a first resync.
+  if (dump.out.find("\nla-size-sect 0;\n") == std::string::npos) refuse_used(resource);
   // drbdmeta opens the dump twice, so a pipe will not do: it would find nothing the second time.
   const std::string file = dump_path(settings_, resource.name);
   replace_file(file, fill_in_dump(dump.out, uuid, data_size));

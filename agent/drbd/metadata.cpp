@@ -16,9 +16,9 @@ constexpr std::uint64_t kBlock = 4096;
 // One bitmap block has a bit for each 4 KiB block of this much data.
 constexpr std::uint64_t kDataPerBitmapBlock = kBlock * 8 * kBlock;
 constexpr std::uint64_t kSuperblockBytes = kBlock;
-constexpr std::uint64_t kActivityLogBytes = 32 * 1024;  // one stripe of 32 KiB: DRBD's default
-constexpr std::uint64_t kExtent = 4 * 1024 * 1024;      // LVM's default
-constexpr std::uint64_t kJustCreated = 4;               // UUID_JUST_CREATED of drbd.h
+constexpr std::uint64_t kActivityLogBytes = 8 * kBlock;  // one stripe of 32 KiB: DRBD's default
+constexpr std::uint64_t kExtent = 1024 * kBlock;         // LVM's default
+constexpr std::uint64_t kJustCreated = 4;                // UUID_JUST_CREATED of drbd.h
 // MDF_CONSISTENT, MDF_WAS_UP_TO_DATE, MDF_AL_CLEAN
 constexpr const char* kCleanFlags = "0x00000091";
 
@@ -59,6 +59,10 @@ std::uint64_t round_up(std::uint64_t number, std::uint64_t unit) {
   return (number + unit - 1) / unit * unit;
 }
 
+std::uint64_t bitmap_size_bytes(std::uint64_t data_size_bytes) {
+  return round_up(data_size_bytes, kDataPerBitmapBlock) / kDataPerBitmapBlock * kBlock;
+}
+
 }  // namespace
 
 GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
@@ -87,9 +91,10 @@ std::uint64_t parse_current_uuid(const std::string& text) {
 std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
                          std::uint64_t data_size_bytes) {
   const std::uint64_t sectors = data_size_bytes / kSectorBytes;
-  // Given in full: with an empty bitmap drbdmeta leaves on the device what an earlier user of this
-  // space wrote there, and the kernel would take that for blocks that are out of sync.
-  const std::uint64_t words = round_up(data_size_bytes, kBlock * 64) / (kBlock * 64);
+  // Given in full, to the end of its last block: with an empty bitmap drbdmeta leaves on the device
+  // what an earlier user of this space wrote there, and the kernel would take that for blocks that
+  // are out of sync.
+  const std::uint64_t words = bitmap_size_bytes(data_size_bytes) / sizeof(std::uint64_t);
   const std::vector<std::pair<std::string, std::string>> changes{
       {"0x0000000000000004; 0x0000000000000000; 0x0000000000000000; 0x0000000000000000;",
        "0x" + to_hex(current_uuid) +
@@ -115,9 +120,7 @@ std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
 }
 
 std::uint64_t exact_metadata_size_bytes(std::uint64_t data_size_bytes) {
-  const std::uint64_t bitmap_blocks =
-      round_up(data_size_bytes, kDataPerBitmapBlock) / kDataPerBitmapBlock;
-  return kSuperblockBytes + kActivityLogBytes + bitmap_blocks * kBlock;
+  return kSuperblockBytes + kActivityLogBytes + bitmap_size_bytes(data_size_bytes);
 }
 
 std::uint64_t metadata_size_bytes(std::uint64_t data_size_bytes) {

@@ -11,14 +11,16 @@
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/drbd.h"
 #include "agent/drbd/refusal.h"
+#include "agent/process/descriptor.h"
 
 namespace plexvol::drbd {
 namespace {
 
-constexpr const char* kVersionFile = "/sys/module/drbd/version";
-constexpr const char* kProcFile = "/proc/drbd";
-constexpr const char* kHelperFile = "/sys/module/drbd/parameters/usermode_helper";
 constexpr std::size_t kMostHelper = 79;  // char drbd_usermode_helper[80] in the kernel
+
+std::string helper_file(const ModuleFiles& module) {
+  return module.directory + "/parameters/usermode_helper";
+}
 
 std::string first_word(const std::string& text) {
   std::istringstream stream(text);
@@ -30,9 +32,10 @@ std::string first_word(const std::string& text) {
 }  // namespace
 
 std::string Drbd::module_version() const {
-  if (const auto version = read_file(kVersionFile)) return first_word(*version);
+  if (const auto version = read_file(settings_.module.directory + "/version"))
+    return first_word(*version);
   // Built into the kernel, or without MODULE_VERSION: "version: 8.4.11 (api:1/proto:86-101)"
-  const auto proc = read_file(kProcFile);
+  const auto proc = read_file(settings_.module.proc);
   constexpr std::string_view kPrefix = "version: ";
   if (!proc || !proc->starts_with(kPrefix)) return "";
   return first_word(proc->substr(kPrefix.size()));
@@ -57,14 +60,14 @@ void Drbd::load_module() {
   }
 }
 
-std::string usermode_helper() {
-  const auto helper = read_file(kHelperFile);
+std::string usermode_helper(const ModuleFiles& module) {
+  const auto helper = read_file(helper_file(module));
   if (helper) return helper->substr(0, helper->find('\n'));
   throw Error(ErrorCode::Unsupported,
-              std::string(kHelperFile) + " does not exist: is the module drbd loaded?");
+              helper_file(module) + " does not exist: is the module drbd loaded?");
 }
 
-void set_usermode_helper(const std::string& path) {
+void set_usermode_helper(const std::string& path, const ModuleFiles& module) {
   const auto reject = [&](const std::string& why) {
     throw Error(ErrorCode::InvalidArgument,
                 "\"" + path + "\" cannot be the program that DRBD asks: " + why);
@@ -75,16 +78,16 @@ void set_usermode_helper(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) reject("there is no such file");
   if (::access(path.c_str(), X_OK) != 0) reject("it is not executable");
-  if (usermode_helper() == path) return;
+  if (usermode_helper(module) == path) return;
 
-  const int file = ::open(kHelperFile, O_WRONLY | O_CLOEXEC);
+  const std::string parameter = helper_file(module);
+  const process::Descriptor file(::open(parameter.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
   // No newline: the kernel would take it for a part of the name, and each call would end with 255.
-  const ssize_t wrote = file < 0 ? -1 : ::write(file, path.data(), path.size());
+  const ssize_t wrote = file.get() < 0 ? -1 : ::write(file.get(), path.data(), path.size());
   const int number = errno;
-  if (file >= 0) ::close(file);
-  if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper() != path) {
-    throw Error(ErrorCode::Unsupported, std::string("cannot write ") + kHelperFile + ": " +
-                                            std::generic_category().message(number));
+  if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper(module) != path) {
+    throw Error(ErrorCode::Unsupported,
+                "cannot write " + parameter + ": " + std::generic_category().message(number));
   }
 }
 

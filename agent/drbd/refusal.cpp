@@ -61,6 +61,7 @@ std::optional<KernelAnswer> parse_kernel_answer(const std::string& text) {
     std::string words(end + 1);
     words.resize(std::min(words.find('\n'), words.size()));
     words.erase(0, std::min(words.find_first_not_of(' '), words.size()));
+    hide_secrets(words);
     return KernelAnswer{static_cast<int>(number), words};
   }
   return std::nullopt;

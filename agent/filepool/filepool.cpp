@@ -235,9 +235,9 @@ Image FilePool::read_image(const std::string& name, const std::string& losetup_j
 void FilePool::detach(const std::string& device) {
   struct stat status {};
   if (stat(device.c_str(), &status) != 0) return;
+  if (!process::list_openers(major(status.st_rdev), minor(status.st_rdev)).empty()) return;
   const process::Descriptor alone(open(device.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
   if (!alone.is_open() && errno == EBUSY) return;
-  if (!process::list_openers(major(status.st_rdev), minor(status.st_rdev)).empty()) return;
   process::run_checked(runner_, {.argv = {kLosetup, "--detach", device}, .input = {}});
 }
 

@@ -47,8 +47,9 @@ class Search {
     for (const pid_t pid : pids_) {
       if (const auto what = find_file_use(pid)) add(use, pid, *what);
     }
-    for (const pid_t pid : process::list_openers(major_, minor_))
-      add(use, pid, "has the device open");
+    for (const pid_t pid : process::list_openers(major_, minor_)) {
+      if (pid != getpid()) add(use, pid, "has the device open");
+    }
     add_foreign_mounts(use);
     if (use.mounts.empty() && use.users.empty() && !mounted_somewhere_ && kernel_has_it_mounted()) {
       use.users.push_back(

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "agent/api/error.h"
@@ -15,7 +14,6 @@ namespace plexvol::lvm {
 namespace {
 
 constexpr const char* kFolder = "/sbin/";
-constexpr int kInUseAttempts = 10;
 
 constexpr const char* kVolumeFields = "vg_name,lv_name,lv_path,pool_lv,lv_size,lv_tags,lv_attr";
 constexpr const char* kGroupFields = "vg_name,vg_size,vg_free,vg_extent_size";
@@ -73,6 +71,8 @@ bool is_in_use(const process::Output& output) {
 // The one place that turns what lvm says into a code.
 ErrorCode code_of(const process::Output& output) {
   if (misses_volume(output)) return ErrorCode::NotFound;
+  if (says(output, "not found in Volume group")) return ErrorCode::NotFound;
+  if (says(output, "is not a thin pool")) return ErrorCode::InvalidArgument;
   if (says(output, "already exists in volume group")) return ErrorCode::AlreadyExists;
   for (const std::string_view words :
        {"insufficient free space", "Insufficient free space", "Insufficient suitable",
@@ -91,11 +91,14 @@ std::string path_of(const std::string& volume_group, const std::string& name) {
   return "/dev/" + volume_group + "/" + name;
 }
 
+// Thin pools are watched by the host (lvm2-monitor): a dmeventd started from here would live in the
+// agent's container, and would run lvm without our filter.
 process::Command command_with(const std::string& filter, const std::string& tool,
                               const std::vector<std::string>& arguments) {
   process::Command command{
       .argv = {kFolder + tool, "--config",
-               "devices{use_devicesfile=0 scan_lvs=0 filter=" + filter + "} global{notify_dbus=0}"},
+               "devices{use_devicesfile=0 scan_lvs=0 filter=" + filter +
+                   "} activation{retry_deactivation=1 monitoring=0} global{notify_dbus=0}"},
       .input = {}};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   return command;
@@ -107,8 +110,7 @@ std::vector<std::string> report_of(const char* fields, const std::string& subjec
 
 }  // namespace
 
-Lvm::Lvm(process::Runner& runner, std::chrono::milliseconds retry_delay)
-    : runner_(runner), retry_delay_(retry_delay) {}
+Lvm::Lvm(process::Runner& runner) : runner_(runner) {}
 
 VolumeGroup Lvm::get_volume_group(const std::string& volume_group) {
   const process::Output output = run(volume_group, "vgs", report_of(kGroupFields, volume_group));
@@ -166,17 +168,17 @@ std::optional<LogicalVolume> Lvm::find_logical_volume(const std::string& volume_
 
 void Lvm::create_logical_volume(const NewLogicalVolume& wanted) {
   check_name(wanted.name, "logical volume");
-  std::vector<std::string> arguments = {"--yes",    "--wipesignatures",    "y", "--zero",
-                                        "y",        "--setactivationskip", "n", "--name",
-                                        wanted.name};
+  std::vector<std::string> arguments = {"--yes", "--setactivationskip", "n", "--name", wanted.name};
   for (const std::string& tag : wanted.tags) {
     check_tag(tag);
     arguments.insert(arguments.end(), {"--addtag", tag});
   }
   const std::string size = std::to_string(wanted.size_bytes) + "b";
   if (wanted.thin_pool.empty()) {
-    arguments.insert(arguments.end(), {"--size", size, wanted.volume_group});
+    arguments.insert(arguments.end(),
+                     {"--wipesignatures", "y", "--zero", "y", "--size", size, wanted.volume_group});
   } else {
+    // What is new in a thin pool reads as zeros; lvm refuses to be asked for it.
     check_name(wanted.thin_pool, "thin pool");
     arguments.insert(arguments.end(), {"--thin", "--virtualsize", size, "--thinpool",
                                        wanted.volume_group + "/" + wanted.thin_pool});
@@ -212,7 +214,7 @@ void Lvm::remove_tag(const std::string& volume_group, const std::string& name,
 }
 
 void Lvm::remove_logical_volume(const std::string& volume_group, const std::string& name) {
-  const process::Output output = run_unless_in_use(volume_group, name, "lvremove", {"--yes"});
+  const process::Output output = run_on_volume(volume_group, name, "lvremove", {"--yes"});
   if (output.exit_code != 0 && !misses_volume(output)) {
     throw_failed("removing logical volume " + volume_group + "/" + name, output);
   }
@@ -220,7 +222,7 @@ void Lvm::remove_logical_volume(const std::string& volume_group, const std::stri
 
 void Lvm::change(const std::string& volume_group, const std::string& name,
                  const std::vector<std::string>& arguments) {
-  const process::Output output = run_unless_in_use(volume_group, name, "lvchange", arguments);
+  const process::Output output = run_on_volume(volume_group, name, "lvchange", arguments);
   if (output.exit_code != 0) {
     throw_failed("changing logical volume " + volume_group + "/" + name + " (" + arguments.front() +
                      " " + arguments[1] + ")",
@@ -228,23 +230,15 @@ void Lvm::change(const std::string& volume_group, const std::string& name,
   }
 }
 
-// udev and multipathd open new and changed devices for some milliseconds.
-process::Output Lvm::run_unless_in_use(const std::string& volume_group, const std::string& name,
-                                       const std::string& tool,
-                                       const std::vector<std::string>& arguments) {
+process::Output Lvm::run_on_volume(const std::string& volume_group, const std::string& name,
+                                   const std::string& tool, std::vector<std::string> arguments) {
   check_name(name, "logical volume");
-  std::vector<std::string> all = arguments;
-  all.push_back(volume_group + "/" + name);
-  for (int attempt = 1;; ++attempt) {
-    process::Output output = run(volume_group, tool, all);
-    if (output.exit_code == 0 || !is_in_use(output)) return output;
-    if (attempt == kInUseAttempts) {
-      const std::string path = path_of(volume_group, name);
-      throw Error(ErrorCode::Conflict, tool + " of " + path + ": " + process::said(output) +
-                                           " It is held by: " + process::holders_to_text(path));
-    }
-    std::this_thread::sleep_for(retry_delay_);
-  }
+  arguments.push_back(volume_group + "/" + name);
+  process::Output output = run(volume_group, tool, arguments);
+  if (output.exit_code == 0 || !is_in_use(output)) return output;
+  const std::string path = path_of(volume_group, name);
+  throw Error(ErrorCode::Conflict, tool + " of " + path + ": " + process::said(output) +
+                                       " It is held by: " + process::holders_to_text(path));
 }
 
 process::Output Lvm::run(const std::string& volume_group, const std::string& tool,

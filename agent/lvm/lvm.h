@@ -1,7 +1,6 @@
 // lvm2's command line, in its own words. Knows nothing of Plexvol's volumes.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -60,8 +59,7 @@ std::vector<ThinPool> parse_thin_pools(const std::string& json);
 // physical volume of it. They are never loop, DRBD, nbd, rbd or zvol devices.
 class Lvm {
  public:
-  explicit Lvm(process::Runner& runner,
-               std::chrono::milliseconds retry_delay = std::chrono::milliseconds(200));
+  explicit Lvm(process::Runner& runner);
 
   // A volume group that does not exist is an Error(NotFound); a logical volume that does not exist
   // is nullopt.
@@ -82,22 +80,21 @@ class Lvm {
   void add_tag(const std::string& volume_group, const std::string& name, const std::string& tag);
   void remove_tag(const std::string& volume_group, const std::string& name, const std::string& tag);
   // No error when it is already gone. "In use" for some milliseconds after udev opened it is
-  // retried; what remains is a Conflict that names who holds it.
+  // retried by lvm itself, for some 5 seconds; what remains is a Conflict that names who holds it,
+  // here and in deactivate().
   void remove_logical_volume(const std::string& volume_group, const std::string& name);
 
  private:
   process::Output run(const std::string& volume_group, const std::string& tool,
                       const std::vector<std::string>& arguments);
-  process::Output run_unless_in_use(const std::string& volume_group, const std::string& name,
-                                    const std::string& tool,
-                                    const std::vector<std::string>& arguments);
+  process::Output run_on_volume(const std::string& volume_group, const std::string& name,
+                                const std::string& tool, std::vector<std::string> arguments);
   std::string filter_of(const std::string& volume_group);
   void forget_filter(const std::string& volume_group);
   void change(const std::string& volume_group, const std::string& name,
               const std::vector<std::string>& arguments);
 
   process::Runner& runner_;
-  std::chrono::milliseconds retry_delay_;
   std::mutex mutex_;
   std::map<std::string, std::string> filters_;  // by volume group
 };

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <sstream>
@@ -55,7 +54,6 @@ std::vector<pid_t> list_openers(unsigned major, unsigned minor) {
   const dev_t number = makedev(major, minor);
   std::vector<pid_t> openers;
   for (const pid_t pid : list_processes()) {
-    if (pid == getpid()) continue;
     const std::string folder = "/proc/" + std::to_string(pid) + "/fd/";
     for (const int descriptor : list_descriptors(pid)) {
       if (!is_device(folder + std::to_string(descriptor), number)) continue;

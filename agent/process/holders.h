@@ -8,7 +8,7 @@
 
 namespace plexvol::process {
 
-// Processes that have the block device itself open, in any container. Our own is not among them.
+// Processes that have the block device itself open, in any container.
 std::vector<pid_t> list_openers(unsigned major, unsigned minor);
 
 // For people: "process 4711 (mkfs.ext4)", "device dm-3 on top of it", "mounted on /mnt". "nobody

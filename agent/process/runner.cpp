@@ -1,6 +1,8 @@
 #include "agent/process/runner.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <sstream>
 #include <string_view>
 
 #include "agent/api/error.h"
@@ -28,18 +30,18 @@ std::string quoted(const std::string& argument) {
 }
 
 // Messages are one line: they end up in the status of objects and in JSON for the kubelet.
-std::string one_line(std::string_view text) {
-  std::string line;
-  for (const char character : text) {
-    const bool blank = character == '\n' || character == '\r' || character == '\t';
-    if (!blank) {
-      line += character;
-    } else if (!line.empty() && !line.ends_with("; ")) {
-      line += "; ";
-    }
+std::string one_line(const std::string& text) {
+  std::string joined;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = line.find_first_not_of(" \t\r");
+    if (first == std::string::npos) continue;
+    const std::size_t last = line.find_last_not_of(" \t\r");
+    joined += (joined.empty() ? "" : "; ") + line.substr(first, last - first + 1);
   }
-  if (line.ends_with("; ")) line.resize(line.size() - 2);
-  return line;
+  std::replace_if(
+      joined.begin(), joined.end(), [](char c) { return c == '\t' || c == '\r'; }, ' ');
+  return joined;
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ using std::chrono::milliseconds;
 using Clock = EtcdCaller::Clock;
 
 constexpr milliseconds kPause{100};
+constexpr milliseconds kTurn{500};
 
 // A step of the system's clock must not stretch a deadline.
 void set_deadline(grpc::ClientContext& context, Clock::time_point deadline) {
@@ -90,7 +91,8 @@ Meaning meaning(const grpc::Status& status) {
                                  const std::map<std::string, std::string>& problems) {
   std::string text = "etcd not reached within " + std::to_string(call.timeout.count()) +
                      " ms, so nothing was sent to " + call.what;
-  for (const auto& [endpoint, problem] : problems) text += "; " + endpoint + ": " + problem;
+  for (const auto& [endpoint, problem] : problems)
+    text.append("; ").append(endpoint).append(": ").append(problem);
   throw Error(ErrorCode::Unavailable, text);
 }
 
@@ -99,11 +101,15 @@ void check_cancelled(const EtcdCall& call) {
   throw Error(ErrorCode::Unavailable, "etcd: cancelled: " + call.what);
 }
 
-// Any answer will do.
-grpc::Status probe(const EtcdCall& call, const EtcdEndpoint& endpoint, Clock::time_point deadline) {
+// Any answer will do. gRPC works on a connection only while a call waits for it, so a probe that
+// waits is also what makes the connection; one that does not wait ends at once when the last
+// attempt failed, and says why.
+grpc::Status probe(const EtcdCall& call, const EtcdEndpoint& endpoint, Clock::time_point deadline,
+                   bool waits) {
   grpc::ClientContext context;
   const Cancellation::Scope scope(call.cancellation, context);
   set_deadline(context, deadline);
+  context.set_wait_for_ready(waits);
   etcdserverpb::StatusResponse response;
   return etcdserverpb::Maintenance::NewStub(endpoint.channel)->Status(&context, {}, &response);
 }
@@ -164,13 +170,18 @@ const EtcdEndpoint& EtcdCaller::find_alive(const EtcdCall& call, Clock::time_poi
     check_cancelled(call);
     const EtcdEndpoint& endpoint = current();
     if (endpoint.channel->GetState(true) == GRPC_CHANNEL_READY) return endpoint;
-    const grpc::Status status = probe(call, endpoint, share(deadline, tried, endpoints_.size()));
+    // First a quick look at each, then some time for each in turn.
+    const bool waits = tried >= endpoints_.size();
+    const auto until = share(deadline, tried, endpoints_.size());
+    const grpc::Status status =
+        probe(call, endpoint, waits ? std::min(until, Clock::now() + kTurn) : until, waits);
     if (!is_not_reached(status)) return endpoint;
-    problems[endpoint.name] = reason(status);
+    if (!waits) problems[endpoint.name] = reason(status);
     avoid(endpoint);
-    const bool is_round_over = tried % endpoints_.size() == endpoints_.size() - 1;
     if (Clock::now() + kPause >= deadline) fail_unreached(call, problems);
-    if (is_round_over) call.cancellation.wait_for(kPause);
+    if (waits && status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) {
+      call.cancellation.wait_for(kPause);
+    }
   }
 }
 

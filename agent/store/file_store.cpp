@@ -99,6 +99,7 @@ class FileStore::Core {
       contents_.apply(revision, changes);
     }
     std::vector<std::string> keys;
+    keys.reserve(changes.size());
     for (const ItemChange& change : changes) keys.push_back(change.key);
     hub_.publish(keys);
     log_.compact_if_large(contents_);

@@ -102,7 +102,7 @@ class Cluster:
         for path, attach in ((MOUNT_DRIVER, False), (ATTACH_DRIVER, True)):
             folder = Path(path).parent
             node.sh(f"mkdir -p {folder} && cp {BUILD}/plexvol {path}")
-            node.write_file(f"{folder}/.plexvol.json", json.dumps({"capabilities": {"attach": attach}}))
+            node.write_file(f"{folder}/.plexvol.json", json.dumps({"attach": attach}))
         node.sh("mkdir -p /var/lib/plexvol/images")
         node.write_file("/etc/plexvol/plexvold.json", json.dumps(self._config(node)))
         node.start_service(AGENT, [str(BUILD / "plexvold")])

@@ -25,11 +25,12 @@ class ChangeRecorder {
     };
   }
 
-  // False when it was not told in a time that is long enough on any machine.
-  bool wait_for(const std::string& key) {
+  // False when it was not told so often in a time that is long enough on any machine.
+  bool wait_for(const std::string& key, long times = 1,
+                std::chrono::milliseconds patience = std::chrono::seconds(30)) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(30),
-                             [&] { return std::ranges::count(told_, key) != 0; });
+    return changed_.wait_for(lock, patience,
+                             [&] { return std::ranges::count(told_, key) >= times; });
   }
 
   long count(const std::string& key) const {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,6 +111,12 @@ ChildProcess run_own_test(const std::string& test_name,
                           const std::vector<std::string>& environment) {
   return ChildProcess({"/proc/self/exe", "--test-case=" + test_name, "--no-skip", "--minimal"},
                       environment);
+}
+
+std::string variable(const char* name) {
+  const char* value = ::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  if (value == nullptr) throw std::runtime_error(std::string(name) + " is not set");
+  return value;
 }
 
 }  // namespace plexvol::support

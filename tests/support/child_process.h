@@ -47,4 +47,7 @@ std::string run_tool(const std::vector<std::string>& argv,
 ChildProcess run_own_test(const std::string& test_name,
                           const std::vector<std::string>& environment);
 
+// Of our own environment; throws std::runtime_error when it is not set.
+std::string variable(const char* name);
+
 }  // namespace plexvol::support

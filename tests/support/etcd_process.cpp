@@ -93,13 +93,17 @@ void EtcdProcess::run(int port) {
       "--initial-cluster-token", std::to_string(cluster_),
       // A member alone need not wait long for others to stand for election.
       "--heartbeat-interval", "20", "--election-timeout", "200"};
+  const auto add = [&argv](const std::string& option, const std::string& file) {
+    argv.push_back(option);
+    argv.push_back(file);
+  };
   if (tls_) {
-    for (const std::string& argument :
-         {std::string("--client-cert-auth"), std::string("--trusted-ca-file"), tls_->ca_file,
-          std::string("--cert-file"), tls_->certificate_file, std::string("--key-file"),
-          tls_->key_file}) {
-      argv.push_back(argument);
-    }
+    add("--cert-file", tls_->certificate_file);
+    add("--key-file", tls_->key_file);
+  }
+  if (tls_ && !tls_->ca_file.empty()) {
+    add("--trusted-ca-file", tls_->ca_file);
+    argv.emplace_back("--client-cert-auth");
   }
   process_.emplace(argv);
   if (!process_->read_until("ready to serve client requests")) {

@@ -25,7 +25,7 @@ class EtcdProcess {
   // And etcdctl beside it.
   static bool has_control();
 
-  // `tls`: of the server, which then asks for client certificates of the same authority.
+  // `tls`: of the server; with an authority it asks for client certificates of that one.
   explicit EtcdProcess(std::optional<TlsFiles> tls = std::nullopt);
   ~EtcdProcess();
   EtcdProcess(const EtcdProcess&) = delete;

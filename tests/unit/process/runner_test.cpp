@@ -40,7 +40,7 @@ TEST_CASE("secrets are taken out of texts, however they are written") {
 }
 
 TEST_CASE("what a tool said is one line: stderr, or else stdout") {
-  CHECK(said({.exit_code = 1, .out = "out\n", .err = "first\n\n  second\n"}) == "first;   second");
+  CHECK(said({.exit_code = 1, .out = "out\n", .err = "  first\n\n  second\n"}) == "first; second");
   CHECK(said({.exit_code = 1, .out = "out\n", .err = "\n"}) == "out");
   CHECK(said({.exit_code = 1, .out = "", .err = ""}) == "(nothing)");
   CHECK(said({.exit_code = 1, .out = "", .err = std::string(5000, 'x')}).size() < 2100);

@@ -59,7 +59,7 @@ TEST_CASE("options: what is wrong is named") {
   for (const char* size : {"0", "9Ei", "abc", "", "-1", "1Gi; rm"}) {
     CHECK_FALSE(refusal({{kName, "a"}, {"size", size}}).empty());
   }
-  for (const std::string name : {std::string("a/b"), std::string(".."), std::string("a b"),
+  for (const std::string& name : {std::string("a/b"), std::string(".."), std::string("a b"),
                                  std::string(300, 'x'), std::string("a\nb")}) {
     CHECK_FALSE(refusal({{kName, "a"}, {"volume", name}}).empty());
   }

@@ -7,8 +7,7 @@
 
 #include "agent/api/error.h"
 
-using namespace plexvol;
-using namespace plexvol::store;
+namespace plexvol::store {
 
 namespace {
 
@@ -119,3 +118,5 @@ TEST_CASE("store file: records out of order are refused") {
 TEST_CASE("store file: one of a newer version is refused by name") {
   CHECK(refusal("plexvol-store 2\n").find("newer version") != std::string::npos);
 }
+
+}  // namespace plexvol::store

@@ -14,8 +14,8 @@
 #include "tests/support/etcd_process.h"
 #include "tests/support/temporary_directory.h"
 
-using namespace plexvol;
-using namespace plexvol::store;
+namespace plexvol::store {
+
 using support::ChangeRecorder;
 
 namespace {
@@ -63,6 +63,7 @@ std::int64_t revision_of(Store& store, const std::string& key) {
 
 std::vector<std::string> keys_of(const std::vector<Entry>& entries) {
   std::vector<std::string> keys;
+  keys.reserve(entries.size());
   for (const Entry& entry : entries) keys.push_back(entry.key);
   return keys;
 }
@@ -249,6 +250,7 @@ WORLD_CASE("store: eight threads that count in one key lose no count") {
   constexpr int kCounts = 25;
   store.commit({.conditions = {}, .writes = {{"counter", "0"}}});
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&store] {
       for (int counted = 0; counted < kCounts;) {
@@ -357,3 +359,5 @@ WORLD_CASE("store: a presence can be a condition of a commit") {
   presence.reset();
   CHECK_FALSE(store.commit({.conditions = {{"alive/n1", seen}}, .writes = {{"a", "2"}}}));
 }
+
+}  // namespace plexvol::store

@@ -1,0 +1,167 @@
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+
+#include "agent/drbd/config_file.h"
+#include "agent/drbd/config_text.h"
+#include "agent/drbd/drbd.h"
+#include "agent/process/boost_runner.h"
+#include "tests/support/data_file.h"
+#include "tests/support/scripted_runner.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/unit/drbd/resource.h"
+
+using plexvol::ErrorCode;
+using plexvol::drbd::Drbd;
+using plexvol::drbd::Failure;
+using plexvol::drbd::failure_of;
+using plexvol::drbd::find_minor;
+using plexvol::drbd::replace_file;
+using plexvol::drbd::Resource;
+using plexvol::drbd::sample_resource;
+using plexvol::drbd::to_config;
+using plexvol::support::read_data_file;
+using plexvol::support::ScriptedRunner;
+using plexvol::support::TemporaryDirectory;
+
+TEST_CASE("the configuration of a resource is this text") {
+  CHECK(to_config(sample_resource()) == read_data_file("drbd/v1.res"));
+}
+
+TEST_CASE("IPv6 addresses are written as drbd.conf wants them") {
+  Resource resource = sample_resource();
+  resource.here.address = "fd00::1";
+  resource.peer.address = "fd00::2";
+  const std::string text = to_config(resource);
+  CHECK(text.find("on \"_this_host\" { address ipv6 [fd00::1]:7000; }") != std::string::npos);
+  CHECK(text.find("on \"_remote_host\" { address ipv6 [fd00::2]:7000; }") != std::string::npos);
+}
+
+TEST_CASE("drbdadm of 8.4 takes the configuration, whatever this machine is called") {
+  const std::string drbdadm = "/lib/drbd/drbdadm-84";
+  if (!std::filesystem::exists(drbdadm)) {
+    MESSAGE("left out: no " << drbdadm << " here");
+    return;
+  }
+  const TemporaryDirectory directory;
+  plexvol::process::BoostRunner runner;
+  for (const std::string name : {"v1", "minor-7", "9x._-"}) {
+    for (const bool ipv6 : {false, true}) {
+      Resource resource = sample_resource();
+      resource.name = name;
+      if (ipv6) resource.here.address = "fd00::1";
+      if (ipv6) resource.peer.address = "fd00::2";
+      const std::string path = (directory.path() / "x.res").string();
+      replace_file(path, to_config(resource));
+      // A dry run: it prints what it would do to a kernel that knows nothing of the resource.
+      const auto output =
+          runner.run({.argv = {drbdadm, "-c", path, "-d", "adjust", "all"}, .input = {}});
+      CAPTURE(output.err);
+      CHECK(output.exit_code == 0);
+      CHECK(output.out.find("new-resource " + name + "\n") != std::string::npos);
+      CHECK(output.out.find("attach 1000 /dev/vg0/v1 /dev/vg0/v1.meta flexible") !=
+            std::string::npos);
+      CHECK(output.out.find("--fencing=resource-and-stonith") != std::string::npos);
+      CHECK(output.out.find(ipv6 ? "ipv6:\\[fd00::1\\]:7000 ipv6:\\[fd00::2\\]:7000"
+                                 : "ipv4:10.77.0.1:7000 ipv4:10.77.0.2:7000") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("what could break out of the configuration, or mislead DRBD's tools, is refused") {
+  const std::vector<std::function<void(Resource&)>> breaches{
+      [](Resource& r) { r.name = "all"; },
+      [](Resource& r) { r.name = "1001"; },
+      [](Resource& r) { r.name = ""; },
+      [](Resource& r) { r.name = "../v1"; },
+      [](Resource& r) { r.name = ".v1"; },
+      [](Resource& r) { r.name = "v1\" {"; },
+      [](Resource& r) { r.name = std::string(128, 'a'); },
+      [](Resource& r) { r.data_device = "/dev/x\"; fencing dont-care; #"; },
+      [](Resource& r) { r.data_device = "/etc/passwd"; },
+      [](Resource& r) { r.data_device = "/dev/../etc/passwd"; },
+      [](Resource& r) { r.data_device = ""; },
+      [](Resource& r) { r.metadata_device = r.data_device; },
+      [](Resource& r) { r.metadata_device = "internal"; },
+      [](Resource& r) { r.secret = ""; },
+      [](Resource& r) { r.secret = "a\";"; },
+      [](Resource& r) { r.secret = std::string(64, 'a'); },
+      [](Resource& r) { r.here.address = "n1"; },
+      [](Resource& r) { r.here.address = "10.0.0.1; #"; },
+      [](Resource& r) { r.peer.address = ""; },
+      [](Resource& r) { r.peer.port = 0; },
+      [](Resource& r) { r.peer = r.here; },
+  };
+  for (std::size_t number = 0; number < breaches.size(); ++number) {
+    CAPTURE(number);
+    Resource resource = sample_resource();
+    breaches[number](resource);
+    const Failure failure = failure_of([&] { to_config(resource); });
+    CHECK_FALSE(failure.message.empty());
+    CHECK(failure.code == ErrorCode::InvalidArgument);
+  }
+}
+
+TEST_CASE("a refused secret is not shown") {
+  Resource resource = sample_resource();
+  resource.secret = "top secret";
+  const Failure failure = failure_of([&] { to_config(resource); });
+  CHECK(failure.message.find("secret must be") != std::string::npos);
+  CHECK(failure.message.find("top") == std::string::npos);
+}
+
+TEST_CASE("the minor of a written configuration is found again") {
+  CHECK(find_minor(to_config(sample_resource())) == 1000U);
+  CHECK_FALSE(find_minor(""));
+  CHECK_FALSE(find_minor("\n  device minor ;"));
+  CHECK_FALSE(find_minor("\n  device minor 12"));
+}
+
+TEST_CASE("a configuration is current only when it is what would be written") {
+  const TemporaryDirectory directory;
+  ScriptedRunner runner;
+  const std::string folder = (directory.path() / "made" / "when missing").string();
+  Drbd drbd(runner, {.config_directory = folder});
+  Resource resource = sample_resource();
+  CHECK_FALSE(drbd.config_is_current(resource));
+  drbd.write_config(resource);
+  CHECK(drbd.config_is_current(resource));
+  resource.peer.address = "10.77.0.3";
+  CHECK_FALSE(drbd.config_is_current(resource));
+  drbd.write_config(resource);
+  CHECK(drbd.config_is_current(resource));
+  drbd.remove_config("v1");
+  CHECK_FALSE(drbd.config_is_current(resource));
+  CHECK_NOTHROW(drbd.remove_config("v1"));
+  CHECK(std::filesystem::is_empty(folder));
+}
+
+TEST_CASE(
+    "only root reads a configuration, for it holds the secret; a crash's rest is no trouble") {
+  const TemporaryDirectory directory;
+  ScriptedRunner runner;
+  Drbd drbd(runner, {.config_directory = directory.path().string()});
+  std::ofstream(directory.path() / ".v1.res.new") << "half a fi";
+  const mode_t before = umask(0);
+  drbd.write_config(sample_resource());
+  umask(before);
+  struct stat status {};
+  REQUIRE(stat((directory.path() / "v1.res").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777U) == 0600U);
+  CHECK(drbd.config_is_current(sample_resource()));
+  CHECK_FALSE(std::filesystem::exists(directory.path() / ".v1.res.new"));
+}
+
+TEST_CASE("a configuration that cannot be written leaves the old one") {
+  const TemporaryDirectory directory;
+  std::ofstream(directory.path() / "file") << "x";
+  ScriptedRunner runner;
+  Drbd drbd(runner, {.config_directory = (directory.path() / "file").string()});
+  const Failure failure = failure_of([&] { drbd.write_config(sample_resource()); });
+  CHECK(failure.code == ErrorCode::Internal);
+  CHECK(failure.message.find("cannot write") != std::string::npos);
+}

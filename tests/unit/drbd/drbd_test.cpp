@@ -1,0 +1,274 @@
+#include "agent/drbd/drbd.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/support/data_file.h"
+#include "tests/support/scripted_runner.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/unit/drbd/resource.h"
+
+using plexvol::ErrorCode;
+using plexvol::drbd::Drbd;
+using plexvol::drbd::Failure;
+using plexvol::drbd::failure_of;
+using plexvol::drbd::Resource;
+using plexvol::drbd::sample_resource;
+using plexvol::process::Output;
+using plexvol::support::read_data_file;
+using plexvol::support::ScriptedRunner;
+using plexvol::support::TemporaryDirectory;
+
+namespace {
+
+const std::vector<std::string> kList{"/usr/sbin/drbdsetup", "events2", "--now", "--statistics"};
+
+// A host with the module; what its kernel says is one of the recorded files.
+struct Kernel {
+  TemporaryDirectory directory;
+  ScriptedRunner runner;
+  Drbd drbd{runner,
+            {.config_directory = (directory.path() / "config").string(),
+             .module = {.directory = (directory.path() / "module").string(),
+                        .proc = (directory.path() / "proc").string()}}};
+
+  Kernel() { std::ofstream(directory.path() / "proc") << "version: 8.4.11 (api:1/proto:86-101)\n"; }
+
+  Kernel& is(const std::string& situation) {
+    runner.expect(kList, {.out = read_data_file("drbd/events2-" + situation + ".txt"), .err = {}});
+    return *this;
+  }
+  Kernel& says(const std::string& text) {
+    runner.expect(kList, {.out = text, .err = {}});
+    return *this;
+  }
+  Kernel& gets(std::vector<std::string> arguments, Output output = {}) {
+    arguments.insert(arguments.begin(), "/usr/sbin/drbdsetup");
+    runner.expect(std::move(arguments), std::move(output));
+    return *this;
+  }
+  Kernel& is_adjusted(Output output = {}) {
+    const std::string file = (directory.path() / "config" / "v1.res").string();
+    runner.expect({"/usr/sbin/drbdadm", "-c", file, "adjust", "all"}, std::move(output));
+    return *this;
+  }
+};
+
+Output refused(const std::string& words) {
+  return {.exit_code = 11, .out = {}, .err = "1000: State change failed: " + words + "\n"};
+}
+
+}  // namespace
+
+TEST_CASE("without the module there are no resources, and nothing is run") {
+  Kernel kernel;
+  std::filesystem::remove(kernel.directory.path() / "proc");
+  CHECK(kernel.drbd.list_resources().empty());
+  CHECK_FALSE(kernel.drbd.find_resource("v1"));
+  kernel.drbd.demote("v1");
+  kernel.drbd.disconnect("v1");
+  kernel.drbd.down("v1");
+  CHECK(kernel.runner.calls().empty());
+}
+
+TEST_CASE("a resource that is not configured is not found") {
+  Kernel kernel;
+  kernel.says("exists -\n");
+  CHECK_FALSE(kernel.drbd.find_resource("v1"));
+  kernel.is("connected-primary");
+  CHECK(kernel.drbd.find_resource("v1"));
+}
+
+TEST_CASE("a list that failed is an error, never an empty list") {
+  Kernel kernel;
+  kernel.runner.expect(kList, {.exit_code = 20, .out = "exists -\n", .err = "netlink\n"});
+  CHECK(failure_of([&] { kernel.drbd.list_resources(); }).code == ErrorCode::Internal);
+}
+
+TEST_CASE("adjust runs drbdadm on the resource's own file only") {
+  Kernel kernel;
+  kernel.drbd.write_config(sample_resource());
+  kernel.says("exists -\n").is_adjusted();
+  kernel.drbd.adjust("v1");
+  kernel.is("connected-primary").is_adjusted();
+  kernel.drbd.adjust("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("adjust does not touch the kernel without a configuration of ours") {
+  Kernel kernel;
+  CHECK(failure_of([&] { kernel.drbd.adjust("v1"); }).code == ErrorCode::Internal);
+  CHECK(failure_of([&] { kernel.drbd.adjust("all"); }).code == ErrorCode::InvalidArgument);
+  CHECK(kernel.runner.calls().empty());
+}
+
+TEST_CASE("adjust never takes another resource's minor, nor gives this one another") {
+  Kernel kernel;
+  Resource resource = sample_resource();
+  resource.minor = 1001;  // is t1's
+  kernel.drbd.write_config(resource);
+  kernel.is("split-brain-winner");
+  const Failure taken = failure_of([&] { kernel.drbd.adjust("v1"); });
+  CHECK(taken.code == ErrorCode::Conflict);
+  resource.minor = 1002;
+  kernel.drbd.write_config(resource);
+  kernel.is("split-brain-winner");
+  const Failure moved = failure_of([&] { kernel.drbd.adjust("v1"); });
+  CHECK(moved.code == ErrorCode::Conflict);
+  CHECK(moved.message.find("v1 has minor 1000") != std::string::npos);
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("a failed adjust tells why, without the secret") {
+  Kernel kernel;
+  kernel.drbd.write_config(sample_resource());
+  kernel.says("exists -\n")
+      .is_adjusted({.exit_code = 1,
+                    .out = {},
+                    .err = "v1: Failure: (102) Local address(port) already in use.\n"
+                           "Command 'drbdsetup-84 connect --shared-secret=c2VjcmV0' terminated\n"});
+  const Failure failure = failure_of([&] { kernel.drbd.adjust("v1"); });
+  CHECK(failure.code == ErrorCode::Conflict);
+  CHECK(failure.message.find("(102) Local address(port) already in use.") != std::string::npos);
+  CHECK(failure.message.find("c2VjcmV0") == std::string::npos);
+}
+
+TEST_CASE("promote makes the minor primary, and leaves a primary alone") {
+  Kernel kernel;
+  kernel.is("connected-secondary").gets({"primary", "1000"});
+  kernel.drbd.promote("v1");
+  kernel.is("connected-primary");
+  kernel.drbd.promote("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("promote waits longer for the fence handler than for a tool") {
+  Kernel kernel;
+  kernel.is("connected-secondary").gets({"primary", "1000"});
+  kernel.drbd.promote("v1");
+  CHECK(kernel.runner.calls().back().stall_limit > plexvol::process::Command{}.stall_limit);
+}
+
+TEST_CASE("promote of a resource that the kernel does not know is NotFound") {
+  Kernel kernel;
+  kernel.says("exists -\n");
+  CHECK(failure_of([&] { kernel.drbd.promote("v1"); }).code == ErrorCode::NotFound);
+}
+
+TEST_CASE("a refused promotion tells DRBD's words and how things are") {
+  Kernel kernel;
+  kernel.is("connected-secondary")
+      .gets({"primary", "1000"}, refused("(-1) Multiple primaries not allowed by config"))
+      .is("connected-secondary");
+  const Failure failure = failure_of([&] { kernel.drbd.promote("v1"); });
+  CHECK(failure.code == ErrorCode::Conflict);
+  CHECK(failure.message.find("(-1) Multiple primaries not allowed by config") != std::string::npos);
+  CHECK(failure.message.find("(here UpToDate, connection Connected, peer Primary/UpToDate)") !=
+        std::string::npos);
+}
+
+TEST_CASE("a promotion that the fence handler refused is a Conflict") {
+  Kernel kernel;
+  const std::string alone =
+      "exists resource name:v1 role:Secondary suspended:no\n"
+      "exists connection name:v1 connection:Connecting role:Unknown\n"
+      "exists device name:v1 volume:0 minor:1000 disk:UpToDate\n"
+      "exists peer-device name:v1 volume:0 replication:Off peer-disk:DUnknown\n"
+      "exists -\n";
+  kernel.says(alone)
+      .gets({"primary", "1000"}, refused("(-7) Refusing to be Primary while peer is not outdated"))
+      .says(alone);
+  const Failure failure = failure_of([&] { kernel.drbd.promote("v1"); });
+  CHECK(failure.code == ErrorCode::Conflict);
+  CHECK(failure.message.find("(-7)") != std::string::npos);
+}
+
+TEST_CASE("a promotion refused while the handler's yes was on its way is to be asked again") {
+  // Seen right after the link broke: -7, and the peer is Outdated a moment later.
+  for (const std::string after : {"connection:Connecting role:Unknown\n|Outdated",
+                                  "connection:NetworkFailure role:Unknown\n|DUnknown"}) {
+    CAPTURE(after);
+    Kernel kernel;
+    const std::size_t bar = after.find('|');
+    kernel.is("connected-secondary")
+        .gets({"primary", "1000"},
+              refused("(-7) Refusing to be Primary while peer is not outdated"))
+        .says(
+            "exists resource name:v1 role:Secondary suspended:no\n"
+            "exists connection name:v1 " +
+            after.substr(0, bar) +
+            "exists device name:v1 volume:0 minor:1000 disk:UpToDate\n"
+            "exists peer-device name:v1 volume:0 replication:Off peer-disk:" +
+            after.substr(bar + 1) + "\nexists -\n");
+    const Failure failure = failure_of([&] { kernel.drbd.promote("v1"); });
+    CHECK(failure.code == ErrorCode::Unavailable);
+  }
+}
+
+TEST_CASE("demote leaves a secondary and a missing resource alone") {
+  Kernel kernel;
+  kernel.is("connected-secondary");
+  kernel.drbd.demote("v1");
+  kernel.says("exists -\n");
+  kernel.drbd.demote("v1");
+  kernel.is("connected-primary").gets({"secondary", "1000"});
+  kernel.drbd.demote("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("demote of an open device is a Conflict") {
+  Kernel kernel;
+  kernel.is("connected-primary")
+      .gets({"secondary", "1000"}, refused("(-12) Device is held open by someone"));
+  const Failure failure = failure_of([&] { kernel.drbd.demote("v1"); });
+  CHECK(failure.code == ErrorCode::Conflict);
+  CHECK(failure.message.find("held open") != std::string::npos);
+}
+
+TEST_CASE("disconnect names the ends that the kernel uses, not those of a file") {
+  Kernel kernel;
+  kernel.is("connected-primary")
+      .gets({"show", "v1"}, {.out = read_data_file("drbd/show.txt"), .err = {}})
+      .gets({"disconnect", "ipv4:10.77.0.1:7001", "ipv4:10.77.0.2:7001"});
+  kernel.drbd.disconnect("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("disconnect has nothing to do when StandAlone") {
+  Kernel kernel;
+  kernel.is("standalone-outdated-secondary");
+  kernel.drbd.disconnect("v1");
+  kernel.says("exists -\n");
+  kernel.drbd.disconnect("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("a disconnect whose ends are not told fails without showing the secret") {
+  Kernel kernel;
+  kernel.is("connected-primary")
+      .gets({"show", "v1"}, {.out = "shared-secret \"sEcretv1\"", .err = {}});
+  const Failure failure = failure_of([&] { kernel.drbd.disconnect("v1"); });
+  CHECK(failure.code == ErrorCode::Internal);
+  CHECK(failure.message.find("sEcret") == std::string::npos);
+}
+
+TEST_CASE("down ends a resource that is there, and only that") {
+  Kernel kernel;
+  kernel.is("connected-secondary").gets({"down", "v1"});
+  kernel.drbd.down("v1");
+  kernel.says("exists -\n");
+  kernel.drbd.down("v1");
+  CHECK(kernel.runner.is_done());
+  CHECK(failure_of([&] { kernel.drbd.down("all"); }).code == ErrorCode::InvalidArgument);
+  CHECK(failure_of([&] { kernel.drbd.down("1000"); }).code == ErrorCode::InvalidArgument);
+}
+
+TEST_CASE("down of an open device is a Conflict") {
+  Kernel kernel;
+  kernel.is("connected-primary")
+      .gets({"down", "v1"}, refused("(-12) Device is held open by someone"));
+  CHECK(failure_of([&] { kernel.drbd.down("v1"); }).code == ErrorCode::Conflict);
+}

@@ -1,0 +1,145 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "agent/drbd/drbd.h"
+#include "tests/support/data_file.h"
+#include "tests/support/scripted_runner.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/unit/drbd/resource.h"
+
+using plexvol::ErrorCode;
+using plexvol::drbd::Drbd;
+using plexvol::drbd::Failure;
+using plexvol::drbd::failure_of;
+using plexvol::drbd::ModuleFiles;
+using plexvol::drbd::set_usermode_helper;
+using plexvol::drbd::usermode_helper;
+using plexvol::process::Command;
+using plexvol::process::Output;
+using plexvol::process::Runner;
+using plexvol::support::ScriptedRunner;
+using plexvol::support::TemporaryDirectory;
+
+namespace {
+
+struct Machine {
+  TemporaryDirectory directory;
+  ScriptedRunner runner;
+  ModuleFiles module{.directory = path("module"), .proc = path("proc")};
+  Drbd drbd{runner, {.config_directory = path("config"), .module = module}};
+
+  std::string path(const std::string& name) const { return (directory.path() / name).string(); }
+  void write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
+    std::ofstream(path(name)) << text;
+  }
+};
+
+// modprobe that does load something.
+class LoadingRunner : public Runner {
+ public:
+  LoadingRunner(const Machine& machine, std::string version)
+      : machine_(machine), version_(std::move(version)) {}
+  Output run(const Command& command) override {
+    CHECK(command.argv == std::vector<std::string>{"/usr/sbin/modprobe", "drbd"});
+    machine_.write("module/version", version_ + "\n");
+    return {};
+  }
+
+ private:
+  const Machine& machine_;
+  std::string version_;
+};
+
+std::string make_program(const Machine& machine, const std::string& name) {
+  machine.write(name, "#!/bin/sh\n");
+  std::filesystem::permissions(machine.path(name), std::filesystem::perms::owner_all);
+  return machine.path(name);
+}
+
+}  // namespace
+
+TEST_CASE("the module's version is read from sysfs, or from /proc when it is built in") {
+  const Machine machine;
+  CHECK(machine.drbd.module_version().empty());
+  machine.write("proc", "version: 8.4.10 (api:1/proto:86-101)\nsrcversion: 0\n");
+  CHECK(machine.drbd.module_version() == "8.4.10");
+  machine.write("module/version", "8.4.11\n");
+  CHECK(machine.drbd.module_version() == "8.4.11");
+  machine.write("proc", "something else");
+  std::filesystem::remove(machine.path("module/version"));
+  CHECK(machine.drbd.module_version().empty());
+}
+
+TEST_CASE("a loaded module is not loaded again") {
+  Machine machine;
+  machine.write("module/version", "8.4.11\n");
+  machine.drbd.load_module();
+  CHECK(machine.runner.calls().empty());
+}
+
+TEST_CASE("the module is loaded when it is not there") {
+  const Machine machine;
+  LoadingRunner runner(machine, "8.4.11");
+  Drbd drbd(runner, {.config_directory = machine.path("config"), .module = machine.module});
+  CHECK_NOTHROW(drbd.load_module());
+}
+
+TEST_CASE("a kernel without DRBD is Unsupported, with modprobe's reason") {
+  Machine machine;
+  machine.runner.expect({"/usr/sbin/modprobe", "drbd"},
+                        {.exit_code = 1,
+                         .out = {},
+                         .err = "modprobe: FATAL: Module drbd not found in directory /lib/m\n"});
+  const Failure failure = failure_of([&] { machine.drbd.load_module(); });
+  CHECK(failure.code == ErrorCode::Unsupported);
+  CHECK(failure.message.find("FATAL: Module drbd not found") != std::string::npos);
+}
+
+TEST_CASE("DRBD 9 is Unsupported") {
+  const Machine machine;
+  LoadingRunner runner(machine, "9.2.4");
+  Drbd drbd(runner, {.config_directory = machine.path("config"), .module = machine.module});
+  const Failure failure = failure_of([&] { drbd.load_module(); });
+  CHECK(failure.code == ErrorCode::Unsupported);
+  CHECK(failure.message.find("9.2.4") != std::string::npos);
+}
+
+TEST_CASE("the helper is written without a newline") {
+  const Machine machine;
+  machine.write("module/parameters/usermode_helper", "/sbin/drbdadm\n");
+  CHECK(usermode_helper(machine.module) == "/sbin/drbdadm");
+  const std::string program = make_program(machine, "helper");
+  REQUIRE(program.size() < 80);
+  set_usermode_helper(program, machine.module);
+  CHECK(std::filesystem::file_size(machine.path("module/parameters/usermode_helper")) ==
+        program.size());
+  CHECK(usermode_helper(machine.module) == program);
+}
+
+TEST_CASE("a helper that could never be called is refused, and the old one stays") {
+  const Machine machine;
+  machine.write("module/parameters/usermode_helper", "/sbin/drbdadm\n");
+  machine.write("text", "not executable");
+  const std::string folder(79, 'd');
+  for (const std::string& path :
+       {std::string("helper"), machine.path("missing"), machine.path("text"),
+        machine.path("module"), make_program(machine, "a b"), make_program(machine, folder)}) {
+    CAPTURE(path);
+    const Failure failure = failure_of([&] { set_usermode_helper(path, machine.module); });
+    CHECK_FALSE(failure.message.empty());
+    CHECK(failure.code == ErrorCode::InvalidArgument);
+    CHECK(usermode_helper(machine.module) == "/sbin/drbdadm");
+  }
+}
+
+TEST_CASE("without the module there is no helper to ask for or to set") {
+  const Machine machine;
+  CHECK(failure_of([&] { usermode_helper(machine.module); }).code == ErrorCode::Unsupported);
+  const std::string program = make_program(machine, "helper");
+  CHECK(failure_of([&] { set_usermode_helper(program, machine.module); }).code ==
+        ErrorCode::Unsupported);
+}
