@@ -68,12 +68,12 @@ PROTOS         := $(wildcard agent/store/*.proto)
 
 OBJ            := $(BUILD)/obj
 AGENT_OBJECTS  := $(AGENT_SOURCES:%.cpp=$(OBJ)/%.o)
-DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(OBJ)/%.o)
+DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(BUILD)/static/%.o)
 TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
 PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
-# The driver's own compilation of what it and the agent share.
-STATIC_OBJECTS := $(patsubst %.cpp,$(BUILD)/static/%.o,$(DRIVER_SOURCES) $(API_SOURCES) flexdriver/main.cpp)
+# With its own compilation of what it and the agent share.
+STATIC_OBJECTS := $(DRIVER_OBJECTS) $(patsubst %.cpp,$(BUILD)/static/%.o,$(API_SOURCES) flexdriver/main.cpp)
 
 .PHONY: build
 build: $(BUILD)/plexvol $(BUILD)/plexvold ## (default) the driver build/plexvol and the agent build/plexvold
@@ -196,11 +196,16 @@ check-scripts:
 check-tidy: $(TIDY)
 
 # clang-tidy is slow: a file is looked at again only when its object changed, so when it or a header of it did.
+$(BUILD)/tidy/flexdriver/%.ok: $(BUILD)/static/flexdriver/%.o .clang-tidy
+	$(call run_tidy,flexdriver/$*)
 $(BUILD)/tidy/%.ok: $(OBJ)/%.o .clang-tidy
-	@echo "  tidy     $*.cpp"
+	$(call run_tidy,$*)
+define run_tidy
+	@echo "  tidy     $(1).cpp"
 	@mkdir -p $(@D)
-	@clang-tidy --quiet $*.cpp -- -std=c++20 $(CPPFLAGS) 2> $@.err || { cat $@.err >&2; exit 1; }
+	@clang-tidy --quiet $(1).cpp -- -std=c++20 $(CPPFLAGS) 2> $@.err || { cat $@.err >&2; exit 1; }
 	@touch $@
+endef
 
 .PHONY: format
 format: ## format the C++ files in place

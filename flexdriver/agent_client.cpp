@@ -20,7 +20,9 @@ namespace {
 constexpr milliseconds kFirstPause(50);
 constexpr milliseconds kLongestPause(1'000);
 
-Error unavailable(const std::string& message) { return {ErrorCode::Unavailable, message}; }
+Error unavailable(const std::string& message) {
+  return {ErrorCode::Unavailable, message};
+}
 
 void wait_ready(int fd, short events, Deadline deadline, const std::string& what) {
   while (true) {
@@ -91,8 +93,7 @@ std::string as_seconds(Clock::duration took) {
 
 }  // namespace
 
-std::string AgentClient::call(const std::string& path, const std::string& body,
-                              Patience patience) {
+std::string AgentClient::call(const std::string& path, const std::string& body, Patience patience) {
   const Clock::time_point begin = Clock::now();
   milliseconds pause = kFirstPause;
   std::string reason;
@@ -149,8 +150,8 @@ void AgentClient::connect(Deadline deadline) {
 void AgentClient::send(const std::string& text, Deadline deadline) {
   std::size_t sent = 0;
   while (sent < text.size()) {
-    wait_ready(connection_.get(), POLLOUT, deadline, "the agent on " + connected_to_ +
-                                                         " does not take the request");
+    wait_ready(connection_.get(), POLLOUT, deadline,
+               "the agent on " + connected_to_ + " does not take the request");
     const ssize_t count =
         ::send(connection_.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
     if (count >= 0) {

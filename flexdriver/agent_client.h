@@ -12,8 +12,8 @@
 
 namespace plexvol::driver {
 
-// Whether to ask again when the agent is not there (it is being started or upgraded), goes away in the middle, or answers
-// Unavailable. Only for calls that may be repeated.
+// Whether to ask again when the agent is not there (it is being started or upgraded), goes away in
+// the middle, or answers Unavailable. Only for calls that may be repeated.
 enum class Retry { UntilDeadline, Never };
 
 struct Patience {
@@ -27,9 +27,10 @@ class AgentClient {
   AgentClient(std::vector<std::string> sockets, const Trace& trace)
       : sockets_(std::move(sockets)), trace_(trace) {}
 
-  // POSTs `body` (JSON) to `path` and answers the result (JSON). Throws the agent's own error; Unavailable, saying what was
-  // waited for, at the deadline; Internal for an answer that cannot be understood.
-  // The connection stays open for the next call: while it is, the agent knows that a mount is under way.
+  // POSTs `body` (JSON) to `path` and answers the result (JSON). Throws the agent's own error;
+  // Unavailable, saying what was waited for, at the deadline; Internal for an answer that cannot be
+  // understood. The connection stays open for the next call: while it is, the agent knows that a
+  // mount is under way.
   std::string call(const std::string& path, const std::string& body, Patience patience);
 
  private:

@@ -1,202 +1,252 @@
 #include "flexdriver/call.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <exception>
 
+#include "agent/api/error.h"
 #include "agent/api/protocol.h"
 #include "agent/api/text.h"
 #include "flexdriver/agent_client.h"
+#include "flexdriver/mounts/target.h"
 #include "flexdriver/mounts/target_mount.h"
 #include "flexdriver/mounts/unmount.h"
-#include "flexdriver/options_text.h"
 #include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
 namespace {
 
-struct Call {
-  const std::vector<std::string>& arguments;  // after the call's name
+constexpr std::string_view kSecrets = "kubernetes.io/secret/";
+constexpr std::size_t kLargestOptions = 1024UL * 1024;
+// The agent sees by itself that a mount is gone: it is told only so that it need not look.
+constexpr milliseconds kTellTimeout(2'000);
+// The controller asks for all volumes of all nodes, one after the other, and "attached" is always a
+// safe answer.
+constexpr milliseconds kIsAttachedTimeout(5'000);
+
+struct Context {
   const Settings& settings;
   const Trace& trace;
   Deadline deadline;
 
-  const std::string& operator[](std::size_t i) const { return arguments[i]; }
+  AgentClient agent() const { return AgentClient(settings.sockets, trace); }
+  Patience patience() const { return {.deadline = deadline, .retry = Retry::UntilDeadline}; }
 };
 
-template <class Answer, class Request>
-Answer ask(AgentClient& agent, const char* path, const Request& request, Deadline deadline) {
-  return api::from_json<Answer>(
-      agent.call(path, api::to_json(request), {.deadline = deadline}));
+using Arguments = std::vector<std::string>;
+
+std::string read_options_text(const std::string& argument) {
+  const bool is_stdin = argument == "-";
+  if (!is_stdin && !argument.starts_with('@')) return argument;
+  const auto text = is_stdin ? read_all(STDIN_FILENO, kLargestOptions)
+                             : read_file(argument.substr(1), kLargestOptions);
+  if (text) return *text;
+  throw Error(ErrorCode::InvalidArgument,
+              "options from " + in_quotes(argument) + ": " + error_text(errno));
 }
 
-Reply not_supported(const Call& /*call*/) { return {.status = Status::NotSupported}; }
-
-Reply init(const Call& call) { return {.capabilities = call.settings.capabilities}; }
-
-Reply attach(const Call& call) {
-  const api::AttachRequest request{.options = read_options(call[0]), .node = call[1]};
-  AgentClient agent(call.settings.sockets, call.trace);
-  return {.device = ask<api::DeviceReply>(agent, api::kAttachPath, request, call.deadline).device};
-}
-
-Reply wait_for_attach(const Call& call) {
-  const api::WaitForAttachRequest request{.device = call[0], .options = read_options(call[1])};
-  AgentClient agent(call.settings.sockets, call.trace);
-  return {.device =
-              ask<api::DeviceReply>(agent, api::kWaitForAttachPath, request, call.deadline).device};
-}
-
-// One failing answer voids those of all other volumes of the node, and false makes the controller attach again while the pod
-// runs (fact 34): so when nobody knows, it is attached.
-Reply is_attached(const Call& call) {
+// Without the secrets that `mount` carries: the agent needs none, and what is not sent is not
+// logged.
+api::Options parse_options(const std::string& argument) {
   try {
-    const api::AttachRequest request{.options = read_options(call[0]), .node = call[1]};
-    AgentClient agent(call.settings.sockets, call.trace);
-    return {.attached =
-                ask<api::IsAttachedReply>(agent, api::kIsAttachedPath, request, call.deadline)
-                    .attached};
-  } catch (const std::exception& error) {
-    call.trace.note(std::string("answered with attached, since nobody knows: ") + error.what());
-    return {.attached = true};
+    auto options = api::from_json<api::Options>(read_options_text(argument));
+    std::erase_if(options, [](const auto& option) { return option.first.starts_with(kSecrets); });
+    return options;
+  } catch (const Error& error) {
+    throw Error(error.code(), std::string("the options: ") + error.what());
   }
 }
 
-Reply detach(const Call& call) {
-  const api::DetachRequest request{.name = call[0], .node = call[1]};
-  AgentClient agent(call.settings.sockets, call.trace);
-  agent.call(api::kDetachPath, api::to_json(request), {.deadline = call.deadline});
+Reply init(const Context& context, const Arguments& /*arguments*/) {
+  Reply reply;
+  reply.capabilities = context.settings.capabilities;
+  return reply;
+}
+
+Reply not_supported(const Context& /*context*/, const Arguments& /*arguments*/) {
+  return {.status = Status::NotSupported, .message = "not supported"};
+}
+
+Reply attach(const Context& context, const Arguments& arguments) {
+  const api::AttachRequest request{.options = parse_options(arguments[0]), .node = arguments[1]};
+  const std::string result =
+      context.agent().call(api::kAttachPath, api::to_json(request), context.patience());
+  return {.device = api::from_json<api::DeviceReply>(result).device};
+}
+
+Reply wait_for_attach(const Context& context, const Arguments& arguments) {
+  const api::WaitForAttachRequest request{.device = arguments[0],
+                                          .options = parse_options(arguments[1])};
+  const std::string result =
+      context.agent().call(api::kWaitForAttachPath, api::to_json(request), context.patience());
+  return {.device = api::from_json<api::DeviceReply>(result).device};
+}
+
+// A failure would void the answers for all other volumes of the node, and a wrong "no" makes the
+// controller attach a volume that is in use (contract fact 34). So only the agent's own "no" is
+// one.
+Reply is_attached(const Context& context, const Arguments& arguments) {
+  const api::AttachRequest request{.options = parse_options(arguments[0]), .node = arguments[1]};
+  const Patience patience{.deadline = sooner(context.deadline, kIsAttachedTimeout),
+                          .retry = Retry::Never};
+  const std::string result =
+      context.agent().call(api::kIsAttachedPath, api::to_json(request), patience);
+  return {.attached = api::from_json<api::IsAttachedReply>(result).attached};
+}
+
+Reply detach(const Context& context, const Arguments& arguments) {
+  const api::DetachRequest request{.name = arguments[0], .node = arguments[1]};
+  context.agent().call(api::kDetachPath, api::to_json(request), context.patience());
   return {};
 }
 
-MountOrder order_of(const api::MountReply& prepared, const std::string& target) {
-  std::vector<std::string> words = prepared.flags;
-  if (prepared.read_only) words.emplace_back("ro");
-  return {.device = prepared.device,
-          .major = prepared.major,
-          .minor = prepared.minor,
-          .target = resolve_target(target),
-          .fs_type = prepared.fs_type,
-          .flags = parse_mount_flags(words),
-          .data = prepared.data};
+MountOrder to_order(const api::MountReply& reply, const std::string& target) {
+  MountOrder order{.device = reply.device,
+                   .major = reply.major,
+                   .minor = reply.minor,
+                   .target = target,
+                   .fs_type = reply.fs_type,
+                   .flags = parse_mount_flags(reply.flags),
+                   .data = reply.data};
+  if (reply.read_only) order.flags.read_only = true;
+  return order;
 }
 
-// The agent learns of a failure by the connection's end as well; told, it can say so in its log.
-void tell_failure(AgentClient& agent, const api::MountReply& prepared, const std::string& target,
-                  const std::string& why, Deadline deadline) {
+// The reply is given only after the agent knows of the mount, and the mount stays only when the
+// agent agrees: it may have lost the attachment meanwhile. Everything is repeated by the caller
+// after a failure.
+void mount_and_tell(AgentClient& agent, const Context& context, const api::MountReply& reply,
+                    const std::string& target) {
+  TargetMount mount(to_order(reply, target), context.deadline, context.trace);
+  const api::MountedRequest request{
+      .call_id = reply.call_id, .target = target, .mounted = true, .message = ""};
   try {
-    const api::MountedRequest failed{
-        .call_id = prepared.call_id, .target = target, .mounted = false, .message = why};
-    agent.call(api::kMountedPath, api::to_json(failed),
-               {.deadline = sooner(deadline, milliseconds(1000)), .retry = Retry::Never});
-  } catch (const std::exception& error) {
-    (void)error;
+    agent.call(api::kMountedPath, api::to_json(request), context.patience());
+  } catch (const Error& error) {
+    const std::string left_over = mount.undo(Clock::now() + kTellTimeout);
+    throw Error(error.code(), std::string("mounted, but the agent does not agree: ") +
+                                  error.what() + (left_over.empty() ? "" : "; " + left_over));
+  }
+  mount.keep(context.deadline);
+}
+
+void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::string& target,
+                  const Error& failure) {
+  const api::MountedRequest request{.call_id = reply.call_id,
+                                    .target = target,
+                                    .mounted = false,
+                                    .message = one_line(failure.what())};
+  try {
+    agent.call(api::kMountedPath, api::to_json(request),
+               {.deadline = Clock::now() + kTellTimeout, .retry = Retry::Never});
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): it notices the end of the connection
   }
 }
 
-// Nothing stays mounted unless the agent has heard of it and agreed (fact 27): until then the volume could be given up.
-Reply mount_on(const Call& call, const api::MountRequest& request) {
+Reply mount_on(const Context& context, api::MountRequest request) {
+  request.target = resolve_target(request.target);
+  request.attached_before = context.settings.capabilities.attach;
   check_target(request.target);
-  AgentClient agent(call.settings.sockets, call.trace);
-  const auto prepared = ask<api::MountReply>(agent, api::kMountPath, request, call.deadline);
+  AgentClient agent = context.agent();
+  const auto reply = api::from_json<api::MountReply>(
+      agent.call(api::kMountPath, api::to_json(request), context.patience()));
   try {
-    TargetMount mount(order_of(prepared, request.target), call.deadline, call.trace);
-    const api::MountedRequest done{
-        .call_id = prepared.call_id, .target = request.target, .mounted = true, .message = {}};
-    try {
-      agent.call(api::kMountedPath, api::to_json(done),
-                 {.deadline = call.deadline, .retry = Retry::Never});
-    } catch (const Error& error) {
-      const std::string left = mount.undo(call.deadline);
-      if (left.empty()) throw;
-      throw Error(error.code(), std::string(error.what()) + "; " + left);
-    }
-    mount.keep(call.deadline);
+    mount_and_tell(agent, context, reply, request.target);
   } catch (const Error& error) {
-    tell_failure(agent, prepared, request.target, error.what(), call.deadline);
+    tell_failure(agent, reply, request.target, error);
     throw;
   }
   return {};
 }
 
-Reply mount_device(const Call& call) {
-  return mount_on(call, {.options = read_options(call[2]),
-                         .target = call[0],
-                         .device = call[1],
-                         .attached_before = true});
+Reply mount(const Context& context, const Arguments& arguments) {
+  return mount_on(context,
+                  {.options = parse_options(arguments[1]), .target = arguments[0], .device = ""});
 }
 
-Reply mount(const Call& call) {
-  return mount_on(call, {.options = read_options(call[1]),
-                         .target = call[0],
-                         .device = {},
-                         .attached_before = call.settings.capabilities.attach});
+Reply mount_device(const Context& context, const Arguments& arguments) {
+  return mount_on(
+      context,
+      {.options = parse_options(arguments[2]), .target = arguments[0], .device = arguments[1]});
 }
 
-// The agent need not be there: it sees the mount gone when it comes back.
-Reply unmount(const Call& call) {
-  unmount_target(call[0], call.deadline, call.trace);
+Reply unmount(const Context& context, const Arguments& arguments) {
+  const std::string target = resolve_target(arguments[0]);
+  unmount_target(target, context.deadline, context.trace);
   try {
-    AgentClient agent(call.settings.sockets, call.trace);
-    agent.call(api::kUnmountedPath, api::to_json(api::UnmountedRequest{.target = call[0]}),
-               {.deadline = sooner(call.deadline, milliseconds(2000)), .retry = Retry::Never});
-  } catch (const std::exception& error) {
-    call.trace.note(std::string("the agent was not told: ") + error.what());
+    context.agent().call(api::kUnmountedPath, api::to_json(api::UnmountedRequest{.target = target}),
+                         {.deadline = Clock::now() + kTellTimeout, .retry = Retry::Never});
+  } catch (const Error& error) {
+    context.trace.note(error.what());
   }
   return {};
 }
 
-struct Entry {
-  const char* name;
+constexpr std::size_t kAnyNumber = 99;
+
+struct Call {
+  std::string_view name;
   std::size_t arguments;
   const char* usage;
-  Reply (*run)(const Call&);
+  Reply (*answer)(const Context&, const Arguments&);
 };
 
-// getvolumename: its answer is ignored everywhere, its failure blocks silently, and "Not supported" is remembered (fact 32).
 constexpr std::array kCalls{
-    Entry{"init", 0, "", init},
-    Entry{"getvolumename", 0, nullptr, not_supported},
-    Entry{"attach", 2, "OPTIONS NODE", attach},
-    Entry{"waitforattach", 2, "DEVICE OPTIONS", wait_for_attach},
-    Entry{"isattached", 2, "OPTIONS NODE", is_attached},
-    Entry{"detach", 2, "NAME NODE", detach},
-    Entry{"mountdevice", 3, "DIRECTORY DEVICE OPTIONS", mount_device},
-    Entry{"unmountdevice", 1, "DIRECTORY", unmount},
-    Entry{"mount", 2, "DIRECTORY OPTIONS", mount},
-    Entry{"unmount", 1, "DIRECTORY", unmount},
-    Entry{"expandvolume", 0, nullptr, not_supported},
-    Entry{"expandfs", 0, nullptr, not_supported},
+    Call{"init", kAnyNumber, "", init},
+    Call{"getvolumename", kAnyNumber, "", not_supported},
+    Call{"attach", 2, "OPTIONS NODE", attach},
+    Call{"waitforattach", 2, "DEVICE OPTIONS", wait_for_attach},
+    Call{"isattached", 2, "OPTIONS NODE", is_attached},
+    Call{"detach", 2, "NAME NODE", detach},
+    Call{"mountdevice", 3, "TARGET DEVICE OPTIONS", mount_device},
+    Call{"mount", 2, "TARGET OPTIONS", mount},
+    Call{"unmount", 1, "TARGET", unmount},
+    Call{"unmountdevice", 1, "TARGET", unmount},
+    Call{"expandvolume", kAnyNumber, "", not_supported},
+    Call{"expandfs", kAnyNumber, "", not_supported},
 };
 
-const Entry* find_call(const std::string& name) {
-  const auto* const found = std::find_if(kCalls.begin(), kCalls.end(),
-                                         [&](const Entry& entry) { return name == entry.name; });
+const Call* find_call(std::string_view name) {
+  const auto* found = std::find_if(kCalls.begin(), kCalls.end(),
+                                   [name](const Call& call) { return call.name == name; });
   return found == kCalls.end() ? nullptr : found;
+}
+
+Reply answer_or_throw(const Call& call, const Context& context, const Arguments& arguments) {
+  if (call.arguments != kAnyNumber && call.arguments != arguments.size()) {
+    throw Error(ErrorCode::InvalidArgument, std::string(call.name) + " takes " +
+                                                std::to_string(call.arguments) + " arguments, " +
+                                                call.usage + ", and was given " +
+                                                std::to_string(arguments.size()));
+  }
+  return call.answer(context, arguments);
 }
 
 }  // namespace
 
-bool is_flexvolume_call(const std::string& name) { return find_call(name) != nullptr; }
+bool is_call(std::string_view name) {
+  return find_call(name) != nullptr;
+}
 
-Reply make_call(const std::vector<std::string>& arguments, const Settings& settings,
-                const Trace& trace) {
+Reply answer(const std::string& name, const std::vector<std::string>& arguments,
+             const Settings& settings, const Trace& trace) {
+  const Call* call = find_call(name);
+  if (call == nullptr) {
+    return {.status = Status::NotSupported,
+            .message = "there is no call " + in_quotes(name) + "; see plexvol --help"};
+  }
+  const Context context{
+      .settings = settings, .trace = trace, .deadline = Clock::now() + settings.timeout};
   try {
-    const Entry* entry = arguments.empty() ? nullptr : find_call(arguments.front());
-    if (entry == nullptr) return {.status = Status::NotSupported};
-    const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-    if (entry->usage != nullptr && rest.size() != entry->arguments) {
-      throw Error(ErrorCode::InvalidArgument,
-                  std::string(entry->name) + " takes " + std::to_string(entry->arguments) +
-                      " arguments (" + entry->usage + "), not " + std::to_string(rest.size()));
-    }
-    return entry->run({.arguments = rest,
-                       .settings = settings,
-                       .trace = trace,
-                       .deadline = Clock::now() + settings.timeout});
+    return answer_or_throw(*call, context, arguments);
   } catch (const std::exception& error) {
-    return {.status = Status::Failure, .message = one_line(error.what())};
+    trace.note(error.what());
+    if (call->name == "isattached") return {.attached = true};
+    return {.status = Status::Failure, .message = error.what()};
   }
 }
 

@@ -1,7 +1,18 @@
-// The FlexVolume calls: what each is given, what is asked of the agent, what is mounted (contract, section 1.5).
+// The FlexVolume calls: what a kubelet, a controller-manager, or a person by hand, runs the
+// executable for.
+//
+//   init                               from the settings file alone
+//   getvolumename OPTIONS              Not supported: its answer is ignored, its failure blocks
+//   silently (fact 32) attach OPTIONS NODE                -> device waitforattach DEVICE OPTIONS ->
+//   device isattached OPTIONS NODE            -> attached detach NAME NODE mountdevice TARGET
+//   DEVICE OPTIONS mount TARGET OPTIONS unmount TARGET, unmountdevice TARGET expandvolume, expandfs
+//   Not supported
+//
+// OPTIONS is a JSON object of strings; by hand also @FILE, or - for stdin.
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "flexdriver/reply.h"
@@ -10,11 +21,12 @@
 
 namespace plexvol::driver {
 
-// Also true of calls that are known and not offered.
-bool is_flexvolume_call(const std::string& name);
+bool is_call(std::string_view name);
 
-// `arguments` begins with the call's name. Never throws: whatever goes wrong is a reply.
-Reply make_call(const std::vector<std::string>& arguments, const Settings& settings,
-                const Trace& trace);
+// Ends within the settings' timeout (and a few seconds in which a failed mount is undone). Throws
+// nothing but bad_alloc: whatever goes wrong is in the reply. A name that is no call is Not
+// supported.
+Reply answer(const std::string& name, const std::vector<std::string>& arguments,
+             const Settings& settings, const Trace& trace);
 
 }  // namespace plexvol::driver

@@ -18,7 +18,9 @@ constexpr std::size_t kLargestBody = 64UL * 1024 * 1024;
   throw Error(ErrorCode::Internal, "the agent's answer is not understood: " + why);
 }
 
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char to_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 std::string lower(std::string_view text) {
   std::string result(text);

@@ -1,5 +1,5 @@
-// The answer of an HTTP/1.1 exchange, out of bytes that come in pieces. Only what the agent sends is understood: a status
-// line, headers, and a body of Content-Length.
+// The answer of an HTTP/1.1 exchange, out of bytes that come in pieces. Only what the agent sends
+// is understood: a status line, headers, and a body of Content-Length.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,9 @@ struct HttpReply {
   bool keep_alive = true;
 };
 
-// The reply at the front of `received`, or nullopt while bytes are missing. Throws Internal when it is no HTTP, has no
-// Content-Length, more than 32 KiB of headers, a body of more than 64 MiB, or anything behind its body.
+// The reply at the front of `received`, or nullopt while bytes are missing. Throws Internal when it
+// is no HTTP, has no Content-Length, more than 32 KiB of headers, a body of more than 64 MiB, or
+// anything behind its body.
 std::optional<HttpReply> parse_http_reply(const std::string& received);
 
 }  // namespace plexvol::driver

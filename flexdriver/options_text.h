@@ -7,8 +7,8 @@
 
 namespace plexvol::driver {
 
-// JSON text, or for people @FILE, or - for stdin. Throws InvalidArgument unless it is an object that holds only strings,
-// naming what it is instead.
+// JSON text, or for people @FILE, or - for stdin. Throws InvalidArgument unless it is an object
+// that holds only strings, naming what it is instead.
 api::Options read_options(const std::string& argument);
 
 }  // namespace plexvol::driver

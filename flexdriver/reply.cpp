@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+
 #include <nlohmann/json.hpp>
 
 #include "flexdriver/system_text.h"
@@ -40,7 +41,9 @@ std::string to_json(const Reply& reply) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-int exit_status(const Reply& reply) { return reply.status == Status::Success ? 0 : 1; }
+int exit_status(const Reply& reply) {
+  return reply.status == Status::Success ? 0 : 1;
+}
 
 void print(const Reply& reply) {
   const std::string text = to_json(reply) + '\n';

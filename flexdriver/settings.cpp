@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+
 #include <nlohmann/json.hpp>
 
 #include "agent/api/protocol.h"
@@ -19,8 +20,8 @@ using Json = nlohmann::json;
 constexpr const char* kFileName = ".plexvol.json";
 constexpr const char* kSocketName = ".plexvold.sock";
 constexpr std::size_t kLargestFile = 65'536;
-// waitforattach is ended by the kubelet after ten minutes, and a driver that is then still there takes the kubelet down
-// with it (contract fact 8).
+// waitforattach is ended by the kubelet after ten minutes, and a driver that is then still there
+// takes the kubelet down with it (contract fact 8).
 constexpr double kLongestSeconds = 540;
 constexpr double kShortestSeconds = 0.1;
 

@@ -1,9 +1,11 @@
 // `.plexvol.json` beside the executable. Every key may be absent:
 //   {"socket": "/run/plexvol/plexvold.sock",   where the agent is looked for first
 //    "timeout_seconds": 90,                    how long a call may take, 0.1 to 540
-//    "attach": false,                          the capabilities that `init` answers, named as Kubernetes names them
-//    "selinuxRelabel": true, "supportsMetrics": true, "fsGroup": true, "requiresFSResize": false}
-// The name begins with a dot, so that the kubelet does not probe the driver anew when the file changes.
+//    "attach": false,                          the capabilities that `init` answers, named as
+//    Kubernetes names them "selinuxRelabel": true, "supportsMetrics": true, "fsGroup": true,
+//    "requiresFSResize": false}
+// The name begins with a dot, so that the kubelet does not probe the driver anew when the file
+// changes.
 #pragma once
 
 #include <string>
@@ -13,7 +15,8 @@
 
 namespace plexvol::driver {
 
-// Kubernetes 1.12 reads the first two, 1.13 and later all; unknown ones are ignored (contract facts 16 and section 2).
+// Kubernetes 1.12 reads the first two, 1.13 and later all; unknown ones are ignored (contract facts
+// 16 and section 2).
 struct Capabilities {
   bool attach = false;
   bool selinux_relabel = true;

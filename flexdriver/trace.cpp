@@ -27,7 +27,9 @@ void Trace::print(const std::string& took, const std::string& what) const {
   std::fprintf(stderr, "plexvol: %14s %12s  %s\n", at.c_str(), took.c_str(), line.c_str());
 }
 
-void Trace::note(const std::string& what) const { print("", what); }
+void Trace::note(const std::string& what) const {
+  print("", what);
+}
 
 void Trace::step(const std::string& what, Clock::duration took) const {
   print(as_milliseconds(took), what);

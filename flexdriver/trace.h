@@ -1,5 +1,5 @@
-// The steps of a call with their durations, on stderr, for a person who asked for them (--trace, PLEXVOL_TRACE=1).
-// Never without being asked: the kubelet reads stderr together with the reply.
+// The steps of a call with their durations, on stderr, for a person who asked for them (--trace,
+// PLEXVOL_TRACE=1). Never without being asked: the kubelet reads stderr together with the reply.
 #pragma once
 
 #include <string>

@@ -97,7 +97,7 @@ process::Command command_with(const std::string& filter, const std::string& tool
                               const std::vector<std::string>& arguments) {
   process::Command command{
       .argv = {kFolder + tool, "--config",
-               "devices{use_devicesfile=0 scan_lvs=0 filter=" + filter +
+               "devices{use_devicesfile=0 hints=\"none\" scan_lvs=0 filter=" + filter +
                    "} activation{retry_deactivation=1 monitoring=0} global{notify_dbus=0}"},
       .input = {}};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
@@ -106,6 +106,17 @@ process::Command command_with(const std::string& filter, const std::string& tool
 
 std::vector<std::string> report_of(const char* fields, const std::string& subject) {
   return {"--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields, subject};
+}
+
+// lvm makes thin volumes in a full pool, too; their first write would hang and then fail.
+void check_has_room(const ThinPool& pool) {
+  static constexpr double kFullPercent = 98;
+  if (pool.data_percent < kFullPercent && pool.metadata_percent < kFullPercent) return;
+  throw Error(ErrorCode::OutOfSpace,
+              "thin pool " + pool.volume_group + "/" + pool.name + " is full (data " +
+                  std::to_string(pool.data_percent) + " %, metadata " +
+                  std::to_string(pool.metadata_percent) +
+                  " %): extend it with lvextend, or remove something from it");
 }
 
 }  // namespace
@@ -179,7 +190,7 @@ void Lvm::create_logical_volume(const NewLogicalVolume& wanted) {
                      {"--wipesignatures", "y", "--zero", "y", "--size", size, wanted.volume_group});
   } else {
     // What is new in a thin pool reads as zeros; lvm refuses to be asked for it.
-    check_name(wanted.thin_pool, "thin pool");
+    check_has_room(get_thin_pool(wanted.volume_group, wanted.thin_pool));
     arguments.insert(arguments.end(), {"--thin", "--virtualsize", size, "--thinpool",
                                        wanted.volume_group + "/" + wanted.thin_pool});
   }

@@ -1,97 +1,114 @@
 #include "flexdriver/commands/commands.h"
 
-#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <array>
 #include <cstdio>
 
-#include "agent/api/protocol.h"
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "agent/api/error.h"
+#include "flexdriver/agent_client.h"
+#include "flexdriver/commands/context.h"
+#include "flexdriver/settings.h"
+#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
 namespace {
 
-constexpr const char* kDescription =
-    "Replicated volumes for pods, on the nodes' own disks.\n\n"
-    "A kubelet calls this program with FlexVolume's words (init, attach, waitforattach, isattached,\n"
-    "mountdevice, mount, unmount, unmountdevice, detach), and so can you; each answers one JSON object:\n"
-    "  plexvol mount /mnt '{\"volume\":\"data\",\"size\":\"1Gi\",\"replicas\":\"2\"}'\n"
-    "  plexvol mount /mnt @options.json --trace\n"
-    "  plexvol unmount /mnt\n"
-    "Options may be an argument, @FILE, or - for stdin; --trace tells each step and its duration.\n\n"
-    "The commands below are for people. Each explains itself by --help.";
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
 
-void add_version(CLI::App& app, const Person& person) {
-  auto* command = app.add_subcommand("version", "This program's version, and the agent's");
-  command->callback([&person] {
-    std::string agent;
-    std::string failure;
-    try {
-      agent = person.ask(api::kVersionPath, "{}");
-    } catch (const Error& error) {
-      failure = error.what();
-    }
-    if (person.json()) {
-      std::printf("{\"plexvol\":\"%s\",\"agent\":%s}\n", PLEXVOL_VERSION,
-                  agent.empty() ? "null" : agent.c_str());
-      return;
-    }
-    std::printf("plexvol  %s\n", PLEXVOL_VERSION);
-    if (agent.empty()) throw Error(ErrorCode::Unavailable, failure);
-    const auto reply = api::from_json<api::VersionReply>(agent);
-    std::printf("plexvold %s on node %s, store %s\n", reply.version.c_str(), reply.node.c_str(),
-                reply.store.c_str());
-  });
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  plexvol volume create data --size 10Gi --replicas 2\n"
+    "  plexvol volume list\n"
+    "  plexvol node list -o json\n"
+    "\n"
+    "The kubelet runs the same program as a FlexVolume driver, and so may you. It then prints one\n"
+    "JSON object and exits with 0 for Success, else 1:\n"
+    "  plexvol init\n"
+    "  plexvol attach OPTIONS NODE             plexvol detach NAME NODE\n"
+    "  plexvol isattached OPTIONS NODE         plexvol waitforattach DEVICE OPTIONS\n"
+    "  plexvol mountdevice DIR DEVICE OPTIONS  plexvol unmountdevice DIR\n"
+    "  plexvol mount DIR OPTIONS               plexvol unmount DIR\n"
+    "OPTIONS is a JSON object of strings, @FILE that holds one, or - for stdin. With --trace (or\n"
+    "PLEXVOL_TRACE=1) each step and how long it took is shown on stderr:\n"
+    "  plexvol mount /mnt/data '{\"volume\":\"data\"}' --trace\n"
+    "  plexvol unmount /mnt/data\n"
+    "The third caller is the kernel: plexvol is DRBD's usermode_helper (plexvol fence-peer "
+    "RESOURCE).";
+
+void write_all(int fd, const std::string& text) {
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = ::write(fd, text.data() + written, text.size() - written);
+    if (count <= 0) return;
+    written += static_cast<std::size_t>(count);
+  }
+}
+
+void add_options(CLI::App& app, CommandOptions& options) {
+  app.add_option("--socket", options.socket, "the agent's socket, instead of the usual places");
+  app.add_option("--timeout", options.timeout_seconds, "seconds to wait for an answer")
+      ->check(CLI::Range(0.1, 86'400.0));
+  app.add_option("-o,--output", options.output, "table (default) or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  app.add_flag("--trace", options.trace_word, "show the steps that were taken, on stderr");
 }
 
 }  // namespace
 
-std::string Person::ask(const char* path, const std::string& body) const {
-  const Trace steps(trace);
-  AgentClient agent(settings.sockets, steps);
+std::string CommandContext::ask(const char* path, const std::string& body) const {
+  Settings settings = load_settings();
+  if (!settings.problem.empty()) trace_.note(settings.problem);
+  if (!options_.socket.empty()) settings.sockets = {options_.socket};
+  if (options_.timeout_seconds > 0) {
+    settings.timeout = milliseconds(static_cast<long>(options_.timeout_seconds * 1000));
+  }
+  AgentClient agent(settings.sockets, trace_);
   return agent.call(path, body,
                     {.deadline = Clock::now() + settings.timeout, .retry = Retry::Never});
 }
 
-bool is_person_command(const std::string& first) {
-  for (const char* word : {"", "volume", "node", "version", "help", "-h", "--help", "--version",
-                           "-o", "--socket", "--timeout"}) {
-    if (first == word) return true;
-  }
-  return false;
+void print_line(const std::string& text) {
+  write_all(STDOUT_FILENO, text.ends_with('\n') ? text : text + '\n');
 }
 
-int run_person_command(int argc, char** argv) {
-  Person person;
-  person.settings = load_settings();
-  std::string socket;
-  double timeout_seconds = 0;
-  CLI::App app(kDescription, "plexvol");
+bool is_command(std::string_view word) {
+  constexpr std::array<std::string_view, 3> kNouns{"volume", "node", "version"};
+  return word.empty() || word.starts_with('-') ||
+         std::find(kNouns.begin(), kNouns.end(), word) != kNouns.end();
+}
+
+int run_command(int argc, char** argv, const Trace& trace) {
+  CommandOptions options;
+  const CommandContext context(options, trace);
+  CLI::App app("Replicated block volumes for Kubernetes, on the nodes' own disks.", "plexvol");
+  app.set_version_flag("--version", "plexvol " PLEXVOL_VERSION);
+  app.footer(kFooter);
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("-o,--output", person.output, "json: for programs; default: a table")
-      ->check(CLI::IsMember({"json"}));
-  app.add_option("--socket", socket, "Where the agent listens");
-  app.add_option("--timeout", timeout_seconds, "Seconds to wait for the agent")
-      ->check(CLI::Range(0.1, 3600.0));
-  app.add_flag("--trace", person.trace, "Tell each step and its duration on stderr");
-  app.parse_complete_callback([&] {
-    if (!socket.empty()) person.settings.sockets = {socket};
-    if (timeout_seconds > 0) {
-      person.settings.timeout = milliseconds(static_cast<long>(timeout_seconds * 1000));
-    }
-  });
-  add_volume_commands(app, person);
-  add_node_commands(app, person);
-  add_version(app, person);
+  add_options(app, options);
+  add_volume_commands(app, context);
+  add_node_commands(app, context);
+  add_version_command(app, context);
+  if (argc < 2) {
+    write_all(STDERR_FILENO, app.help());
+    return kWrongUsage;
+  }
   try {
     app.parse(argc, argv);
+    return 0;
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : 2;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "plexvol: %s\n", error.what());
-    return 1;
+    return app.exit(error) == 0 ? 0 : kWrongUsage;
+  } catch (const Error& error) {
+    write_all(STDERR_FILENO, "plexvol: " + one_line(error.what()) + '\n');
+    return kFailed;
   }
-  return 0;
 }
 
 }  // namespace plexvol::driver

@@ -1,36 +1,16 @@
-// The commands for people: `plexvol volume ...`, `plexvol node ...`, `plexvol version`. Everything else that is typed is a
-// FlexVolume call.
+// plexvol for people: `plexvol volume list`, ... One file for each noun.
 #pragma once
 
-#include <string>
-#include <vector>
+#include <string_view>
 
-#include "flexdriver/agent_client.h"
-#include "flexdriver/settings.h"
-
-namespace CLI {
-class App;
-}
+#include "flexdriver/trace.h"
 
 namespace plexvol::driver {
 
-// "", --help, volume, node, version, ...
-bool is_person_command(const std::string& first);
-// Exit status 0, 1 when it failed (why is on stderr), 2 when the arguments are wrong.
-int run_person_command(int argc, char** argv);
+// A noun, an option (--help), or nothing at all.
+bool is_command(std::string_view word);
 
-// What every command has at hand.
-struct Person {
-  Settings settings;
-  std::string output;  // "" or "json"
-  bool trace = false;
-
-  bool json() const { return output == "json"; }
-  // Asks the agent; throws what it says.
-  std::string ask(const char* path, const std::string& body) const;
-};
-
-void add_volume_commands(CLI::App& app, const Person& person);
-void add_node_commands(CLI::App& app, const Person& person);
+// Exit status: 0, 1 when it failed (the reason is on stderr), 2 for wrong usage.
+int run_command(int argc, char** argv, const Trace& trace);
 
 }  // namespace plexvol::driver

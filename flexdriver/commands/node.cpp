@@ -1,52 +1,48 @@
-// plexvol node list
-#include <CLI/CLI.hpp>
-#include <cstdio>
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
-#include "flexdriver/commands/commands.h"
+#include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
 
 namespace plexvol::driver {
 
 namespace {
 
+std::string pool_text(const api::PoolInfo& pool) {
+  std::string text = pool.name + " (" + pool.type + ", " + size_to_text(pool.free_bytes) + " of " +
+                     size_to_text(pool.total_bytes) + " free)";
+  if (!pool.error.empty()) text += " " + pool.error;
+  return text;
+}
+
+// A line for each pool: a node's own columns stand in the first of them.
 void print_nodes(const std::vector<api::NodeInfo>& nodes) {
-  Table table({"NODE", "AGENT", "ADDRESS", "VERSION", "DRBD", "POOL", "TYPE", "SIZE", "FREE"});
-  std::string faults;
-  for (const auto& node : nodes) {
-    const auto dash = [](const std::string& text) { return text.empty() ? "-" : text; };
-    std::vector<std::string> row{node.name, node.alive ? "alive" : "away", dash(node.address),
-                                 node.version, dash(node.drbd_version)};
-    if (node.pools.empty()) table.add(row);
-    for (const auto& pool : node.pools) {
-      std::vector<std::string> line = row;
-      for (const std::string& cell : {pool.name, pool.type, size_to_text(pool.total_bytes),
-                                      size_to_text(pool.free_bytes)}) {
-        line.push_back(cell);
-      }
-      table.add(line);
-      row.assign(row.size(), "");
-      if (!pool.error.empty()) {
-        faults += "\n" + node.name + ", pool " + pool.name + ": " + pool.error + "\n";
-      }
+  std::vector<std::vector<std::string>> rows{
+      {"NAME", "STATE", "ADDRESS", "VERSION", "DRBD", "POOLS"}};
+  for (const api::NodeInfo& node : nodes) {
+    rows.push_back({node.name, node.alive ? "up" : "DOWN", node.address, node.version,
+                    node.drbd_version, node.pools.empty() ? "" : pool_text(node.pools.front())});
+    for (std::size_t i = 1; i < node.pools.size(); ++i) {
+      rows.push_back({" ", " ", " ", " ", " ", pool_text(node.pools[i])});
     }
   }
-  std::fputs((table.to_text() + faults).c_str(), stdout);
+  print_line(format_table(rows));
 }
 
 }  // namespace
 
-void add_node_commands(CLI::App& app, const Person& person) {
-  auto* nodes = app.add_subcommand("node", "The cluster's nodes and their pools");
-  nodes->require_subcommand(1);
-  nodes->add_subcommand("list", "All nodes that an agent has ever run on")->callback([&person] {
-    const std::string result = person.ask(api::kNodeListPath, "{}");
-    if (person.json()) {
-      std::puts(result.c_str());
-    } else {
-      print_nodes(api::from_json<std::vector<api::NodeInfo>>(result));
-    }
+void add_node_commands(CLI::App& app, const CommandContext& context) {
+  CLI::App* noun = app.add_subcommand("node", "the nodes of the cluster");
+  noun->require_subcommand(1);
+  CLI::App* verb = noun->add_subcommand("list", "all nodes, their pools and what is free in them");
+  verb->footer("Examples:\n  plexvol node list\n  plexvol node list -o json");
+  verb->callback([&context] {
+    const std::string result = context.ask(api::kNodeListPath, "{}");
+    if (context.options().json()) return print_line(result);
+    print_nodes(api::from_json<std::vector<api::NodeInfo>>(result));
   });
 }
 

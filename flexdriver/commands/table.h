@@ -1,4 +1,4 @@
-// Aligned columns of plain text, on a terminal and off it.
+// Plain aligned columns.
 #pragma once
 
 #include <string>
@@ -6,14 +6,8 @@
 
 namespace plexvol::driver {
 
-class Table {
- public:
-  explicit Table(std::vector<std::string> heading) : rows_{std::move(heading)} {}
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  std::string to_text() const;
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
+// The first row is the heading. A cell that is empty is shown as "-"; control characters are shown
+// as blanks.
+std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace plexvol::driver

@@ -1,144 +1,138 @@
-// plexvol volume create|list|show|delete
-#include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
-#include "flexdriver/commands/commands.h"
+#include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
 
 namespace plexvol::driver {
 
 namespace {
 
-std::string join(const std::vector<std::string>& words, const char* separator = ",") {
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string join(const std::vector<std::string>& words) {
   std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
   return text;
 }
 
-std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
-
-void print_volumes(const std::vector<api::VolumeInfo>& volumes) {
-  if (volumes.empty()) {
-    std::puts("no volumes");
-    return;
-  }
-  Table table({"NAME", "SIZE", "POOL", "FS", "STATE", "COPIES", "ATTACHED TO"});
-  for (const auto& volume : volumes) {
-    std::vector<std::string> nodes;
-    for (const auto& replica : volume.replicas) nodes.push_back(replica.node);
-    table.add({volume.name, size_to_text(volume.size_bytes), volume.pool, volume.fs_type,
-               volume.state, join(nodes), or_dash(volume.attached_to)});
-  }
-  std::fputs(table.to_text().c_str(), stdout);
+std::string nodes_of(const api::VolumeInfo& volume) {
+  std::vector<std::string> nodes;
+  for (const api::ReplicaInfo& replica : volume.replicas) nodes.push_back(replica.node);
+  return join(nodes);
 }
 
-std::string describe_copy(const api::ReplicaInfo& replica) {
-  if (replica.disk_state.empty()) return "-";
-  if (replica.synced_percent >= 100) return replica.disk_state;
-  return replica.disk_state + " " + std::to_string(static_cast<int>(replica.synced_percent)) + "%";
+std::string synced_text(const api::ReplicaInfo& replica) {
+  const auto tenths = static_cast<long>(replica.synced_percent * 10);
+  return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + '%';
+}
+
+void print_list(const std::vector<api::VolumeInfo>& volumes) {
+  Rows rows{{"NAME", "SIZE", "STATE", "ATTACHED TO", "REPLICAS", "POOL", "FS"}};
+  for (const api::VolumeInfo& volume : volumes) {
+    rows.push_back({volume.name, size_to_text(volume.size_bytes), volume.state, volume.attached_to,
+                    nodes_of(volume), volume.pool, volume.fs_type});
+  }
+  print_line(format_table(rows));
 }
 
 void print_volume(const api::VolumeInfo& volume) {
-  print_volumes({volume});
-  std::puts("");
-  Table table({"NODE", "AGENT", "ROLE", "COPY", "CONNECTION", "USABLE ALONE", "DEVICE", "MOUNTED ON"});
-  for (const auto& replica : volume.replicas) {
-    table.add({replica.node, replica.alive ? "alive" : "away", or_dash(replica.role),
-               describe_copy(replica), or_dash(replica.connection), replica.current ? "yes" : "no",
-               or_dash(replica.device), or_dash(join(replica.mounts, " "))});
+  const Rows facts{{"Name:", volume.name},
+                   {"Size:", size_to_text(volume.size_bytes)},
+                   {"State:", volume.state},
+                   {"Attached to:", volume.attached_to},
+                   {"Pool:", volume.pool},
+                   {"File system:", volume.fs_type},
+                   {"DRBD minor:", volume.drbd_minor == 0 ? "" : std::to_string(volume.drbd_minor)},
+                   {"Epoch:", std::to_string(volume.epoch)}};
+  Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "CURRENT", "DEVICE",
+             "MOUNTED ON"}};
+  std::string errors;
+  for (const api::ReplicaInfo& replica : volume.replicas) {
+    rows.push_back({replica.node, replica.alive ? "up" : "DOWN", replica.disk_state, replica.role,
+                    replica.connection, synced_text(replica), replica.current ? "yes" : "no",
+                    replica.device, join(replica.mounts)});
+    if (!replica.error.empty()) errors += '\n' + replica.node + ": " + replica.error;
   }
-  std::fputs(table.to_text().c_str(), stdout);
-  for (const auto& replica : volume.replicas) {
-    if (!replica.error.empty()) {
-      std::printf("\n%s: %s\n", replica.node.c_str(), replica.error.c_str());
-    }
-  }
+  print_line(format_table(facts) + '\n' + format_table(rows) + errors);
 }
 
-void add_create(CLI::App& volumes, const Person& person) {
-  auto request = std::make_shared<api::CreateVolumeRequest>();
-  auto* command = volumes.add_subcommand(
-      "create", "Make a volume, and wait until its copies stand.\nExample: plexvol volume create data "
-                "--size 10Gi --replicas 2 --nodes n1,n2");
-  command->add_option("NAME", request->name, "1 to 63 letters, digits, '.', '_' or '-'")->required();
-  command->add_option("--size", request->size, "For example 500Mi or 10Gi")->required();
-  command->add_option("--replicas", request->replicas, "Copies, each on a node of its own: 1 or 2 (default 1)");
-  command->add_option("--nodes", request->nodes, "On just these nodes (default: most free space)")
-      ->delimiter(',');
-  command->add_option("--pool", request->pool, "Default: the only one there is, or \"default\"");
-  command->add_option("--fs-type", request->fs_type, "ext4 (default) or xfs");
-  command->add_option("--mkfs-options", request->mkfs_options, "For mkfs, for example '-m 1'");
-  command->callback([request, &person] {
-    const std::string result = person.ask(api::kVolumeCreatePath, api::to_json(*request));
-    if (person.json()) {
-      std::puts(result.c_str());
-    } else {
-      print_volume(api::from_json<api::VolumeInfo>(result));
-    }
+void add_create(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand("create", "make a volume");
+  verb->footer(
+      "Examples:\n"
+      "  plexvol volume create data --size 10Gi\n"
+      "  plexvol volume create db --size 20Gi --replicas 2 --nodes n1,n2 --fs xfs");
+  const auto request = std::make_shared<api::CreateVolumeRequest>();
+  verb->add_option("NAME", request->name, "letters, digits, '.', '_' and '-'")->required();
+  verb->add_option("--size", request->size, "10Gi, 500M, 1073741824")->required();
+  verb->add_option("--replicas", request->replicas, "copies of the data, each on its own node")
+      ->capture_default_str();
+  verb->add_option("--nodes", request->nodes, "where the copies shall be: n1,n2")->delimiter(',');
+  verb->add_option("--pool", request->pool, "the nodes' pool to take the room from");
+  verb->add_option("--fs", request->fs_type, "ext4 (default) or xfs");
+  verb->add_option("--mkfs-options", request->mkfs_options, "further words for mkfs");
+  verb->callback([request, &context] {
+    const std::string result = context.ask(api::kVolumeCreatePath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
+    const auto volume = api::from_json<api::VolumeInfo>(result);
+    print_line("volume " + volume.name + " of " + size_to_text(volume.size_bytes) +
+               " is created on " + nodes_of(volume));
   });
 }
 
-void add_list(CLI::App& volumes, const Person& person) {
-  auto* command = volumes.add_subcommand("list", "All volumes of the cluster, one a line");
-  command->callback([&person] {
-    const std::string result = person.ask(api::kVolumeListPath, "{}");
-    if (person.json()) {
-      std::puts(result.c_str());
-    } else {
-      print_volumes(api::from_json<std::vector<api::VolumeInfo>>(result));
-    }
+void add_list(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand("list", "all volumes of the cluster");
+  verb->footer("Examples:\n  plexvol volume list\n  plexvol volume list -o json");
+  verb->callback([&context] {
+    const std::string result = context.ask(api::kVolumeListPath, "{}");
+    if (context.options().json()) return print_line(result);
+    print_list(api::from_json<std::vector<api::VolumeInfo>>(result));
   });
 }
 
-void add_show(CLI::App& volumes, const Person& person) {
-  auto name = std::make_shared<std::string>();
-  auto* command = volumes.add_subcommand("show", "One volume with its copies, and what is wrong with them");
-  command->add_option("NAME", *name)->required();
-  command->callback([name, &person] {
-    const std::string result =
-        person.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{.name = *name}));
-    if (person.json()) {
-      std::puts(result.c_str());
-    } else {
-      print_volume(api::from_json<api::VolumeInfo>(result));
-    }
+void add_show(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand("show", "one volume, and each copy of it");
+  verb->footer("Example:\n  plexvol volume show data");
+  const auto request = std::make_shared<api::VolumeNameRequest>();
+  verb->add_option("NAME", request->name, "the volume")->required();
+  verb->callback([request, &context] {
+    const std::string result = context.ask(api::kVolumeShowPath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
+    print_volume(api::from_json<api::VolumeInfo>(result));
   });
 }
 
-void add_delete(CLI::App& volumes, const Person& person) {
-  auto name = std::make_shared<std::string>();
-  auto* command = volumes.add_subcommand(
-      "delete", "Remove a volume and its data. Refused while it is attached. Asks nothing.");
-  command->add_option("NAME", *name)->required();
-  command->callback([name, &person] {
-    const std::string result =
-        person.ask(api::kVolumeDeletePath, api::to_json(api::VolumeNameRequest{.name = *name}));
-    if (person.json()) {
-      std::puts(result.c_str());
-      return;
-    }
+void add_delete(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand(
+      "delete", "remove a volume and its data, without asking; refused while it is in use");
+  verb->footer("Example:\n  plexvol volume delete data");
+  const auto request = std::make_shared<api::VolumeNameRequest>();
+  verb->add_option("NAME", request->name, "the volume")->required();
+  verb->callback([request, &context] {
+    const std::string result = context.ask(api::kVolumeDeletePath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
     const auto reply = api::from_json<api::DeleteVolumeReply>(result);
-    if (reply.waiting_for.empty()) {
-      std::printf("volume %s is deleted\n", name->c_str());
-    } else {
-      std::printf("volume %s is being deleted; what is on %s is removed when it returns\n",
-                  name->c_str(), join(reply.waiting_for, ", ").c_str());
-    }
+    if (reply.waiting_for.empty()) return print_line("volume " + request->name + " is deleted");
+    print_line("volume " + request->name + " is being deleted; its part is removed when they are " +
+               "back on: " + join(reply.waiting_for));
   });
 }
 
 }  // namespace
 
-void add_volume_commands(CLI::App& app, const Person& person) {
-  auto* volumes = app.add_subcommand("volume", "Make, show and delete volumes");
-  volumes->require_subcommand(1);
-  add_create(*volumes, person);
-  add_list(*volumes, person);
-  add_show(*volumes, person);
-  add_delete(*volumes, person);
+void add_volume_commands(CLI::App& app, const CommandContext& context) {
+  CLI::App* noun = app.add_subcommand("volume", "create, list, show and delete volumes");
+  noun->require_subcommand(1);
+  add_create(*noun, context);
+  add_list(*noun, context);
+  add_show(*noun, context);
+  add_delete(*noun, context);
 }
 
 }  // namespace plexvol::driver

@@ -1,5 +1,5 @@
-// System calls that may hang in the kernel (mount and umount of a volume that is frozen), made by a child process, so that
-// the call itself still ends in time.
+// System calls that may hang in the kernel (mount and umount of a volume that is frozen), made by a
+// child process, so that the call itself still ends in time.
 #pragma once
 
 #include <sys/types.h>
@@ -27,8 +27,9 @@ class Channel {
   FileDescriptor socket_;
 };
 
-// The child holds none of the standard descriptors: the kubelet would wait for it (contract fact 9). It keeps all others: the
-// lock on the target and the agent's connection stay as long as its system call does, whatever becomes of the driver.
+// The child holds none of the standard descriptors: the kubelet would wait for it (contract fact
+// 9). It keeps all others: the lock on the target and the agent's connection stay as long as its
+// system call does, whatever becomes of the driver.
 class Child {
  public:
   // Throws Internal when there can be no process.

@@ -52,8 +52,8 @@ constexpr std::array kWords{
     Word{"noiversion", kIVersion, false},
 };
 
-constexpr unsigned long kOfMountPoint = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
-                                        MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+constexpr unsigned long kOfMountPoint =
+    MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
 
 }  // namespace
 

@@ -8,8 +8,8 @@ namespace plexvol::driver {
 
 struct MountFlags {
   unsigned long all = 0;
-  // Those that belong to the mount point and not to the file system. Changing a mount point's flags sets all of them, so
-  // they have to be named again.
+  // Those that belong to the mount point and not to the file system. Changing a mount point's flags
+  // sets all of them, so they have to be named again.
   unsigned long of_mount_point = 0;
   bool read_only = false;
 };

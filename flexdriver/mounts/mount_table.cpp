@@ -14,7 +14,8 @@ namespace plexvol::driver {
 
 namespace {
 
-// The fields of a line of mountinfo, see proc(5); optional fields stand between kOptionsField and the separator "-".
+// The fields of a line of mountinfo, see proc(5); optional fields stand between kOptionsField and
+// the separator "-".
 constexpr std::size_t kIdField = 0;
 constexpr std::size_t kParentField = 1;
 constexpr std::size_t kDeviceField = 2;
@@ -38,7 +39,9 @@ bool parse_number(std::string_view text, unsigned& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-bool is_octal(char c) { return c >= '0' && c <= '7'; }
+bool is_octal(char c) {
+  return c >= '0' && c <= '7';
+}
 
 // "\040" is a blank, and so on.
 std::string unescape(std::string_view text) {
@@ -46,8 +49,7 @@ std::string unescape(std::string_view text) {
   for (std::size_t at = 0; at < text.size(); ++at) {
     if (text[at] == '\\' && at + 3 < text.size() && is_octal(text[at + 1]) &&
         is_octal(text[at + 2]) && is_octal(text[at + 3])) {
-      const int value =
-          (text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + (text[at + 3] - '0');
+      const int value = (text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + (text[at + 3] - '0');
       result += static_cast<char>(value);
       at += 3;
     } else {
@@ -90,7 +92,8 @@ std::vector<MountEntry> parse_mountinfo(const std::string& text) {
   return table;
 }
 
-// The kernel makes up the text piece by piece: while others mount and unmount, a line may be missing in between.
+// The kernel makes up the text piece by piece: while others mount and unmount, a line may be
+// missing in between.
 std::vector<MountEntry> list_mounts() {
   constexpr int kAttempts = 4;
   std::optional<std::string> before;

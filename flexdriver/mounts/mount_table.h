@@ -1,5 +1,5 @@
-// What is mounted where, from the kernel. Nothing here touches the mounted file systems themselves: they may be frozen or
-// broken.
+// What is mounted where, from the kernel. Nothing here touches the mounted file systems themselves:
+// they may be frozen or broken.
 #pragma once
 
 #include <string>

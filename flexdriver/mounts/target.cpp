@@ -21,8 +21,8 @@ namespace plexvol::driver {
 namespace {
 
 constexpr mode_t kTargetMode = 0750;
-// Not beside the target, where the kubelet takes every name for a volume, and not the target itself, which cannot be
-// reached any more once it is mounted on.
+// Not beside the target, where the kubelet takes every name for a volume, and not the target
+// itself, which cannot be reached any more once it is mounted on.
 constexpr const char* kLockParent = "/run/plexvol";
 constexpr const char* kLockDirectory = "/run/plexvol/targets";
 

@@ -8,20 +8,22 @@
 
 namespace plexvol::driver {
 
-// The path as the kernel's mount table has it: symbolic links in its parents resolved (the kubelet's directory may be one),
-// the last part left as it is, since it may be a mount that must not be touched. A parent that does not exist is left as it
-// is, too. Throws InvalidArgument for a path that is not absolute, is "/", or holds "..".
+// The path as the kernel's mount table has it: symbolic links in its parents resolved (the
+// kubelet's directory may be one), the last part left as it is, since it may be a mount that must
+// not be touched. A parent that does not exist is left as it is, too. Throws InvalidArgument for a
+// path that is not absolute, is "/", or holds "..".
 std::string resolve_target(const std::string& path);
 
-// Makes the directory as the kubelet would (0750, with its parents). Throws InvalidArgument when something else stands there.
-// Not to be called for what is mounted already.
+// Makes the directory as the kubelet would (0750, with its parents). Throws InvalidArgument when
+// something else stands there. Not to be called for what is mounted already.
 void make_target(const std::string& target);
 
-// One call at a time for each target, also beyond the end of a call whose system call still hangs in a child process: the
-// child holds the lock as well.
+// One call at a time for each target, also beyond the end of a call whose system call still hangs
+// in a child process: the child holds the lock as well.
 class TargetLock {
  public:
-  // Throws Unavailable when another call keeps it until the deadline, Internal when there can be no lock at all.
+  // Throws Unavailable when another call keeps it until the deadline, Internal when there can be no
+  // lock at all.
   TargetLock(const std::string& target, Deadline deadline);
   TargetLock(TargetLock&&) = default;
   TargetLock(const TargetLock&) = delete;

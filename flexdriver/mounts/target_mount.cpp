@@ -60,18 +60,20 @@ bool is_mounted(const MountOrder& order) {
   return true;
 }
 
-// The device itself instead of the link: it is what others see in the mount table, and a link may be turned meanwhile.
+// The device itself instead of the link: it is what others see in the mount table, and a link may
+// be turned meanwhile.
 std::string find_device(const MountOrder& order) {
   std::array<char, PATH_MAX> path{};
   struct stat found {};
-  if (::realpath(order.device.c_str(), path.data()) == nullptr || ::stat(path.data(), &found) != 0) {
-    throw Error(ErrorCode::Internal,
-                "device " + order.device + " is not seen here: " + error_text(errno) +
-                    "; a kubelet in a container needs the host's /dev");
+  if (::realpath(order.device.c_str(), path.data()) == nullptr ||
+      ::stat(path.data(), &found) != 0) {
+    throw Error(ErrorCode::Internal, "device " + order.device +
+                                         " is not seen here: " + error_text(errno) +
+                                         "; a kubelet in a container needs the host's /dev");
   }
   if (!S_ISBLK(found.st_mode)) {
-    throw Error(ErrorCode::Conflict, order.device + " leads to " + path.data() +
-                                         ", which is no block device");
+    throw Error(ErrorCode::Conflict,
+                order.device + " leads to " + path.data() + ", which is no block device");
   }
   if (::major(found.st_rdev) != order.major || ::minor(found.st_rdev) != order.minor) {
     throw Error(ErrorCode::Conflict,
@@ -83,7 +85,8 @@ std::string find_device(const MountOrder& order) {
   return path.data();
 }
 
-// Whoever looks at new mounts (a file indexer, the kubelet's own statistics) makes it busy for a moment.
+// Whoever looks at new mounts (a file indexer, the kubelet's own statistics) makes it busy for a
+// moment.
 std::string unmount_again(const std::string& target) {
   constexpr int kAttempts = 20;
   constexpr milliseconds kPause(50);
@@ -99,7 +102,8 @@ std::string unmount_again(const std::string& target) {
 std::string hint(int error_number) {
   switch (error_number) {
     case EBUSY:
-      return "; is it in use by something else, or did the kernel make it read-only after an error?";
+      return "; is it in use by something else, or did the kernel make it read-only after an "
+             "error?";
     case ENODEV:
       return "; this kernel does not know the file system";
     default:
@@ -110,8 +114,8 @@ std::string hint(int error_number) {
 // What is wrong, or "". Nothing stays mounted when something is.
 std::string mount_now(const MountOrder& order, const std::string& device) {
   const char* target = order.target.c_str();
-  if (::mount(device.c_str(), target, order.fs_type.c_str(), order.flags.all,
-              order.data.c_str()) != 0) {
+  if (::mount(device.c_str(), target, order.fs_type.c_str(), order.flags.all, order.data.c_str()) !=
+      0) {
     return error_text(errno) + hint(errno);
   }
   std::string problem;
@@ -173,11 +177,14 @@ TargetMount::TargetMount(const MountOrder& order, Deadline deadline, const Trace
               what + " does not return: is the volume frozen? See plexvol volume list");
 }
 
-TargetMount::~TargetMount() { undo(Clock::now() + kUndoTimeout); }
+TargetMount::~TargetMount() {
+  undo(Clock::now() + kUndoTimeout);
+}
 
 void TargetMount::keep(Deadline deadline) {
   if (!child_) return;
-  const bool is_kept = child_->channel().send(kKeep) && child_->channel().receive(deadline) == kDone;
+  const bool is_kept =
+      child_->channel().send(kKeep) && child_->channel().receive(deadline) == kDone;
   child_.reset();
   if (!is_kept) throw Error(ErrorCode::Internal, "the process that mounted was killed");
 }

@@ -23,14 +23,14 @@ struct MountOrder {
   std::string data;
 };
 
-// Mounted from the constructor on. It stays only after keep(): until then it is undone, by the destructor, or by the child
-// process when the driver is killed. So a call that did not succeed leaves nothing mounted, which the kubelet would take for
-// a success (contract fact 27).
+// Mounted from the constructor on. It stays only after keep(): until then it is undone, by the
+// destructor, or by the child process when the driver is killed. So a call that did not succeed
+// leaves nothing mounted, which the kubelet would take for a success (contract fact 27).
 class TargetMount {
  public:
-  // Nothing is done when the device is mounted there already in the way that is asked for. Throws Conflict when something
-  // else is, or when the device's number is another one; Internal with the kernel's word; Unavailable when mount(2) does not
-  // return before the deadline.
+  // Nothing is done when the device is mounted there already in the way that is asked for. Throws
+  // Conflict when something else is, or when the device's number is another one; Internal with the
+  // kernel's word; Unavailable when mount(2) does not return before the deadline.
   TargetMount(const MountOrder& order, Deadline deadline, const Trace& trace);
   TargetMount(const TargetMount&) = delete;
   TargetMount& operator=(const TargetMount&) = delete;
@@ -45,10 +45,12 @@ class TargetMount {
   void mount(const MountOrder& order, Deadline deadline, const Trace& trace);
 
   TargetLock lock_;
-  std::unique_ptr<Child> child_;  // it holds the mount back until keep(); none when it was there before
+  std::unique_ptr<Child>
+      child_;  // it holds the mount back until keep(); none when it was there before
 };
 
-// Throws InvalidArgument when nothing can be mounted on the target, so that the agent is not asked in vain.
+// Throws InvalidArgument when nothing can be mounted on the target, so that the agent is not asked
+// in vain.
 void check_target(const std::string& target);
 
 }  // namespace plexvol::driver

@@ -29,8 +29,8 @@ std::vector<std::string> list_numbers(const std::string& path) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): this directory stream is ours alone
   while (const dirent* entry = ::readdir(directory.get())) {
     const std::string name = static_cast<const char*>(entry->d_name);
-    const bool is_number = std::all_of(name.begin(), name.end(),
-                                       [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_number =
+        std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (is_number) names.push_back(name);
   }
   return names;
