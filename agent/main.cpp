@@ -19,7 +19,8 @@ namespace {
 
 using namespace plexvol;  // NOLINT(google-build-using-namespace): wiring names everything once
 
-// The module, and our executable as its helper: without either no mirrored volume can be here. Answers why not.
+// The module, and our executable as its helper: without either no mirrored volume can be here.
+// Answers why not.
 std::string prepare_drbd(drbd::Drbd& drbd, const Config& config) {
   if (config.address.empty()) return "its agent is configured without an address for replication";
   try {

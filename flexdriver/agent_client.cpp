@@ -107,10 +107,11 @@ std::string AgentClient::call(const std::string& path, const std::string& body, 
       if (reason.empty() || Clock::now() < patience.deadline) reason = error.what();
       trace_.note(error.what());
     }
-    if (left_until(patience.deadline) <= pause) {
+    const milliseconds left = left_until(patience.deadline);
+    if (left <= kFirstPause) {
       throw unavailable("gave up after " + as_seconds(Clock::now() - begin) + ": " + reason);
     }
-    std::this_thread::sleep_for(pause);
+    std::this_thread::sleep_for(std::min(pause, left - kFirstPause));
     pause = std::min(pause * 2, kLongestPause);
   }
 }

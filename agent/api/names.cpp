@@ -150,6 +150,9 @@ void check_volume_name(std::string_view name) {
   if (name.ends_with(".meta")) {
     refuse(kVolumeRule, name, "ends with \".meta\", which names DRBD's metadata");
   }
+  if (std::all_of(name.begin(), name.end(), is_digit)) {
+    refuse(kVolumeRule, name, "is a number, which DRBD's tools take for a minor");
+  }
   check_reserved(name);
 }
 

@@ -1,15 +1,18 @@
 // What driver and agent say to each other: HTTP/1.1 over a Unix socket, JSON bodies.
 //
 // Every request is a POST to `/v1/<call>` and carries the headers
-//   Plexvol-Protocol: 1         the version the driver speaks; an agent accepts its own and the one before
-//   Plexvol-Timeout-Ms: 90000   how long the driver will wait; the agent answers Unavailable, naming what it waited for,
+//   Plexvol-Protocol: 1         the version the driver speaks; an agent accepts its own and the one
+//   before Plexvol-Timeout-Ms: 90000   how long the driver will wait; the agent answers
+//   Unavailable, naming what it waited for,
 //                               before that time is over
 //   Plexvol-Trace: 1            (optional) asks for the steps that were taken
 // The reply is `{"protocol":1,"result":{...},"trace":[...]}` with status 200, or
-// `{"protocol":1,"error":{"code":"NotFound","message":"..."},"trace":[...]}` with the status of http_status().
+// `{"protocol":1,"error":{"code":"NotFound","message":"..."},"trace":[...]}` with the status of
+// http_status().
 //
-// A connection is kept open by the driver between `mount` and `mounted`: when it breaks, the agent knows that the mount
-// call is over, whatever became of the process. So no timer guards a mount that is under way.
+// A connection is kept open by the driver between `mount` and `mounted`: when it breaks, the agent
+// knows that the mount call is over, whatever became of the process. So no timer guards a mount
+// that is under way.
 #pragma once
 
 #include <chrono>
@@ -30,20 +33,25 @@ inline constexpr const char* kTimeoutHeader = "Plexvol-Timeout-Ms";
 inline constexpr const char* kTraceHeader = "Plexvol-Trace";
 
 // Paths. Body -> result, by the structs below.
-inline constexpr const char* kAttachPath = "/v1/attach";                   // AttachRequest -> DeviceReply
-inline constexpr const char* kWaitForAttachPath = "/v1/wait-for-attach";   // WaitForAttachRequest -> DeviceReply
-inline constexpr const char* kIsAttachedPath = "/v1/is-attached";          // AttachRequest -> IsAttachedReply
-inline constexpr const char* kDetachPath = "/v1/detach";                   // DetachRequest -> {}
-inline constexpr const char* kMountPath = "/v1/mount";                     // MountRequest -> MountReply
-inline constexpr const char* kMountedPath = "/v1/mounted";                 // MountedRequest -> {}
-inline constexpr const char* kUnmountedPath = "/v1/unmounted";             // UnmountedRequest -> {}
-inline constexpr const char* kHelperPath = "/v1/drbd-helper";              // HelperRequest -> HelperReply
-inline constexpr const char* kVolumeCreatePath = "/v1/volume/create";      // CreateVolumeRequest -> VolumeInfo
-inline constexpr const char* kVolumeListPath = "/v1/volume/list";          // {} -> {"volumes":[VolumeInfo]}
-inline constexpr const char* kVolumeShowPath = "/v1/volume/show";          // VolumeNameRequest -> VolumeInfo
-inline constexpr const char* kVolumeDeletePath = "/v1/volume/delete";      // VolumeNameRequest -> DeleteVolumeReply
-inline constexpr const char* kNodeListPath = "/v1/node/list";              // {} -> {"nodes":[NodeInfo]}
-inline constexpr const char* kVersionPath = "/v1/version";                 // {} -> VersionReply
+inline constexpr const char* kAttachPath = "/v1/attach";  // AttachRequest -> DeviceReply
+inline constexpr const char* kWaitForAttachPath =
+    "/v1/wait-for-attach";  // WaitForAttachRequest -> DeviceReply
+inline constexpr const char* kIsAttachedPath =
+    "/v1/is-attached";                                          // AttachRequest -> IsAttachedReply
+inline constexpr const char* kDetachPath = "/v1/detach";        // DetachRequest -> {}
+inline constexpr const char* kMountPath = "/v1/mount";          // MountRequest -> MountReply
+inline constexpr const char* kMountedPath = "/v1/mounted";      // MountedRequest -> {}
+inline constexpr const char* kUnmountedPath = "/v1/unmounted";  // UnmountedRequest -> {}
+inline constexpr const char* kHelperPath = "/v1/drbd-helper";   // HelperRequest -> HelperReply
+inline constexpr const char* kVolumeCreatePath =
+    "/v1/volume/create";  // CreateVolumeRequest -> VolumeInfo
+inline constexpr const char* kVolumeListPath = "/v1/volume/list";  // {} -> {"volumes":[VolumeInfo]}
+inline constexpr const char* kVolumeShowPath =
+    "/v1/volume/show";  // VolumeNameRequest -> VolumeInfo
+inline constexpr const char* kVolumeDeletePath =
+    "/v1/volume/delete";  // VolumeNameRequest -> DeleteVolumeReply
+inline constexpr const char* kNodeListPath = "/v1/node/list";  // {} -> {"nodes":[NodeInfo]}
+inline constexpr const char* kVersionPath = "/v1/version";     // {} -> VersionReply
 
 // The FlexVolume options object: flat, string to string (flexvolume-contract fact 19).
 using Options = std::map<std::string, std::string>;
@@ -68,36 +76,39 @@ struct DetachRequest {
 };
 struct MountRequest {
   Options options;
-  std::string target;             // the directory that will be mounted on
-  std::string device;             // mountdevice: what waitforattach answered; empty for mount
-  bool attached_before = false;   // capability `attach`: detach, not the last unmount, sets the volume free
+  std::string target;  // the directory that will be mounted on
+  std::string device;  // mountdevice: what waitforattach answered; empty for mount
+  bool attached_before =
+      false;  // capability `attach`: detach, not the last unmount, sets the volume free
 };
-// What the driver needs for mount(2). `device` is a link; the driver refuses when its device number is not major:minor,
-// so a link that is out of date can never lead to another volume's data.
+// What the driver needs for mount(2). `device` is a link; the driver refuses when its device number
+// is not major:minor, so a link that is out of date can never lead to another volume's data.
 struct MountReply {
   std::string volume;
   std::string device;
   unsigned major = 0;
   unsigned minor = 0;
   std::string fs_type;
-  std::vector<std::string> flags;  // words as mount(8) spells them: noatime, nosuid, ...: for mount(2)'s flags
-  std::string data;                // the rest, for mount(2)'s data: "nouuid,discard"
-  bool read_only = false;          // of this mount point only: the file system itself is mounted writable
-  std::string call_id;             // to be given back in `mounted`
+  std::vector<std::string>
+      flags;         // words as mount(8) spells them: noatime, nosuid, ...: for mount(2)'s flags
+  std::string data;  // the rest, for mount(2)'s data: "nouuid,discard"
+  bool read_only = false;  // of this mount point only: the file system itself is mounted writable
+  std::string call_id;     // to be given back in `mounted`
 };
 struct MountedRequest {
   std::string call_id;
   std::string target;
-  bool mounted = false;   // false: the mount failed, and nothing was left mounted
-  std::string message;    // why, when it failed
+  bool mounted = false;  // false: the mount failed, and nothing was left mounted
+  std::string message;   // why, when it failed
 };
 struct UnmountedRequest {
   std::string target;
 };
-// The kernel's question, DRBD's `usermode_helper` (drbd-facts.md): PROGRAM EVENT OBJECT with DRBD_* in the environment.
+// The kernel's question, DRBD's `usermode_helper` (drbd-facts.md): PROGRAM EVENT OBJECT with DRBD_*
+// in the environment.
 struct HelperRequest {
-  std::string event;   // "fence-peer", "before-resync-target", ...
-  std::string object;  // the resource name, or "minor-1000"
+  std::string event;                               // "fence-peer", "before-resync-target", ...
+  std::string object;                              // the resource name, or "minor-1000"
   std::map<std::string, std::string> environment;  // only DRBD_*
 };
 struct HelperReply {
@@ -105,39 +116,41 @@ struct HelperReply {
 };
 struct CreateVolumeRequest {
   std::string name;
-  std::string size;      // as typed: "1Gi"
+  std::string size;  // as typed: "1Gi"
   unsigned replicas = 1;
   std::vector<std::string> nodes;  // empty: placement decides
-  std::string pool;      // empty: the only pool there is, or the one named "default"
-  std::string fs_type;   // empty: ext4
+  std::string pool;                // empty: the only pool there is, or the one named "default"
+  std::string fs_type;             // empty: ext4
   std::string mkfs_options;
 };
 struct VolumeNameRequest {
   std::string name;
 };
 struct DeleteVolumeReply {
-  std::vector<std::string> waiting_for;  // nodes that are away; their part is removed when they return
+  std::vector<std::string>
+      waiting_for;  // nodes that are away; their part is removed when they return
 };
 
 struct ReplicaInfo {
   std::string node;
-  bool alive = false;       // the node's agent holds its lease
+  bool alive = false;  // the node's agent holds its lease
   std::string pool;
-  std::string device;       // the backing device: /dev/<vg>/<volume>, or the loop device
-  std::string role;         // DRBD's words; "" for a volume without DRBD
+  std::string device;  // the backing device: /dev/<vg>/<volume>, or the loop device
+  std::string role;    // DRBD's words; "" for a volume without DRBD
   std::string disk_state;
   std::string connection;
   double synced_percent = 100;
-  bool current = false;     // this copy may be used without the others (design: the arbiter)
+  bool current = false;  // this copy may be used without the others (design: the arbiter)
   std::vector<std::string> mounts;  // where it is mounted there
-  std::string error;        // what the last pass of its agent could not do
+  std::string error;                // what the last pass of its agent could not do
 };
 struct VolumeInfo {
   std::string name;
   std::uint64_t size_bytes = 0;
   std::string pool;
   std::string fs_type;
-  std::string state;        // one word for the table: Creating, Ready, Degraded, Syncing, Unavailable, Deleting
+  std::string
+      state;  // one word for the table: Creating, Ready, Degraded, Syncing, Unavailable, Deleting
   std::string attached_to;  // a node, or ""
   bool deleting = false;
   unsigned drbd_minor = 0;  // 0: no DRBD
@@ -178,8 +191,8 @@ struct ErrorInfo {
 
 unsigned http_status(ErrorCode code);
 
-// Each struct as JSON text and back. from_json throws InvalidArgument naming the field that is missing or of the wrong
-// type; unknown fields are ignored, so that a newer peer may say more.
+// Each struct as JSON text and back. from_json throws InvalidArgument naming the field that is
+// missing or of the wrong type; unknown fields are ignored, so that a newer peer may say more.
 std::string to_json(const AttachRequest&);
 std::string to_json(const WaitForAttachRequest&);
 std::string to_json(const DeviceReply&);

@@ -5,7 +5,8 @@
 namespace plexvol::arbiter {
 
 namespace {
-// Each lost race means that another change to this one key got in between: there are only a handful of writers.
+// Each lost race means that another change to this one key got in between: there are only a handful
+// of writers.
 constexpr int kMaxRaces = 20;
 }  // namespace
 
@@ -26,9 +27,9 @@ Verdict Arbiter::take_out(const std::string& volume, const std::string& here,
       return Verdict::Won;
     }
   }
-  throw Error(ErrorCode::Unavailable,
-              "the current set of volume " + volume + " changed " + std::to_string(kMaxRaces) +
-                  " times while it was being decided");
+  throw Error(ErrorCode::Unavailable, "the current set of volume " + volume + " changed " +
+                                          std::to_string(kMaxRaces) +
+                                          " times while it was being decided");
 }
 
 bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
@@ -39,8 +40,7 @@ bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
   next.nodes.insert(node);
   ++next.epoch;
   const std::string key = store::keys::current(volume);
-  return store_.commit(
-      store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+  return store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
 }
 
 }  // namespace plexvol::arbiter

@@ -11,7 +11,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The answer has to be on its way before the caller's own time is over, or nobody hears what was waited for.
+// The answer has to be on its way before the caller's own time is over, or nobody hears what was
+// waited for.
 service::Call to_call(const Request& request, std::string& subject) {
   const milliseconds margin = std::min<milliseconds>(request.timeout / 10, milliseconds(2000));
   return {.deadline = request.received + request.timeout - margin,
@@ -19,8 +20,7 @@ service::Call to_call(const Request& request, std::string& subject) {
           .subject = &subject};
 }
 
-using Route =
-    std::function<std::string(service::Service&, const Request&, const service::Call&)>;
+using Route = std::function<std::string(service::Service&, const Request&, const service::Call&)>;
 
 template <class Body>
 Body body_of(const Request& request) {
@@ -30,8 +30,7 @@ Body body_of(const Request& request) {
 // The call ends with the connection of the driver that makes it, however that ends.
 std::string mount(service::Service& service, const Request& request, const service::Call& call) {
   const auto reply = service.mount(body_of<api::MountRequest>(request), call);
-  request.connection->on_close(
-      [&service, call_id = reply.call_id] { service.abandon(call_id); });
+  request.connection->on_close([&service, call_id = reply.call_id] { service.abandon(call_id); });
   return api::to_json(reply);
 }
 
@@ -94,8 +93,8 @@ const std::map<std::string, Route>& routes() {
   return table;
 }
 
-// What the agent's tools did for this volume while the call was waiting. Other calls for the same volume at the same moment
-// show up as well: they did the same work.
+// What the agent's tools did for this volume while the call was waiting. Other calls for the same
+// volume at the same moment show up as well: they did the same work.
 std::vector<api::TraceStep> steps_of(const Request& request, const std::string& subject,
                                      const process::TraceLog& trace) {
   std::vector<api::TraceStep> steps;

@@ -79,7 +79,8 @@ ErrorCode code_of(const process::Output& output) {
         "above threshold", "not enough free space", "Not enough free"}) {
     if (says(output, words)) return ErrorCode::OutOfSpace;
   }
-  return is_in_use(output) ? ErrorCode::Conflict : ErrorCode::Internal;
+  if (is_in_use(output) || says(output, "while PVs are missing")) return ErrorCode::Conflict;
+  return ErrorCode::Internal;
 }
 
 [[noreturn]] void throw_failed(const std::string& tried, const process::Output& output) {
@@ -114,8 +115,8 @@ void check_has_room(const ThinPool& pool) {
   if (pool.data_percent < kFullPercent && pool.metadata_percent < kFullPercent) return;
   throw Error(ErrorCode::OutOfSpace,
               "thin pool " + pool.volume_group + "/" + pool.name + " is full (data " +
-                  std::to_string(pool.data_percent) + " %, metadata " +
-                  std::to_string(pool.metadata_percent) +
+                  std::to_string(static_cast<int>(pool.data_percent)) + " %, metadata " +
+                  std::to_string(static_cast<int>(pool.metadata_percent)) +
                   " %): extend it with lvextend, or remove something from it");
 }
 
@@ -254,26 +255,32 @@ process::Output Lvm::run_on_volume(const std::string& volume_group, const std::s
 
 process::Output Lvm::run(const std::string& volume_group, const std::string& tool,
                          const std::vector<std::string>& arguments) {
-  for (const bool may_retry : {true, false}) {
-    process::Output output = runner_.run(command_with(filter_of(volume_group), tool, arguments));
+  check_name(volume_group, "volume group");
+  for (;;) {
+    std::optional<std::string> filter = find_filter(volume_group);
+    const bool is_new = !filter;
+    if (is_new) filter = look_up_filter(volume_group);
+    process::Output output = runner_.run(command_with(*filter, tool, arguments));
     const bool group_missing = output.exit_code != 0 && misses_group(output);
     if (!group_missing && !misses_device(output)) return output;
     forget_filter(volume_group);
-    // What changed something is not run twice; the next one looks again.
-    if (output.exit_code == 0 && tool != "lvs" && tool != "vgs") return output;
-    if (may_retry) continue;
+    // With a filter of this moment, it is the disk that is missing. What changed something is not
+    // run twice.
+    const bool has_changed = output.exit_code == 0 && tool != "lvs" && tool != "vgs";
+    if (!is_new && !has_changed) continue;
     if (!group_missing) return output;
+    throw Error(ErrorCode::NotFound, "there is no volume group " + volume_group + " on this node");
   }
-  throw Error(ErrorCode::NotFound, "there is no volume group " + volume_group + " on this node");
 }
 
-std::string Lvm::filter_of(const std::string& volume_group) {
-  check_name(volume_group, "volume group");
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = filters_.find(volume_group);
-    if (found != filters_.end()) return found->second;
-  }
+std::optional<std::string> Lvm::find_filter(const std::string& volume_group) {
+  const std::lock_guard lock(mutex_);
+  const auto found = filters_.find(volume_group);
+  if (found == filters_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::string Lvm::look_up_filter(const std::string& volume_group) {
   const process::Output output = process::run_checked(
       runner_,
       command_with(accept_disks(), "pvs", {"--reportformat", "json", "-o", "pv_name,vg_name"}));

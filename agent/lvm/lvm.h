@@ -89,7 +89,8 @@ class Lvm {
                       const std::vector<std::string>& arguments);
   process::Output run_on_volume(const std::string& volume_group, const std::string& name,
                                 const std::string& tool, std::vector<std::string> arguments);
-  std::string filter_of(const std::string& volume_group);
+  std::optional<std::string> find_filter(const std::string& volume_group);
+  std::string look_up_filter(const std::string& volume_group);
   void forget_filter(const std::string& volume_group);
   void change(const std::string& volume_group, const std::string& name,
               const std::vector<std::string>& arguments);

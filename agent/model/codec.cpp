@@ -1,7 +1,8 @@
 #include "agent/model/codec.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 namespace plexvol::model {
 

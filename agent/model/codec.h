@@ -1,5 +1,5 @@
-// The store's values as JSON text and back. Decoding throws Error(Internal) naming the field: a value that cannot be read
-// is never taken for an empty one.
+// The store's values as JSON text and back. Decoding throws Error(Internal) naming the field: a
+// value that cannot be read is never taken for an empty one.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// What the store holds: plain data, no I/O. Every struct is one key's value (design: "What the store holds").
+// What the store holds: plain data, no I/O. Every struct is one key's value (design: "What the
+// store holds").
 #pragma once
 
 #include <cstdint>
@@ -11,25 +12,29 @@
 
 namespace plexvol::model {
 
-// A volume's slot in the store gives it minor kFirstMinor + slot and port (the configured first) + slot, cluster-wide.
+// A volume's slot in the store gives it minor kFirstMinor + slot and port (the configured first) +
+// slot, cluster-wide.
 inline constexpr unsigned kFirstMinor = 1000;
 inline constexpr unsigned kSlots = 16384;
 
-// One copy of a volume. `made` is set once its logical volume (and DRBD metadata) stood complete, and never taken back: a
-// made copy whose logical volume is missing is a loss to be reported, never something to make anew.
+// One copy of a volume. `made` is set once its logical volume (and DRBD metadata) stood complete,
+// and never taken back: a made copy whose logical volume is missing is a loss to be reported, never
+// something to make anew.
 struct Replica {
   std::string node;
   bool made = false;
 };
 
-// Started is recorded before mkfs runs and Done after it. So a signature found under Never is a stranger's, while under
-// Started it may be our own interrupted mkfs, and under Done nothing is ever formatted again.
+// Started is recorded before mkfs runs and Done after it. So a signature found under Never is a
+// stranger's, while under Started it may be our own interrupted mkfs, and under Done nothing is
+// ever formatted again.
 enum class Format { Never, Started, Done };
 
 // volumes/<volume>
 struct Volume {
   std::string name;
-  std::string id;  // random UUID, new for every volume ever made: tag of its logical volumes and UUID of its file system
+  std::string id;  // random UUID, new for every volume ever made: tag of its logical volumes and
+                   // UUID of its file system
   std::uint64_t size_bytes = 0;
   std::string pool;
   std::vector<Replica> replicas;
@@ -49,13 +54,15 @@ struct Volume {
   std::vector<std::string> nodes() const;
 };
 
-// current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes it.
+// current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes
+// it.
 struct Current {
   std::uint64_t epoch = 0;
   std::set<std::string> nodes;
 };
 
-// Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last unmount does).
+// Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last
+// unmount does).
 enum class Holder { Attach, Mount };
 
 // Asks the node that holds a volume to let go. It does, or it refuses this very id in its status.
@@ -69,16 +76,18 @@ struct Attachment {
   std::string node;
   std::int64_t since = 0;  // seconds since 1970, for people
   Holder holder = Holder::Mount;
-  std::set<std::string> names;  // the PVs' or pod volumes' names that it was asked for under (detach knows only these)
+  std::set<std::string> names;  // the PVs' or pod volumes' names that it was asked for under
+                                // (detach knows only these)
   std::optional<Release> release;
 };
 
-// status/<node>/<volume>: what the node's agent saw. For people and for waiting calls; no plan ever reads it.
+// status/<node>/<volume>: what the node's agent saw. For people and for waiting calls; no plan ever
+// reads it.
 struct Status {
   std::string session;  // of the agent that wrote it: a status of a former life is not the truth
   std::int64_t attachment_revision = 0;  // the attachment it speaks of
-  bool ready = false;   // attached here, device usable, file system made
-  std::string device;   // backing device
+  bool ready = false;                    // attached here, device usable, file system made
+  std::string device;                    // backing device
   std::string role;
   std::string disk_state;
   std::string connection;

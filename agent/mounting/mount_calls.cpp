@@ -13,7 +13,8 @@ std::string MountCalls::begin(const std::string& volume) {
   std::string id;
   {
     const std::lock_guard lock(mutex_);
-    // With the process id, so that a driver that outlived a former agent cannot end a call of this one.
+    // With the process id, so that a driver that outlived a former agent cannot end a call of this
+    // one.
     id = std::to_string(getpid()) + "." + std::to_string(++next_id_);
     calls_[id] = Call{.volume = volume, .prepared = {}, .error = {}};
   }

@@ -1,8 +1,9 @@
-// The mount calls that are under way on this node, from the driver's question to its word that the mount stands.
+// The mount calls that are under way on this node, from the driver's question to its word that the
+// mount stands.
 //
-// While a call is known here, the volume is not given up (contract facts 27 and 43). Nothing of this is stored: a call lives
-// as long as the connection of the driver that makes it, so a driver or an agent that dies takes its calls along, and the
-// kernel's mount table tells the rest.
+// While a call is known here, the volume is not given up (contract facts 27 and 43). Nothing of
+// this is stored: a call lives as long as the connection of the driver that makes it, so a driver
+// or an agent that dies takes its calls along, and the kernel's mount table tells the rest.
 #pragma once
 
 #include <chrono>
@@ -42,7 +43,8 @@ class MountCalls {
   // For the reconciler.
   Counts counts(const std::string& volume) const;
   void complete(const std::string& volume, const Prepared& prepared);  // all that wait
-  // What stands in the way of those that wait. Unavailable: they go on waiting; else they fail with it.
+  // What stands in the way of those that wait. Unavailable: they go on waiting; else they fail with
+  // it.
   void report(const std::string& volume, const Error& error);
 
   // Throws the reported error, or Unavailable at the deadline with what was in the way last.

@@ -26,7 +26,10 @@ std::vector<std::string> list_devices_above(const std::string& number) {
   std::error_code error;
   for (const auto& entry :
        std::filesystem::directory_iterator("/sys/dev/block/" + number + "/holders", error)) {
-    names.push_back(entry.path().filename().string());
+    const std::string name = entry.path().filename().string();
+    std::string alias = read_text_file(entry.path().string() + "/dm/name");
+    while (alias.ends_with('\n')) alias.pop_back();
+    names.push_back(alias.empty() ? name : name + " (" + alias + ")");
   }
   return names;
 }

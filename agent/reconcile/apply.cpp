@@ -12,7 +12,8 @@ namespace {
 using store::Change;
 namespace keys = store::keys;
 
-// Changes the volume as it is now in the store, provided that it still is the one that was planned for.
+// Changes the volume as it is now in the store, provided that it still is the one that was planned
+// for.
 template <class F>
 void change_volume(const Wanted& wanted, const Tools& tools, F change) {
   constexpr int kMaxRaces = 20;
@@ -104,11 +105,11 @@ void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools)
 
 void make_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
-  tools.filesystem.make({.device = seen.device->path,
-                         .type = volume.fs_type,
-                         .uuid = volume.id,
-                         .options = filesystem::parse_mkfs_options(volume.fs_type,
-                                                                   volume.mkfs_options)});
+  tools.filesystem.make(
+      {.device = seen.device->path,
+       .type = volume.fs_type,
+       .uuid = volume.id,
+       .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options)});
 }
 
 void unmount(const std::string& mount_point, const Wanted& wanted) {
@@ -129,42 +130,67 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::CreateMetadataDevice:
       return pool().create(metadata_name(volume), drbd::metadata_size_bytes(volume.size_bytes),
                            volume.id);
-    case ActionKind::ActivateData: return pool().activate(volume.name);
-    case ActionKind::ActivateMetadata: return pool().activate(metadata_name(volume));
-    case ActionKind::WipeData: return filesystem::wipe_ends(seen.data->device);
+    case ActionKind::ActivateData:
+      return pool().activate(volume.name);
+    case ActionKind::ActivateMetadata:
+      return pool().activate(metadata_name(volume));
+    case ActionKind::WipeData:
+      return filesystem::wipe_ends(seen.data->device);
     case ActionKind::CreateMetadata:
       return tools.drbd.create_metadata(resource(), volume.current_uuid);
-    case ActionKind::FinishMetadata: return pool().finish(metadata_name(volume), volume.id);
-    case ActionKind::FinishData: return pool().finish(volume.name, volume.id);
-    case ActionKind::RecordMade: return record_made(wanted, tools);
-    case ActionKind::WriteConfig: return tools.drbd.write_config(resource());
-    case ActionKind::Adjust: return tools.drbd.adjust(volume.name);
-    case ActionKind::AskArbiter: return ask_arbiter(action.text, wanted, tools);
-    case ActionKind::Promote: return tools.drbd.promote(volume.name);
-    case ActionKind::Demote: return tools.drbd.demote(volume.name);
-    case ActionKind::PutBack: return put_back(action.text, wanted, tools);
-    case ActionKind::Link: return tools.links.set(volume.name, action.text);
-    case ActionKind::Unlink: return tools.links.remove(volume.name);
-    case ActionKind::Unmount: return unmount(action.text, wanted);
+    case ActionKind::FinishMetadata:
+      return pool().finish(metadata_name(volume), volume.id);
+    case ActionKind::FinishData:
+      return pool().finish(volume.name, volume.id);
+    case ActionKind::RecordMade:
+      return record_made(wanted, tools);
+    case ActionKind::WriteConfig:
+      return tools.drbd.write_config(resource());
+    case ActionKind::Adjust:
+      return tools.drbd.adjust(volume.name);
+    case ActionKind::AskArbiter:
+      return ask_arbiter(action.text, wanted, tools);
+    case ActionKind::Promote:
+      return tools.drbd.promote(volume.name);
+    case ActionKind::Demote:
+      return tools.drbd.demote(volume.name);
+    case ActionKind::PutBack:
+      return put_back(action.text, wanted, tools);
+    case ActionKind::Link:
+      return tools.links.set(volume.name, action.text);
+    case ActionKind::Unlink:
+      return tools.links.remove(volume.name);
+    case ActionKind::Unmount:
+      return unmount(action.text, wanted);
     case ActionKind::RecordFormatStarted:
       return record_format(wanted, tools, model::Format::Started);
-    case ActionKind::MakeFilesystem: return make_filesystem(wanted, seen, tools);
-    case ActionKind::RecordFormatDone: return record_format(wanted, tools, model::Format::Done);
+    case ActionKind::MakeFilesystem:
+      return make_filesystem(wanted, seen, tools);
+    case ActionKind::RecordFormatDone:
+      return record_format(wanted, tools, model::Format::Done);
     case ActionKind::CheckFilesystem:
       return tools.filesystem.check(seen.device->path, volume.fs_type);
     case ActionKind::CompleteMountCalls:
       return tools.calls.complete(volume.name, {.device = tools.links.path(volume.name),
                                                 .major = seen.device->major,
                                                 .minor = seen.device->minor});
-    case ActionKind::DropAttachment: return drop_attachment(wanted, tools);
-    case ActionKind::Down: return tools.drbd.down(volume.name);
-    case ActionKind::RemoveConfig: return tools.drbd.remove_config(volume.name);
-    case ActionKind::RemoveMetadata: return pool().remove(metadata_name(volume));
-    case ActionKind::RemoveData: return pool().remove(volume.name);
-    case ActionKind::ForgetReplica: return forget_replica(wanted, tools);
-    case ActionKind::Fail: throw Error(action.code, action.text);
+    case ActionKind::DropAttachment:
+      return drop_attachment(wanted, tools);
+    case ActionKind::Down:
+      return tools.drbd.down(volume.name);
+    case ActionKind::RemoveConfig:
+      return tools.drbd.remove_config(volume.name);
+    case ActionKind::RemoveMetadata:
+      return pool().remove(metadata_name(volume));
+    case ActionKind::RemoveData:
+      return pool().remove(volume.name);
+    case ActionKind::ForgetReplica:
+      return forget_replica(wanted, tools);
+    case ActionKind::Fail:
+      throw Error(action.code, action.text);
     case ActionKind::RefuseRelease:
-    case ActionKind::LookAgain: return;  // the pass's own
+    case ActionKind::LookAgain:
+      return;  // the pass's own
   }
 }
 
@@ -177,8 +203,10 @@ bool touches_backing(ActionKind kind) {
     case ActionKind::FinishMetadata:
     case ActionKind::FinishData:
     case ActionKind::RemoveMetadata:
-    case ActionKind::RemoveData: return true;
-    default: return false;
+    case ActionKind::RemoveData:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -1,5 +1,6 @@
-// /dev/plexvol/<volume>: one name for a volume's device on every node, whatever is behind it. attach can answer it without
-// asking the node, waitforattach can compare it, and it reads well in `df`. It stands only while the volume is attached here.
+// /dev/plexvol/<volume>: one name for a volume's device on every node, whatever is behind it.
+// attach can answer it without asking the node, waitforattach can compare it, and it reads well in
+// `df`. It stands only while the volume is attached here.
 #pragma once
 
 #include <string>

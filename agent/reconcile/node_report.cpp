@@ -70,7 +70,8 @@ class NodeReport::Impl {
       } catch (const Error& error) {
         pool.error = error.what();
       }
-      // Rounded, so that a log file that grows beside a `file` pool is no news for the whole cluster.
+      // Rounded, so that a log file that grows beside a `file` pool is no news for the whole
+      // cluster.
       constexpr std::uint64_t kStep = 4ULL << 20;
       pool.free_bytes -= pool.free_bytes % kStep;
       node.pools.push_back(pool);
@@ -96,6 +97,8 @@ NodeReport::NodeReport(store::TypedStore& store,
 
 NodeReport::~NodeReport() = default;
 
-void NodeReport::look_again() { impl_->look_again(); }
+void NodeReport::look_again() {
+  impl_->look_again();
+}
 
 }  // namespace plexvol::reconcile

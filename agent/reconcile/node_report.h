@@ -24,7 +24,8 @@ struct NodeReportSettings {
   std::chrono::seconds interval{30};  // of looking; written only when something changed
 };
 
-// A thread of its own: the store may be away when the agent starts, and measuring a pool may hang with the tool that does it, and nothing else should.
+// A thread of its own: the store may be away when the agent starts, and measuring a pool may hang
+// with the tool that does it, and nothing else should.
 class NodeReport {
  public:
   NodeReport(store::TypedStore& store, const std::map<std::string, std::unique_ptr<Pool>>& pools,

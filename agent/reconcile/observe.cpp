@@ -5,7 +5,9 @@
 
 namespace plexvol::reconcile {
 
-std::string metadata_name(const model::Volume& volume) { return volume.name + ".meta"; }
+std::string metadata_name(const model::Volume& volume) {
+  return volume.name + ".meta";
+}
 
 Pool& get_pool(const Tools& tools, const model::Volume& volume) {
   const auto found = tools.pools.find(volume.pool);

@@ -6,13 +6,15 @@ namespace plexvol::reconcile {
 
 namespace {
 
-// "12 (postgres) has /var/lib/... open; 14 (sh) ..." : enough to find them, short enough for one line.
+// "12 (postgres) has /var/lib/... open; 14 (sh) ..." : enough to find them, short enough for one
+// line.
 std::string describe(const std::vector<filesystem::User>& users) {
   constexpr std::size_t kShown = 3;
   std::string text;
   for (std::size_t i = 0; i < users.size() && i < kShown; ++i) {
     if (i > 0) text += "; ";
-    text += "process " + std::to_string(users[i].pid) + " (" + users[i].command + ") " + users[i].what;
+    text +=
+        "process " + std::to_string(users[i].pid) + " (" + users[i].command + ") " + users[i].what;
   }
   if (users.size() > kShown) text += "; and " + std::to_string(users.size() - kShown) + " more";
   return text;
@@ -67,7 +69,8 @@ class Planner {
     return false;
   }
 
-  // Survives a crash at any line: what is unfinished carries the tag `making` until all of it stands.
+  // Survives a crash at any line: what is unfinished carries the tag `making` until all of it
+  // stands.
   void plan_making() {
     if (refuse_strangers()) return;
     const bool wants_metadata = volume_.mirrored();
@@ -92,7 +95,8 @@ class Planner {
     if (seen_.metadata && !seen_.metadata->active) add(ActionKind::ActivateMetadata);
   }
 
-  // Logical volumes and, for a mirrored volume, the DRBD resource over them. False: the rest has to wait.
+  // Logical volumes and, for a mirrored volume, the DRBD resource over them. False: the rest has to
+  // wait.
   bool plan_foundation() {
     if (refuse_strangers()) return false;
     if (!seen_.data || (volume_.mirrored() && !seen_.metadata)) {
@@ -154,7 +158,8 @@ class Planner {
     return "a mount of " + name() + " is under way on " + wanted_.here;
   }
 
-  // Rule 2 of the arbiter: what is wanted was read, and with it the revision of the set, before anything was looked at.
+  // Rule 2 of the arbiter: what is wanted was read, and with it the revision of the set, before
+  // anything was looked at.
   void plan_put_back() {
     if (!seen_.resource || !wanted_.current) return;
     const std::string peer = volume_.peer_of(wanted_.here);
@@ -169,9 +174,8 @@ class Planner {
 
   void plan_unattached() {
     if (!seen_.users.empty() || seen_.calls.mounting > 0) {
-      const std::string holder = wanted_.attachment
-                                     ? "attached to " + wanted_.attachment->node
-                                     : std::string("not attached to any node");
+      const std::string holder = wanted_.attachment ? "attached to " + wanted_.attachment->node
+                                                    : std::string("not attached to any node");
       return fail(ErrorCode::Conflict, name() + " is " + holder + ", but " + why_in_use());
     }
     unmount_all();
@@ -254,10 +258,10 @@ class Planner {
     if (seen_.content) {
       const filesystem::Probe& content = *seen_.content;
       if (content.content != filesystem::Content::Known || content.type != volume_.fs_type) {
-        return fail(ErrorCode::Conflict,
-                    name() + " was formatted as " + volume_.fs_type + ", but " +
-                        seen_.device->path + " on " + wanted_.here + " now holds " +
-                        content.detail + "; it is neither mounted nor formatted again");
+        return fail(ErrorCode::Conflict, name() + " was formatted as " + volume_.fs_type +
+                                             ", but " + seen_.device->path + " on " + wanted_.here +
+                                             " now holds " + content.detail +
+                                             "; it is neither mounted nor formatted again");
       }
       add(ActionKind::CheckFilesystem);
     }
@@ -285,38 +289,70 @@ class Planner {
 
 const char* word_of(ActionKind kind) {
   switch (kind) {
-    case ActionKind::CreateData: return "CreateData";
-    case ActionKind::CreateMetadataDevice: return "CreateMetadataDevice";
-    case ActionKind::ActivateData: return "ActivateData";
-    case ActionKind::ActivateMetadata: return "ActivateMetadata";
-    case ActionKind::WipeData: return "WipeData";
-    case ActionKind::CreateMetadata: return "CreateMetadata";
-    case ActionKind::FinishMetadata: return "FinishMetadata";
-    case ActionKind::FinishData: return "FinishData";
-    case ActionKind::RecordMade: return "RecordMade";
-    case ActionKind::WriteConfig: return "WriteConfig";
-    case ActionKind::Adjust: return "Adjust";
-    case ActionKind::AskArbiter: return "AskArbiter";
-    case ActionKind::Promote: return "Promote";
-    case ActionKind::Demote: return "Demote";
-    case ActionKind::PutBack: return "PutBack";
-    case ActionKind::Link: return "Link";
-    case ActionKind::Unlink: return "Unlink";
-    case ActionKind::Unmount: return "Unmount";
-    case ActionKind::RecordFormatStarted: return "RecordFormatStarted";
-    case ActionKind::MakeFilesystem: return "MakeFilesystem";
-    case ActionKind::RecordFormatDone: return "RecordFormatDone";
-    case ActionKind::CheckFilesystem: return "CheckFilesystem";
-    case ActionKind::CompleteMountCalls: return "CompleteMountCalls";
-    case ActionKind::RefuseRelease: return "RefuseRelease";
-    case ActionKind::DropAttachment: return "DropAttachment";
-    case ActionKind::Down: return "Down";
-    case ActionKind::RemoveConfig: return "RemoveConfig";
-    case ActionKind::RemoveMetadata: return "RemoveMetadata";
-    case ActionKind::RemoveData: return "RemoveData";
-    case ActionKind::ForgetReplica: return "ForgetReplica";
-    case ActionKind::LookAgain: return "LookAgain";
-    case ActionKind::Fail: return "Fail";
+    case ActionKind::CreateData:
+      return "CreateData";
+    case ActionKind::CreateMetadataDevice:
+      return "CreateMetadataDevice";
+    case ActionKind::ActivateData:
+      return "ActivateData";
+    case ActionKind::ActivateMetadata:
+      return "ActivateMetadata";
+    case ActionKind::WipeData:
+      return "WipeData";
+    case ActionKind::CreateMetadata:
+      return "CreateMetadata";
+    case ActionKind::FinishMetadata:
+      return "FinishMetadata";
+    case ActionKind::FinishData:
+      return "FinishData";
+    case ActionKind::RecordMade:
+      return "RecordMade";
+    case ActionKind::WriteConfig:
+      return "WriteConfig";
+    case ActionKind::Adjust:
+      return "Adjust";
+    case ActionKind::AskArbiter:
+      return "AskArbiter";
+    case ActionKind::Promote:
+      return "Promote";
+    case ActionKind::Demote:
+      return "Demote";
+    case ActionKind::PutBack:
+      return "PutBack";
+    case ActionKind::Link:
+      return "Link";
+    case ActionKind::Unlink:
+      return "Unlink";
+    case ActionKind::Unmount:
+      return "Unmount";
+    case ActionKind::RecordFormatStarted:
+      return "RecordFormatStarted";
+    case ActionKind::MakeFilesystem:
+      return "MakeFilesystem";
+    case ActionKind::RecordFormatDone:
+      return "RecordFormatDone";
+    case ActionKind::CheckFilesystem:
+      return "CheckFilesystem";
+    case ActionKind::CompleteMountCalls:
+      return "CompleteMountCalls";
+    case ActionKind::RefuseRelease:
+      return "RefuseRelease";
+    case ActionKind::DropAttachment:
+      return "DropAttachment";
+    case ActionKind::Down:
+      return "Down";
+    case ActionKind::RemoveConfig:
+      return "RemoveConfig";
+    case ActionKind::RemoveMetadata:
+      return "RemoveMetadata";
+    case ActionKind::RemoveData:
+      return "RemoveData";
+    case ActionKind::ForgetReplica:
+      return "ForgetReplica";
+    case ActionKind::LookAgain:
+      return "LookAgain";
+    case ActionKind::Fail:
+      return "Fail";
   }
   return "";
 }
@@ -346,8 +382,7 @@ bool needs_content(const Wanted& wanted, const Seen& seen) {
 }
 
 bool is_ready(const Wanted& wanted, const Seen& seen) {
-  return device_usable(wanted, seen) && seen.linked &&
-         wanted.volume.format == model::Format::Done;
+  return device_usable(wanted, seen) && seen.linked && wanted.volume.format == model::Format::Done;
 }
 
 std::string to_text(const Action& action) {

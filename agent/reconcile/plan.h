@@ -1,14 +1,19 @@
-// What this node must do next for one volume. Pure: what should be and what is go in, a list of actions comes out.
+// What this node must do next for one volume. Pure: what should be and what is go in, a list of
+// actions comes out.
 //
-// It is called again from the top after every pass and never remembers progress, so every action can be repeated, and a crash
-// between any two of them is harmless. The rules that every list obeys:
+// It is called again from the top after every pass and never remembers progress, so every action
+// can be repeated, and a crash between any two of them is harmless. The rules that every list
+// obeys:
 //   - a thing is made after what it stands on, and removed before it;
-//   - a logical volume is made only for a copy that the store has never called made, and removed only while the store says
+//   - a logical volume is made only for a copy that the store has never called made, and removed
+//   only while the store says
 //     that the volume is being deleted, and only when it carries this volume's own tag;
-//   - a node becomes primary only while the attachment names it, its copy is in `current`, no connected peer is primary,
+//   - a node becomes primary only while the attachment names it, its copy is in `current`, no
+//   connected peer is primary,
 //     and, when the peer is not connected, the arbiter was asked just before;
 //   - nothing is formatted where anything but our own interrupted mkfs could be;
-//   - a volume that a process uses or a mount call is about to use is never unmounted or made secondary.
+//   - a volume that a process uses or a mount call is about to use is never unmounted or made
+//   secondary.
 #pragma once
 
 #include <optional>
@@ -38,7 +43,7 @@ struct Wanted {
 struct Backing {
   std::string device;
   bool active = false;
-  bool ours = false;    // carries the tag of this very volume (not of an older one of the same name)
+  bool ours = false;  // carries the tag of this very volume (not of an older one of the same name)
   bool making = false;  // carries the tag of an unfinished one
 };
 
@@ -55,13 +60,15 @@ struct Seen {
   std::optional<Backing> metadata;  // DRBD's, for mirrored volumes
   bool config_current = false;
   std::optional<drbd::ResourceState> resource;
-  bool connect_time_over = false;  // the peer has had its time to connect since the volume was wanted here
-  std::optional<Device> device;    // when it exists
-  bool linked = false;             // /dev/plexvol/<volume> leads to it
+  bool connect_time_over =
+      false;  // the peer has had its time to connect since the volume was wanted here
+  std::optional<Device> device;  // when it exists
+  bool linked = false;           // /dev/plexvol/<volume> leads to it
   std::vector<std::string> mounts;
-  std::vector<filesystem::User> users;       // looked for only where the answer matters: see needs_users()
+  std::vector<filesystem::User>
+      users;  // looked for only where the answer matters: see needs_users()
   mounting::Counts calls;
-  std::string refused_release;  // the request that this very pass has refused already
+  std::string refused_release;               // the request that this very pass has refused already
   std::optional<filesystem::Probe> content;  // looked at only where it matters: see needs_content()
 };
 
@@ -102,7 +109,7 @@ enum class ActionKind {
 
 struct Action {
   ActionKind kind{};
-  std::string text;  // mount point, node, or reason
+  std::string text;                         // mount point, node, or reason
   ErrorCode code = ErrorCode::Unavailable;  // of Fail
 };
 

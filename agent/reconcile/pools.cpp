@@ -9,11 +9,14 @@ namespace plexvol::reconcile {
 
 namespace {
 
-// What a logical volume of ours carries. The id keeps a volume from taking over what is left of an older one of its name.
+// What a logical volume of ours carries. The id keeps a volume from taking over what is left of an
+// older one of its name.
 constexpr const char* kTag = "plexvol";
 constexpr const char* kMakingTag = "plexvol.making";
 
-std::string id_tag(const std::string& volume_id) { return "plexvol.id=" + volume_id; }
+std::string id_tag(const std::string& volume_id) {
+  return "plexvol.id=" + volume_id;
+}
 
 bool has(const std::vector<std::string>& tags, const std::string& tag) {
   return std::find(tags.begin(), tags.end(), tag) != tags.end();

@@ -1,7 +1,9 @@
-// The names of the volumes to look at next. Everything that happens anywhere ends in `add`; workers take names out.
+// The names of the volumes to look at next. Everything that happens anywhere ends in `add`; workers
+// take names out.
 //
-// A name is with at most one worker at a time; added meanwhile, it comes again right after. Failures come back later and
-// later. The only state that the agent's threads share, besides the mount calls.
+// A name is with at most one worker at a time; added meanwhile, it comes again right after.
+// Failures come back later and later. The only state that the agent's threads share, besides the
+// mount calls.
 #pragma once
 
 #include <chrono>
@@ -22,7 +24,8 @@ class Queue {
   // Waits for the next name; nullopt after stop(). The name is the caller's until it gives it back.
   std::optional<std::string> take();
   void done(const std::string& volume);
-  // Gives it back to be taken again in a while: min, 2*min, 4*min ... max, with jitter, as long as it is not done().
+  // Gives it back to be taken again in a while: min, 2*min, 4*min ... max, with jitter, as long as
+  // it is not done().
   void retry(const std::string& volume, Clock::duration min, Clock::duration max);
   void stop();
 

@@ -12,10 +12,12 @@ namespace plexvol::reconcile {
 
 namespace {
 
-// A pass that has not come to rest after so many rounds is given back to the queue, so that other volumes get their turn.
+// A pass that has not come to rest after so many rounds is given back to the queue, so that other
+// volumes get their turn.
 constexpr int kMaxRounds = 12;
 
-// Not for reporting an error: those that want the device prepared wait for it. Nor is this one of theirs.
+// Not for reporting an error: those that want the device prepared wait for it. Nor is this one of
+// theirs.
 bool concerns_mount_calls(const Wanted& wanted) {
   return wanted.attached_here() || wanted.volume.deleting ||
          wanted.volume.find_replica(wanted.here) == nullptr;
@@ -156,12 +158,14 @@ class Reconciler::Pass {
 Reconciler::Reconciler(Tools tools, ReconcilerSettings settings)
     : tools_(std::move(tools)), settings_(std::move(settings)) {}
 
-Outcome Reconciler::reconcile(const std::string& volume) { return Pass(*this, volume).run(); }
+Outcome Reconciler::reconcile(const std::string& volume) {
+  return Pass(*this, volume).run();
+}
 
 bool Reconciler::connect_time_over(const Wanted& wanted, const Seen& seen) {
   const std::lock_guard lock(mutex_);
-  const bool waits = wanted.attached_here() && seen.resource &&
-                     seen.resource->role != "Primary" && seen.resource->connection != "Connected";
+  const bool waits = wanted.attached_here() && seen.resource && seen.resource->role != "Primary" &&
+                     seen.resource->connection != "Connected";
   if (!waits) {
     unconnected_since_.erase(wanted.volume.name);
     return false;

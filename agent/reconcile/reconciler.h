@@ -1,8 +1,10 @@
 // Brings one volume on this node to what the store says, and writes back what it saw.
 //
-//   pass: load what should be -> look at what is -> plan (pure) -> apply; again from the top until the plan is empty
+//   pass: load what should be -> look at what is -> plan (pure) -> apply; again from the top until
+//   the plan is empty
 //
-// Nothing is remembered between passes that a decision would rest on. Safe to call from several threads for different volumes.
+// Nothing is remembered between passes that a decision would rest on. Safe to call from several
+// threads for different volumes.
 #pragma once
 
 #include <chrono>
@@ -37,23 +39,24 @@ struct Tools {
 struct ReconcilerSettings {
   std::string here;
   std::string session;  // of this agent's life
-  // How long a peer whose agent is alive may take to connect before the copy here is promoted without it. Too short costs
-  // only a needless resync, never data: the arbiter decides.
+  // How long a peer whose agent is alive may take to connect before the copy here is promoted
+  // without it. Too short costs only a needless resync, never data: the arbiter decides.
   std::chrono::seconds connect_time{15};
   std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
 };
 
 enum class Outcome {
-  Settled,    // nothing left to do until something changes
-  TrySoon,    // waits for another node or for the kernel
-  TryLater,   // failed, or waits for a person
+  Settled,   // nothing left to do until something changes
+  TrySoon,   // waits for another node or for the kernel
+  TryLater,  // failed, or waits for a person
 };
 
 class Reconciler {
  public:
   Reconciler(Tools tools, ReconcilerSettings settings);
 
-  // One pass. Never throws: what went wrong is in the volume's status, and told to the mount calls that wait for it.
+  // One pass. Never throws: what went wrong is in the volume's status, and told to the mount calls
+  // that wait for it.
   Outcome reconcile(const std::string& volume);
 
   // The volumes whose mounts are not those that their last pass saw.

@@ -18,7 +18,6 @@ using std::chrono::seconds;
 // Stands for all that is assigned here, as kMounts does for what was mounted or unmounted.
 constexpr const char* kEverything = "/all";
 
-
 }  // namespace
 
 class Workers::Impl {
@@ -52,9 +51,15 @@ class Workers::Impl {
   void work() {
     while (const auto name = queue_.take()) {
       switch (look(*name)) {
-        case Outcome::Settled: queue_.done(*name); break;
-        case Outcome::TrySoon: queue_.retry(*name, milliseconds(250), seconds(4)); break;
-        case Outcome::TryLater: queue_.retry(*name, seconds(2), seconds(60)); break;
+        case Outcome::Settled:
+          queue_.done(*name);
+          break;
+        case Outcome::TrySoon:
+          queue_.retry(*name, milliseconds(250), seconds(4));
+          break;
+        case Outcome::TryLater:
+          queue_.retry(*name, seconds(2), seconds(60));
+          break;
       }
     }
   }

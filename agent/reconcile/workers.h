@@ -1,4 +1,5 @@
-// The threads that keep this node's volumes at what the store says: workers over one queue, and what fills it.
+// The threads that keep this node's volumes at what the store says: workers over one queue, and
+// what fills it.
 #pragma once
 
 #include <memory>
@@ -15,11 +16,12 @@ struct WorkerSettings {
   bool watch_drbd = true;  // false where the module is not loaded
 };
 
-// Hints come from the store (assigned/<here>/), DRBD's events and the mount table; all end in queue.add. The destructor
-// waits for the passes under way.
+// Hints come from the store (assigned/<here>/), DRBD's events and the mount table; all end in
+// queue.add. The destructor waits for the passes under way.
 class Workers {
  public:
-  // A name in the queue that stands for every volume whose mounts have changed: no volume's name begins with a slash.
+  // A name in the queue that stands for every volume whose mounts have changed: no volume's name
+  // begins with a slash.
   static constexpr const char* kMounts = "/mounts";
 
   Workers(Reconciler& reconciler, Queue& queue, store::TypedStore& store, WorkerSettings settings);

@@ -48,20 +48,20 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is being deleted");
   }
   const auto seen = store_.find_attachment(volume.name);
-  Attachment mine{.node = node, .since = std::time(nullptr), .holder = holder, .names = {name},
-                  .release = {}};
+  Attachment mine{
+      .node = node, .since = std::time(nullptr), .holder = holder, .names = {name}, .release = {}};
   if (!seen) {
-    // With the volume's revision: a deletion that comes at the same moment must fail, or make this fail.
-    return put(mine, Change()
-                         .require(key, 0)
-                         .require(keys::volume(volume.name), latest->revision));
+    // With the volume's revision: a deletion that comes at the same moment must fail, or make this
+    // fail.
+    return put(mine, Change().require(key, 0).require(keys::volume(volume.name), latest->revision));
   }
   const Attachment& held = seen->value;
   if (held.node == node) {
     mine.since = held.since;
     mine.names.insert(held.names.begin(), held.names.end());
     if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
-    // Written even when nothing changes: the new revision makes the node look again and say what it finds now.
+    // Written even when nothing changes: the new revision makes the node look again and say what it
+    // finds now.
     return put(mine, Change().require(key, seen->revision));
   }
   if (!store_.is_alive(held.node)) {
@@ -79,7 +79,8 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
   return false;
 }
 
-// Returns when the attachment is another than it was; throws Conflict with the holder's reason when it refuses.
+// Returns when the attachment is another than it was; throws Conflict with the holder's reason when
+// it refuses.
 void Service::request_release(const model::Volume& volume, const Versioned<Attachment>& attachment,
                               const std::string& reason, const Call& call) {
   const std::string node = attachment.value.node;
@@ -88,10 +89,8 @@ void Service::request_release(const model::Volume& volume, const Versioned<Attac
   next.release = model::Release{.id = random_hex(16), .reason = reason};
   const std::string id = next.release->id;
   const std::string key = keys::attachment(volume.name);
-  if (!store_.commit(Change()
-                         .require(key, attachment.revision)
-                         .put(key, model::to_json(next))
-                         .wake(volume))) {
+  if (!store_.commit(
+          Change().require(key, attachment.revision).put(key, model::to_json(next)).wake(volume))) {
     return;
   }
   Awaiter awaiter(store_.raw(), {key, keys::status(node, volume.name)});

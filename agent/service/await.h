@@ -27,7 +27,8 @@ class Awaiter {
  public:
   Awaiter(store::Store& store, const std::vector<std::string>& prefixes);
 
-  // Looks again after each change below the prefixes, and every second in any case (leases end without one).
+  // Looks again after each change below the prefixes, and every second in any case (leases end
+  // without one).
   template <class T>
   T until(const Call& call, const std::function<std::optional<T>()>& look,
           const std::function<std::string()>& what) {

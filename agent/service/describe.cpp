@@ -11,7 +11,8 @@ namespace {
 
 namespace keys = store::keys;
 
-// All that the store knows, read in a handful of lists rather than a handful of gets for each volume.
+// All that the store knows, read in a handful of lists rather than a handful of gets for each
+// volume.
 struct Knowledge {
   std::set<std::string> alive;
   std::map<std::string, model::Current> current;
@@ -37,7 +38,8 @@ Knowledge read_knowledge(store::TypedStore& store) {
 }
 
 Knowledge read_knowledge_of(store::TypedStore& store, const model::Volume& volume) {
-  Knowledge known{.alive = store.list_alive_nodes(), .current = {}, .attachments = {}, .status = {}};
+  Knowledge known{
+      .alive = store.list_alive_nodes(), .current = {}, .attachments = {}, .status = {}};
   if (const auto current = store.find_current(volume.name)) {
     known.current[volume.name] = current->value;
   }

@@ -67,7 +67,8 @@ api::DeviceReply Service::attach(const api::AttachRequest& request, const Call& 
   return {.device = device_of(volume.name)};
 }
 
-// Called again after a reboot, when nothing calls attach (fact 40): so it does what attach does, for this node.
+// Called again after a reboot, when nothing calls attach (fact 40): so it does what attach does,
+// for this node.
 api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& request,
                                           const Call& call) {
   const Wish wish = parse_options(request.options);
@@ -131,7 +132,8 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
   }
   const model::Volume volume = find_or_create(wish, settings_.here);
   const Holder holder = request.attached_before ? Holder::Attach : Holder::Mount;
-  // Known before the volume is attached: an attachment without a mount or a mount call is let go at once.
+  // Known before the volume is attached: an attachment without a mount or a mount call is let go at
+  // once.
   CallGuard guard(calls_, volume.name);
   hold(volume, settings_.here, wish.name, holder, call);
   const auto prepared = await_prepared(volume, guard.id(), wish.name, holder, call);
@@ -146,13 +148,14 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
           .call_id = guard.hand_over()};
 }
 
-// The attachment may be lost while the device is being prepared (taken over, or released a moment before): hold it again.
+// The attachment may be lost while the device is being prepared (taken over, or released a moment
+// before): hold it again.
 mounting::Prepared Service::await_prepared(const model::Volume& volume, const std::string& call_id,
                                            const std::string& name, Holder holder,
                                            const Call& call) {
   while (true) {
-    const auto slice = std::min(call.deadline,
-                                std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    const auto slice =
+        std::min(call.deadline, std::chrono::steady_clock::now() + std::chrono::seconds(1));
     try {
       return calls_.wait(call_id, slice);
     } catch (const Error& error) {
@@ -168,7 +171,8 @@ mounting::Prepared Service::await_prepared(const model::Volume& volume, const st
 
 void Service::mounted(const api::MountedRequest& request) {
   if (!calls_.find_volume(request.call_id)) {
-    // A former agent gave the device out; what has become of the volume since then, this one cannot vouch for.
+    // A former agent gave the device out; what has become of the volume since then, this one cannot
+    // vouch for.
     throw Error(ErrorCode::Conflict, "the agent was restarted while " + request.target +
                                          " was being mounted; the call has to be made again");
   }
@@ -176,9 +180,13 @@ void Service::mounted(const api::MountedRequest& request) {
   calls_.end(request.call_id);
 }
 
-void Service::abandon(const std::string& call_id) { calls_.end(call_id); }
+void Service::abandon(const std::string& call_id) {
+  calls_.end(call_id);
+}
 
-void Service::unmounted(const api::UnmountedRequest&) { mounts_changed_(); }
+void Service::unmounted(const api::UnmountedRequest&) {
+  mounts_changed_();
+}
 
 api::HelperReply Service::helper(const api::HelperRequest& request) {
   constexpr int kPeerOutdated = 4;  // drbd-facts.md: I/O goes on

@@ -59,9 +59,9 @@ void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
   // mkfs.xfs refuses less since xfsprogs 5.19.
   constexpr std::uint64_t kSmallestXfs = 300ULL << 20;
   if (fs_type == "xfs" && size_bytes < kSmallestXfs) {
-    throw Error(ErrorCode::InvalidArgument,
-                "size " + size_to_text(size_bytes) + " is too small for xfs, which needs " +
-                    size_to_text(kSmallestXfs) + "; ext4 takes less");
+    throw Error(ErrorCode::InvalidArgument, "size " + size_to_text(size_bytes) +
+                                                " is too small for xfs, which needs " +
+                                                size_to_text(kSmallestXfs) + "; ext4 takes less");
   }
 }
 
@@ -69,9 +69,9 @@ Wish parse_options(const api::Options& options) {
   Wish wish;
   wish.volume = pick(options, {"volume", "volumeID", kNameKey});
   if (wish.volume.empty()) {
-    throw Error(ErrorCode::InvalidArgument,
-                std::string("the options name no volume: neither volume, volumeID nor ") +
-                    kNameKey);
+    throw Error(
+        ErrorCode::InvalidArgument,
+        std::string("the options name no volume: neither volume, volumeID nor ") + kNameKey);
   }
   check_volume_name(wish.volume);
   wish.name = pick(options, {kNameKey});

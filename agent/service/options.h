@@ -11,10 +11,12 @@
 
 namespace plexvol::service {
 
-// What a call asks for. Fields that were not given are empty; they then follow the volume that exists.
+// What a call asks for. Fields that were not given are empty; they then follow the volume that
+// exists.
 struct Wish {
   std::string volume;  // `volume`, else `volumeID`, else the PV's or pod volume's name
-  std::string name;    // the PV's or pod volume's name: all that detach will be told (contract fact 33)
+  std::string
+      name;  // the PV's or pod volume's name: all that detach will be told (contract fact 33)
   std::optional<std::uint64_t> size_bytes;
   unsigned replicas = 1;
   std::string pool;     // `pool`, else `volumegroup`
@@ -28,7 +30,8 @@ struct Wish {
 // Throws InvalidArgument naming the option.
 Wish parse_options(const api::Options& options);
 
-// Throws InvalidArgument when the options speak of another volume than the one that exists under this name (fact 45).
+// Throws InvalidArgument when the options speak of another volume than the one that exists under
+// this name (fact 45).
 void check_same_volume(const Wish& wish, const model::Volume& volume);
 
 // The words that create() stores, checked: "" becomes ext4.

@@ -62,8 +62,7 @@ const model::Node& find_node(const std::vector<model::Node>& nodes, const std::s
 Placement place_on_named(const PlacementRequest& request, const std::vector<model::Node>& nodes,
                          const std::set<std::string>& alive, const std::string& pool) {
   if (request.nodes.size() != request.replicas) {
-    throw Error(ErrorCode::InvalidArgument, std::to_string(request.replicas) +
-                                                " replicas, but " +
+    throw Error(ErrorCode::InvalidArgument, std::to_string(request.replicas) + " replicas, but " +
                                                 std::to_string(request.nodes.size()) +
                                                 " nodes are named");
   }

@@ -1,7 +1,9 @@
-// What every face of the agent calls: the FlexVolume calls, DRBD's callback and the commands for people.
+// What every face of the agent calls: the FlexVolume calls, DRBD's callback and the commands for
+// people.
 //
-// A call changes what should be, in the store, and waits until the nodes concerned report that it is so. It never touches a
-// device. Every call may come twice, at once, late, or again after a crash in the middle of itself.
+// A call changes what should be, in the store, and waits until the nodes concerned report that it
+// is so. It never touches a device. Every call may come twice, at once, late, or again after a
+// crash in the middle of itself.
 #pragma once
 
 #include <functional>
@@ -33,10 +35,12 @@ class Service {
 
   api::DeviceReply attach(const api::AttachRequest& request, const Call& call);
   api::DeviceReply wait_for_attach(const api::WaitForAttachRequest& request, const Call& call);
-  // Never throws: one failing answer voids those of all other volumes of the node (fact 34), so in doubt it is attached.
+  // Never throws: one failing answer voids those of all other volumes of the node (fact 34), so in
+  // doubt it is attached.
   api::IsAttachedReply is_attached(const api::AttachRequest& request);
   void detach(const api::DetachRequest& request, const Call& call);
-  // The reply's call_id must come back in mounted(), or be ended by abandon() when its caller is gone.
+  // The reply's call_id must come back in mounted(), or be ended by abandon() when its caller is
+  // gone.
   api::MountReply mount(const api::MountRequest& request, const Call& call);
   void mounted(const api::MountedRequest& request);
   void abandon(const std::string& call_id);
@@ -72,8 +76,8 @@ class Service {
   model::Volume create(const NewVolume& wanted);
   bool store_new(model::Volume volume, bool mirrored);
 
-  // Makes the volume attached to the node under this name, taking it over from a node that is gone, or that lets go of it.
-  // Answers the attachment's revision.
+  // Makes the volume attached to the node under this name, taking it over from a node that is gone,
+  // or that lets go of it. Answers the attachment's revision.
   std::int64_t hold(const model::Volume& volume, const std::string& node, const std::string& name,
                     model::Holder holder, const Call& call);
   bool try_hold(const model::Volume& volume, const std::string& node, const std::string& name,

@@ -14,8 +14,8 @@ namespace plexvol::service {
 using store::Change;
 namespace keys = store::keys;
 
-// Free minor and port numbers are looked for from the last one on, so that one is not used again soon after it was set free
-// (field-lessons 18). False: the store changed in between.
+// Free minor and port numbers are looked for from the last one on, so that one is not used again
+// soon after it was set free (field-lessons 18). False: the store changed in between.
 bool Service::store_new(model::Volume volume, bool mirrored) {
   Change change;
   change.require(keys::volume(volume.name), 0);
@@ -57,11 +57,11 @@ model::Volume Service::create(const NewVolume& wanted) {
                         (wanted.pool.empty() || old.pool == wanted.pool);
       if (same) return old;
       throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
-                  old.deleting ? "volume " + wanted.name + " is still being deleted"
-                               : "volume " + wanted.name + " exists already, of size " +
-                                     size_to_text(old.size_bytes) + " with " +
-                                     std::to_string(old.replicas.size()) + " replica(s) of " +
-                                     old.fs_type);
+                  old.deleting
+                      ? "volume " + wanted.name + " is still being deleted"
+                      : "volume " + wanted.name + " exists already, of size " +
+                            size_to_text(old.size_bytes) + " with " +
+                            std::to_string(old.replicas.size()) + " replica(s) of " + old.fs_type);
     }
     const Placement placement = place({.size_bytes = wanted.size_bytes,
                                        .replicas = wanted.replicas,
@@ -164,8 +164,8 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
   const auto gone = [&]() -> std::optional<Nodes> {
     Nodes away = remaining();
     const auto alive = store_.list_alive_nodes();
-    const bool somebody_works = std::any_of(
-        away.begin(), away.end(), [&](const auto& node) { return alive.contains(node); });
+    const bool somebody_works = std::any_of(away.begin(), away.end(),
+                                            [&](const auto& node) { return alive.contains(node); });
     if (somebody_works) return std::nullopt;
     return away;
   };
@@ -173,8 +173,8 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
     std::string text = "volume " + name + " is being deleted";
     for (const std::string& node : remaining()) {
       const auto status = store_.find_status(node, name);
-      text += "; " + node + (status && !status->error.empty() ? ": " + status->error
-                                                               : " is not done yet");
+      text += "; " + node +
+              (status && !status->error.empty() ? ": " + status->error : " is not done yet");
     }
     return text;
   });

@@ -6,23 +6,39 @@ namespace plexvol::store {
 
 namespace keys {
 
-std::string node(const std::string& node) { return "nodes/" + node; }
-std::string alive(const std::string& node) { return "alive/" + node; }
-std::string volume(const std::string& volume) { return "volumes/" + volume; }
-std::string assigned_prefix(const std::string& node) { return "assigned/" + node + "/"; }
+std::string node(const std::string& node) {
+  return "nodes/" + node;
+}
+std::string alive(const std::string& node) {
+  return "alive/" + node;
+}
+std::string volume(const std::string& volume) {
+  return "volumes/" + volume;
+}
+std::string assigned_prefix(const std::string& node) {
+  return "assigned/" + node + "/";
+}
 std::string assigned(const std::string& node, const std::string& volume) {
   return assigned_prefix(node) + volume;
 }
-std::string current(const std::string& volume) { return "current/" + volume; }
-std::string attachment(const std::string& volume) { return "attachments/" + volume; }
+std::string current(const std::string& volume) {
+  return "current/" + volume;
+}
+std::string attachment(const std::string& volume) {
+  return "attachments/" + volume;
+}
 std::string status(const std::string& node, const std::string& volume) {
   return "status/" + node + "/" + volume;
 }
 std::string name(const std::string& node, const std::string& name) {
   return "names/" + node + "/" + name;
 }
-std::string slot(unsigned slot) { return "slots/" + std::to_string(slot); }
-std::string next_slot() { return "slots-next"; }
+std::string slot(unsigned slot) {
+  return "slots/" + std::to_string(slot);
+}
+std::string next_slot() {
+  return "slots-next";
+}
 
 }  // namespace keys
 
@@ -86,8 +102,7 @@ std::optional<Versioned<model::Current>> TypedStore::find_current(const std::str
   return find<model::Current>(store_, keys::current(volume));
 }
 
-std::optional<Versioned<model::Attachment>> TypedStore::find_attachment(
-    const std::string& volume) {
+std::optional<Versioned<model::Attachment>> TypedStore::find_attachment(const std::string& volume) {
   return find<model::Attachment>(store_, keys::attachment(volume));
 }
 
@@ -129,7 +144,8 @@ std::optional<std::string> TypedStore::find_named(const std::string& node,
 
 void TypedStore::put_status(const std::string& node, const std::string& volume,
                             const model::Status& status) {
-  // Only while the volume is still assigned here: a late pass must not leave a status behind a deleted volume.
+  // Only while the volume is still assigned here: a late pass must not leave a status behind a
+  // deleted volume.
   const auto assigned = store_.get(keys::assigned(node, volume));
   if (!assigned) return;
   store_.commit(Change()

@@ -23,8 +23,8 @@ std::string attachment(const std::string& volume);
 std::string status(const std::string& node, const std::string& volume);
 // names/<node>/<PV or pod volume name>: which volume it is, for detach, which is told nothing else.
 std::string name(const std::string& node, const std::string& name);
-// slots/<n>: the volume that has DRBD minor and port number n. slots-next: where the search for a free one begins, so that
-// a number is not used again soon.
+// slots/<n>: the volume that has DRBD minor and port number n. slots-next: where the search for a
+// free one begins, so that a number is not used again soon.
 std::string slot(unsigned slot);
 std::string next_slot();
 }  // namespace keys

@@ -52,10 +52,10 @@ class Driver:
     def start(self, *arguments: str) -> Command:
         return self.node.popen([self.path, *arguments])
 
-    def call(self, *arguments: str, timeout: float = 120) -> Reply:
+    def call(self, *arguments: str, timeout: float = 300) -> Reply:
         return read_reply(self.node.run([self.path, *arguments], timeout=timeout))
 
-    def must(self, *arguments: str, timeout: float = 120) -> Reply:
+    def must(self, *arguments: str, timeout: float = 300) -> Reply:
         reply = self.call(*arguments, timeout=timeout)
         if not reply.succeeded:
             raise CallFailed(f"{self.node.name}: {arguments[0]}: {reply.json}")
@@ -102,7 +102,7 @@ class Cluster:
         for path, attach in ((MOUNT_DRIVER, False), (ATTACH_DRIVER, True)):
             folder = Path(path).parent
             node.sh(f"mkdir -p {folder} && cp {BUILD}/plexvol {path}")
-            node.write_file(f"{folder}/.plexvol.json", json.dumps({"attach": attach}))
+            node.write_file(f"{folder}/.plexvol.json", json.dumps({"attach": attach, "timeout_seconds": 240}))
         node.sh("mkdir -p /var/lib/plexvol/images")
         node.write_file("/etc/plexvol/plexvold.json", json.dumps(self._config(node)))
         node.start_service(AGENT, [str(BUILD / "plexvold")])

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,12 @@ class Terminal:
         self._print(text)
 
     def call(self, node: str, words: list[str]) -> None:
-        """A command as it is run in a machine; one argument a line when it is long."""
-        prompt = f"{node}# "
-        line = " ".join(words)
-        if len(prompt + line) > WIDTH:
-            line = " \\\n      ".join([" ".join(words[:-1]), words[-1]])
-        self._print(self._colour("36", "  " + prompt) + line)
+        """A command as it is run in a machine. A long one goes on in further lines, broken where JSON does not mind."""
+        prompt = f"  {node}# "
+        first, *more = textwrap.wrap(
+            " ".join(words), WIDTH - len(prompt), break_long_words=False, break_on_hyphens=False
+        )
+        self._print(self._colour("36", prompt) + "\n".join([first, *(" " * len(prompt) + line for line in more)]))
 
     def answer(self, text: str, seconds: float | None = None) -> None:
         lines = text.rstrip("\n").split("\n")

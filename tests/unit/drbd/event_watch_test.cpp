@@ -87,7 +87,9 @@ TEST_CASE("event watch: a line that comes in two parts is one line") {
                   go.path() + "'\nprintf '12 role:Primary\n'; exec sleep 1000"));
   CHECK(heard.wait_for(1) == std::vector<std::string>{""});
   tool.started.read_line();
-  std::ofstream(go.path()) << "go\n" << std::flush;
+  // Stays open: the script's own opening waits for a writer.
+  std::ofstream signal(go.path());
+  signal << "go\n" << std::flush;
   CHECK(heard.wait_for(2) == std::vector<std::string>{"", "v12"});
 }
 

@@ -18,6 +18,7 @@
 #include "agent/filesystem/filesystem.h"
 #include "agent/filesystem/mount_watch.h"
 #include "agent/process/boost_runner.h"
+#include "agent/process/proc.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
 #include "tests/support/temporary_directory.h"
@@ -229,6 +230,21 @@ TEST_CASE("an unmount works, is refused while busy, and is done where nothing is
   CHECK(list_mounts(volume.device.major(), volume.device.minor()).empty());
   CHECK(unmount_in_host(mounted.point()));
   CHECK(unmount_in_host(volume.point + "/no/such/folder"));
+}
+
+TEST_CASE("an unmount in the host's mount namespace works from within another one") {
+  if (!can_use_loop_devices()) return;
+  if (plexvol::process::read_link("/proc/1/ns/mnt").empty()) {
+    MESSAGE("left out: process 1 may do more than this one");
+    return;
+  }
+  const Volume volume;
+  const Mount mounted(volume.device.path(), volume.point, "ext4");
+  const std::string point = mounted.point();
+  const NamespaceChild agent(MS_PRIVATE, [&] { return unmount_in_host(point); });
+  const DeviceUse use = volume.use();
+  CHECK(use.mounts.empty());
+  CHECK(what_of(use, agent.pid()).starts_with("has it mounted on " + point));
 }
 
 TEST_CASE("a mount and an unmount are each told to the watch") {

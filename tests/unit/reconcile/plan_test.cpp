@@ -35,7 +35,9 @@ Wanted attached(Wanted wanted, const std::string& node, model::Holder holder) {
   return wanted;
 }
 
-Wanted attached(Wanted wanted) { return attached(std::move(wanted), "n1", model::Holder::Attach); }
+Wanted attached(Wanted wanted) {
+  return attached(std::move(wanted), "n1", model::Holder::Attach);
+}
 
 Backing backing(const std::string& device) {
   return {.device = device, .active = true, .ours = true, .making = false};
@@ -77,7 +79,8 @@ const filesystem::Probe kEmpty = content(filesystem::Content::Empty);
 const filesystem::Probe kOwnExt4 = content(filesystem::Content::Known, "ext4", kId);
 const filesystem::User kPostgres{.pid = 12, .command = "postgres", .what = "has /data open"};
 
-// One action a line; reasons are cut off after the error's code, their wording is checked where it matters.
+// One action a line; reasons are cut off after the error's code, their wording is checked where it
+// matters.
 std::string kinds(const Wanted& wanted, const Seen& seen) {
   std::string text;
   for (const Action& action : plan(wanted, seen)) {
@@ -226,9 +229,8 @@ TEST_CASE("plan: only what is surely empty is formatted, and only once") {
   Seen seen = seen_single();
   seen.content = kEmpty;
   CHECK(kinds(wanted, seen) == "RecordFormatStarted, MakeFilesystem, RecordFormatDone, LookAgain");
-  for (const auto& other :
-       {content(filesystem::Content::Unknown), content(filesystem::Content::Known, "xfs", "other"),
-        kOwnExt4}) {
+  for (const auto& other : {content(filesystem::Content::Unknown),
+                            content(filesystem::Content::Known, "xfs", "other"), kOwnExt4}) {
     seen.content = other;
     CHECK(kinds(wanted, seen) == "Fail Conflict");
   }
@@ -296,8 +298,7 @@ TEST_CASE("plan: a release is refused while a process uses the volume, and says 
   SUBCASE("used") {
     seen.users = {kPostgres};
     CHECK(kinds(wanted, seen) == "RefuseRelease");
-    CHECK(reason(wanted, seen) ==
-          "volume v is in use on n1: process 12 (postgres) has /data open");
+    CHECK(reason(wanted, seen) == "volume v is in use on n1: process 12 (postgres) has /data open");
     seen.refused_release = "r1";
     CHECK(kinds(wanted, seen).empty());
   }

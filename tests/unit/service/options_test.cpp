@@ -44,7 +44,8 @@ TEST_CASE("options: those of the classic LVM demo are understood") {
   CHECK_FALSE(wish.read_only);
 }
 
-TEST_CASE("options: read-only comes from the claim, from our own option or from the mount options") {
+TEST_CASE(
+    "options: read-only comes from the claim, from our own option or from the mount options") {
   CHECK(parse_options({{kName, "a"}, {"kubernetes.io/readwrite", "ro"}}).read_only);
   CHECK(parse_options({{kName, "a"}, {"readOnly", "true"}}).read_only);
   CHECK(parse_options({{kName, "a"}, {"mountOptions", "ro,noatime"}}).read_only);
@@ -60,7 +61,7 @@ TEST_CASE("options: what is wrong is named") {
     CHECK_FALSE(refusal({{kName, "a"}, {"size", size}}).empty());
   }
   for (const std::string& name : {std::string("a/b"), std::string(".."), std::string("a b"),
-                                 std::string(300, 'x'), std::string("a\nb")}) {
+                                  std::string(300, 'x'), std::string("a\nb")}) {
     CHECK_FALSE(refusal({{kName, "a"}, {"volume", name}}).empty());
   }
 }
