@@ -29,7 +29,7 @@ PACKAGES := \
   libcli11-dev libspdlog-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs udev util-linux kmod \
-  etcd-server etcd-client openssl iproute2 \
+  etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 busybox-static cpio python3 python3-pytest \
   clang-format clang-tidy shellcheck pyflakes3
 
@@ -144,6 +144,7 @@ $(BUILD)/flags: export FLAGS = $(CXX) $(CPPFLAGS) $(CXXFLAGS) $(OPTIMISE) $(TEST
 .PHONY: deps
 deps: ## install the Debian packages that are missing (as root)
 	@tests/install_packages.sh $(PACKAGES)
+	@apt-cache show linux-image-amd64 > /dev/null 2>&1 || apt-get -q update  # the lab unpacks this one, uninstalled
 
 .PHONY: test
 test: deps ## build, run every test there is, and print one line: N passed, N failed

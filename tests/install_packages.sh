@@ -18,22 +18,25 @@ if [[ $(id -u) -ne 0 ]]; then
   exit 1
 fi
 
-# Debian's way to say that packages must not start their services now.
+log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
+our_policy=""
+trap 'rm -f "$log" $our_policy' EXIT
+# Debian's way to say that packages must not start their services now.
 if [[ ! -e $policy ]]; then
-  trap 'rm -f "$policy"' EXIT
+  our_policy=$policy
   printf '#!/bin/sh\nexit 101\n' > "$policy"
   chmod 755 "$policy"
 fi
 
-log=$(mktemp)
-install() {
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" \
-    < /dev/null > "$log" 2>&1
+quietly() { "$@" < /dev/null > "$log" 2>&1; }
+install() { DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "${missing[@]}"; }
+complain() {
+  cat "$log" >&2
+  exit 1
 }
 # The lists are fetched only when they are missing or too old to install from.
-if ! apt-cache show "${missing[@]}" > /dev/null 2>&1 || ! install; then
-  apt-get update < /dev/null > "$log" 2>&1 || { cat "$log" >&2; exit 1; }
-  install || { cat "$log" >&2; exit 1; }
+if ! quietly apt-cache show "${missing[@]}" || ! install; then
+  quietly apt-get update || complain
+  install || complain
 fi
-rm -f "$log"

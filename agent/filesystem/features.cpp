@@ -10,14 +10,17 @@ namespace {
 struct Version {
   unsigned major = 0;
   unsigned minor = 0;
-  auto operator<=>(const Version&) const = default;
 };
 
+bool is_before(const Version& a, const Version& b) {
+  return a.major != b.major ? a.major < b.major : a.minor < b.minor;
+}
+
 struct Feature {
-  const char* fs_type;
+  const char* fs_type = nullptr;
   Version since;  // the first kernel that mounts it without a warning about experiments
-  const char* option;
-  const char* off;
+  const char* option = nullptr;
+  const char* off = nullptr;
 };
 
 // CentOS 7's 3.10 carries xfs version 5 (crc), upstream has it without warning since 3.15.
@@ -46,7 +49,7 @@ std::vector<FeatureOption> features_to_leave_out(const std::string& fs_type,
   const Version kernel = parse_version(kernel_release);
   std::vector<FeatureOption> options;
   for (const Feature& feature : kFeatures) {
-    if (fs_type == feature.fs_type && kernel < feature.since) {
+    if (fs_type == feature.fs_type && is_before(kernel, feature.since)) {
       options.emplace_back(feature.option, feature.off);
     }
   }

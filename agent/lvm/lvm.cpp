@@ -291,7 +291,7 @@ std::string Lvm::look_up_filter(const std::string& volume_group) {
                     " on this node (loop, DRBD, nbd, rbd and zvol devices are not looked at); make "
                     "it with vgcreate, or name another one in the pool");
   }
-  const std::string filter = accept_only(devices);
+  std::string filter = accept_only(devices);
   const std::lock_guard lock(mutex_);
   filters_[volume_group] = filter;
   return filter;

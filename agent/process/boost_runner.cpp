@@ -40,6 +40,11 @@ constexpr milliseconds kTick{100};
 constexpr milliseconds kShortestTick{1};
 constexpr milliseconds kKillLimit{5'000};
 
+std::string to_text(milliseconds time) {
+  const auto count = time.count();
+  return count % 1000 == 0 ? std::to_string(count / 1000) + " s" : std::to_string(count) + " ms";
+}
+
 struct Pipe {
   Descriptor reader;
   Descriptor writer;
@@ -112,7 +117,7 @@ class Run {
         last_progress_ = Clock::now();
         pause = kShortestTick;
       } else if (is_stalled()) {
-        stop("made no progress for " + std::to_string(command_.stall_limit.count()) + " ms");
+        stop("made no progress for " + to_text(command_.stall_limit));
       }
       if (output_.out.size() + output_.err.size() > kMaxOutput) {
         stop("printed more than " + std::to_string(kMaxOutput) + " bytes", ErrorCode::Internal);
@@ -133,7 +138,7 @@ class Run {
     if (waited == 0 || (waited < 0 && errno == EINTR)) return false;
     if (waited < 0) {
       throw Error(ErrorCode::Internal,
-                  "cannot wait for " + to_text(command_) + ": " + strerrordesc_np(errno));
+                  "cannot wait for " + process::to_text(command_) + ": " + strerrordesc_np(errno));
     }
     output_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return true;
@@ -172,8 +177,7 @@ class Run {
   }
 
   static bool drain(Descriptor& from, std::string& to) {
-    std::array<char, 65536>
-        buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): read fills it
+    std::array<char, 16384> buffer{};
     const ssize_t count = read(from.get(), buffer.data(), buffer.size());
     if (count > 0) {
       to.append(buffer.data(), static_cast<std::size_t>(count));
@@ -210,7 +214,7 @@ class Run {
       pause = std::min(pause * 2, kTick);
     }
     if (!ended) abandon(pid_);
-    const std::string what = to_text(command_) + " " + reason;
+    const std::string what = process::to_text(command_) + " " + reason;
     if (left.empty()) throw Error(code, what + " and was killed");
     const std::string where = read_text_file("/proc/" + std::to_string(left.front()) + "/wchan");
     throw Error(ErrorCode::Unavailable,
@@ -240,7 +244,8 @@ BoostRunner::BoostRunner() {
 
 Output BoostRunner::run(const Command& command) {
   if (command.argv.empty() || !command.argv.front().starts_with('/')) {
-    throw Error(ErrorCode::Internal, "a tool is called by its absolute path: " + to_text(command));
+    throw Error(ErrorCode::Internal,
+                "a tool is called by its absolute path: " + process::to_text(command));
   }
   reap_abandoned();
   return Run(command).finish();

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "agent/process/proc.h"
 
@@ -26,10 +27,11 @@ std::vector<std::string> list_devices_above(const std::string& number) {
   std::error_code error;
   for (const auto& entry :
        std::filesystem::directory_iterator("/sys/dev/block/" + number + "/holders", error)) {
-    const std::string name = entry.path().filename().string();
+    std::string name = entry.path().filename().string();
     std::string alias = read_text_file(entry.path().string() + "/dm/name");
     while (alias.ends_with('\n')) alias.pop_back();
-    names.push_back(alias.empty() ? name : name + " (" + alias + ")");
+    if (!alias.empty()) name.append(" (").append(alias).append(")");
+    names.push_back(std::move(name));
   }
   return names;
 }

@@ -130,7 +130,12 @@ TargetLock::TargetLock(const std::string& target, Deadline deadline) : path_(loc
 }
 
 TargetLock::~TargetLock() {
+  remove();
+}
+
+void TargetLock::remove() {
   if (!path_.empty() && file_) ::unlink(path_.c_str());
+  path_.clear();
 }
 
 }  // namespace plexvol::driver

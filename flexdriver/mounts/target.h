@@ -33,6 +33,8 @@ class TargetLock {
 
   // A child still works on the target: the file that stands for the lock must stay.
   void leave_to_child() { path_.clear(); }
+  // The lock itself is held until the last process that has it ends.
+  void remove();
 
  private:
   std::string path_;

@@ -132,7 +132,7 @@ std::string mount_now(const MountOrder& order, const std::string& device) {
   return left_over.empty() ? problem : problem + "; " + left_over;
 }
 
-void work(Channel& driver, const MountOrder& order, const std::string& device) {
+void work(Channel& driver, const MountOrder& order, const std::string& device, TargetLock& lock) {
   const std::string problem = mount_now(order, device);
   const bool is_heard = driver.send(problem.empty() ? kDone : problem);
   if (!problem.empty()) return;
@@ -141,7 +141,8 @@ void work(Channel& driver, const MountOrder& order, const std::string& device) {
     return;
   }
   const std::string left_over = unmount_again(order.target);
-  driver.send(left_over.empty() ? kDone : left_over);
+  // The driver was killed: what it would have tidied up is now ours to do.
+  if (!driver.send(left_over.empty() ? kDone : left_over)) lock.remove();
 }
 
 [[noreturn]] void throw_killed(const MountOrder& order, const std::string& what) {
@@ -166,7 +167,7 @@ TargetMount::TargetMount(const MountOrder& order, Deadline deadline, const Trace
   }
   make_target(order.target);
   const TracedStep step(trace, "mount " + device + " on " + order.target);
-  child_ = std::make_unique<Child>([&](Channel& driver) { work(driver, order, device); });
+  child_ = std::make_unique<Child>([&](Channel& driver) { work(driver, order, device, lock_); });
   const auto answer = child_->channel().receive(deadline);
   if (answer == kDone) return;
   const std::string what = "mount of " + name_of(order) + " on " + order.target;

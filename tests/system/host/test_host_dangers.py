@@ -331,6 +331,20 @@ def test_agent_killed_while_mount_calls_are_under_way(host: Host, chance: random
     host.wait_detached("pv-1")
 
 
+def test_an_agent_that_has_just_started_does_not_take_its_node_for_gone(host: Host) -> None:
+    """Its own key in the store, by which others know that it lives, is not there in the first moment."""
+    asked, device = attach(host)
+    folder = mount_device(host, asked, device)
+    with process_on(host, f"cd {folder}") as pid:
+        for _ in range(10):
+            host.restart()
+            host.attaching.refused("detach", "pv-1", NODE, naming=f"process {pid} (sleep)")
+    host.restart()
+    host.create("pv-2")  # the node's pools are known at once, too
+    host.attaching.must("unmountdevice", folder)
+    host.attaching.must("detach", "pv-1", NODE)
+
+
 def test_a_call_id_of_a_former_agent_is_refused(host: Host) -> None:
     attach(host)
     folder = host.device_dir("pv-1")

@@ -1,0 +1,161 @@
+"""The commands for people."""
+
+import json
+
+import pytest
+from fake_agent import CLOSE, HANG, FakeAgent, error, result
+from lone_driver import Driver
+
+REPLICAS = [{"node": "n1", "alive": True, "pool": "fast", "device": "/dev/vg0/data", "role": "Primary",
+             "disk_state": "UpToDate", "connection": "Connected", "synced_percent": 100, "current": True,
+             "mounts": ["/var/lib/kubelet/x"], "error": ""},
+            {"node": "n2", "alive": False, "pool": "fast", "device": "/dev/vg0/data", "role": "Secondary",
+             "disk_state": "Inconsistent", "connection": "SyncTarget", "synced_percent": 41.27, "current": False,
+             "mounts": [], "error": "lvs stalled"}]
+VOLUME = {"name": "data", "size_bytes": 3 << 29, "pool": "fast", "fs_type": "xfs", "state": "Syncing",
+          "attached_to": "n1", "deleting": False, "drbd_minor": 1000, "epoch": 7, "replicas": REPLICAS}
+EMPTY = {**VOLUME, "name": "a-much-longer-name", "attached_to": "", "replicas": [REPLICAS[0]]}
+NODE = {"name": "n1", "alive": True, "address": "10.0.0.1", "version": "0.1.0", "drbd_version": "8.4.11",
+        "pools": [{"name": "fast", "type": "lvm", "total_bytes": 10 << 30, "free_bytes": 4 << 30, "error": ""},
+                  {"name": "slow", "type": "lvm-thin", "total_bytes": 1 << 40, "free_bytes": 1 << 39,
+                   "error": "thin pool is full"}]}
+
+
+def columns(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("   ") if cell.strip()]
+
+
+def test_volume_list_is_a_table_of_aligned_columns(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/list"] = result({"volumes": [VOLUME, EMPTY]})
+    outcome = driver.run("volume", "list")
+    assert (outcome.status, outcome.err) == (0, "")
+    heading, first, second = outcome.out.splitlines()
+    assert columns(heading) == ["NAME", "SIZE", "STATE", "ATTACHED TO", "REPLICAS", "POOL", "FS"]
+    assert columns(first) == ["data", "1.5Gi", "Syncing", "n1", "n1, n2", "fast", "xfs"]
+    assert columns(second) == ["a-much-longer-name", "1.5Gi", "Syncing", "-", "n1", "fast", "xfs"]
+    assert heading.index("SIZE") == first.index("1.5Gi") == second.index("1.5Gi")
+
+
+def test_lists_may_be_empty(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/list"] = result({"volumes": []})
+    agent.answers["/v1/node/list"] = result({"nodes": []})
+    assert driver.run("volume", "list").out.startswith("NAME")
+    assert driver.run("node", "list").out.startswith("NAME")
+
+
+def test_volume_show_shows_each_copy_and_what_is_wrong_with_it(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/show"] = result(VOLUME)
+    outcome = driver.run("volume", "show", "data")
+    assert outcome.status == 0
+    for part in ("data", "1.5Gi", "1000", "Inconsistent", "41.2%", "DOWN", "/var/lib/kubelet/x", "n2: lvs stalled"):
+        assert part in outcome.out
+    assert agent.request("/v1/volume/show").body == {"name": "data"}
+
+
+def test_node_list_has_a_line_for_each_pool(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/node/list"] = result({"nodes": [NODE]})
+    lines = driver.run("node", "list").out.splitlines()
+    assert columns(lines[1]) == ["n1", "up", "10.0.0.1", "0.1.0", "8.4.11", "fast (lvm, 4Gi of 10Gi free)"]
+    assert columns(lines[2]) == ["slow (lvm-thin, 512Gi of 1Ti free) thin pool is full"]
+
+
+def test_json_is_what_the_agent_said_with_what_a_newer_one_may_add(driver: Driver, agent: FakeAgent) -> None:
+    added = {**VOLUME, "colour": "green"}
+    agent.answers["/v1/volume/list"] = result({"volumes": [added]})
+    agent.answers["/v1/volume/show"] = result(added)
+    agent.answers["/v1/node/list"] = result({"nodes": [NODE]})
+    assert json.loads(driver.run("volume", "list", "-o", "json").out) == {"volumes": [added]}
+    assert json.loads(driver.run("-o", "json", "volume", "show", "data").out) == added
+    assert json.loads(driver.run("node", "--output=json", "list").out) == {"nodes": [NODE]}
+
+
+def test_volume_create_sends_what_was_typed(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/create"] = result(VOLUME)
+    outcome = driver.run("volume", "create", "data", "--size", "1536Mi", "--replicas", "2", "--nodes", "n1,n2",
+                         "--pool", "fast", "--fs", "xfs", "--mkfs-options=-m crc=1")
+    assert outcome.out == "volume data of 1.5Gi is created on n1, n2\n"
+    assert agent.request("/v1/volume/create").body == {
+        "name": "data", "size": "1536Mi", "replicas": 2, "nodes": ["n1", "n2"], "pool": "fast", "fs_type": "xfs",
+        "mkfs_options": "-m crc=1"}
+
+
+def test_volume_delete_says_what_it_waits_for(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/delete"] = [result({"waiting_for": ["n2", "n3"]}), result({"waiting_for": []})]
+    assert "n2, n3" in driver.run("volume", "delete", "data").out
+    assert driver.run("volume", "delete", "data").out == "volume data is deleted\n"
+
+
+def test_version_is_of_both_programs(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/version"] = result({"version": "0.9.9", "protocol": 1, "node": "n1", "store": "etcd"})
+    ours = driver.run("--version").out.strip()
+    assert ours.startswith("plexvol ") and len(agent.requests) == 0
+    lines = driver.run("version").out.splitlines()
+    assert lines == [ours, "plexvold 0.9.9 on node n1 (store etcd, protocol 1)"]
+    both = json.loads(driver.run("version", "-o", "json").out)
+    assert both["plexvol"] == ours.split()[1] and both["plexvold"]["version"] == "0.9.9"
+
+
+@pytest.mark.parametrize("command", [["volume", "list"], ["volume", "create", "data", "--size", "1Gi"],
+                                     ["volume", "delete", "data"], ["node", "list"], ["version"]])
+def test_a_failure_is_one_line_on_stderr(driver: Driver, agent: FakeAgent, command: list[str]) -> None:
+    path = "/v1/version" if command == ["version"] else "/v1/" + "/".join(command[:2])
+    for answer, part in ((error("NotFound", "no\nvolume"), "plexvol: no volume\n"), (CLOSE, "went away"),
+                         (error("Unavailable", "etcd is not reached"), "etcd is not reached"), (b"x", "HTTP")):
+        agent.requests.clear()
+        agent.answers[path] = answer
+        outcome = driver.run(*command)
+        assert outcome.status == 1 and part in outcome.err
+        assert outcome.err.startswith("plexvol: ") and outcome.err.count("\n") == 1
+        assert len(agent.requests) == 1, "a person decides whether it is tried again"
+
+
+def test_a_missing_agent_is_said_at_once(driver: Driver) -> None:
+    outcome = driver.run("volume", "list", "--socket", "/nowhere/sock")
+    assert outcome.status == 1 and outcome.seconds < 2
+    assert outcome.err == ("plexvol: no agent answers on /nowhere/sock (No such file or directory): "
+                           "is plexvold running on this node?\n")
+
+
+def test_the_timeout_can_be_given(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/list"] = HANG
+    outcome = driver.run("volume", "list", "--timeout", "0.3")
+    assert outcome.status == 1 and outcome.seconds < 2 and "does not answer" in outcome.err
+
+
+@pytest.mark.parametrize("command", [
+    ["volume"], ["volume", "make"], ["volume", "create"], ["volume", "create", "data"], ["volume", "show"],
+    ["volume", "list", "surplus"], ["volume", "list", "--nonsense"], ["volume", "list", "-o", "xml"],
+    ["node"], ["--nonsense"], ["volume", "create", "data", "--size", "1Gi", "--replicas", "two"],
+    ["volume", "list", "--timeout", "-1"], ["--socket"], []])
+def test_wrong_usage_ends_with_2_and_help(driver: Driver, agent: FakeAgent, command: list[str]) -> None:
+    outcome = driver.run(*command)
+    assert outcome.status == 2 and outcome.out == "" and "--help" in outcome.err
+    assert agent.requests == []
+
+
+@pytest.mark.parametrize("command", [[], ["volume"], ["volume", "create"], ["volume", "list"], ["volume", "show"],
+                                     ["volume", "delete"], ["node"], ["node", "list"], ["version"]])
+def test_help_is_everywhere(driver: Driver, command: list[str]) -> None:
+    outcome = driver.run(*command, "--help")
+    assert outcome.status == 0 and outcome.err == ""
+    assert "Usage: plexvol" in outcome.out
+    if len(command) != 1 or command == ["version"]:
+        assert "Example" in outcome.out
+
+
+def test_help_explains_all_three_faces(driver: Driver) -> None:
+    text = driver.run("--help").out
+    for part in ("plexvol volume create", "plexvol mount DIR OPTIONS", "--trace", "@FILE", "fence-peer"):
+        assert part in text
+
+
+def test_a_trace_of_a_command_is_on_stderr(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/list"] = result({"volumes": []}, trace=[{"what": "lvs", "took_us": 5, "exit_code": 0}])
+    outcome = driver.run("volume", "list", "--trace")
+    assert outcome.status == 0 and "/v1/volume/list" in outcome.err and "agent: lvs" in outcome.err
+
+
+def test_what_the_agent_says_cannot_paint_the_terminal(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/list"] = result({"volumes": [{**VOLUME, "state": "\x1b[2J\nx"}]})
+    outcome = driver.run("volume", "list")
+    assert "\x1b" not in outcome.out and len(outcome.out.splitlines()) == 2

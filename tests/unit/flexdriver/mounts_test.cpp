@@ -1,0 +1,157 @@
+#include <doctest/doctest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+
+#include "agent/api/error.h"
+#include "flexdriver/mounts/child.h"
+#include "flexdriver/mounts/mount_flags.h"
+#include "flexdriver/mounts/mount_table.h"
+#include "flexdriver/mounts/target.h"
+
+using namespace plexvol::driver;  // NOLINT(google-build-using-namespace)
+using plexvol::Error;
+using plexvol::ErrorCode;
+
+namespace {
+
+constexpr milliseconds kLong(10'000);
+
+}  // namespace
+
+TEST_CASE("mount table: the fields of mountinfo, with and without optional fields") {
+  const auto table = parse_mountinfo(
+      "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue\n"
+      "37 36 147:1000 / /var/lib/kubelet/x ro,relatime - xfs /dev/drbd1000 rw\n"
+      "38 36 0:40 / /proc rw - proc proc rw\n");
+  REQUIRE(table.size() == 3);
+  CHECK(table[0].id == 36);
+  CHECK(table[0].parent_id == 35);
+  CHECK(table[0].root == "/mnt1");
+  CHECK_FALSE(table[0].read_only);
+  CHECK(table[1].major == 147);
+  CHECK(table[1].minor == 1000);
+  CHECK(table[1].mount_point == "/var/lib/kubelet/x");
+  CHECK(table[1].read_only);
+  CHECK(describe(table[1]) == "/dev/drbd1000 (147:1000, xfs)");
+  CHECK(describe(table[0]) == "/dev/root (98:0, ext3, its directory /mnt1)");
+}
+
+TEST_CASE("mount table: read-only is said of the mount point, not of the file system") {
+  const auto table = parse_mountinfo("1 1 8:0 / /a rw - ext4 /dev/sda ro\n");
+  REQUIRE(table.size() == 1);
+  CHECK_FALSE(table[0].read_only);
+}
+
+TEST_CASE("mount table: escapes are undone once") {
+  const auto table =
+      parse_mountinfo(R"(1 1 8:0 /a\134b /x\040y\011z\012\134040\ rw - ext4 /dev/a\040b rw)");
+  REQUIRE(table.size() == 1);
+  CHECK(table[0].root == "/a\\b");
+  CHECK(table[0].mount_point == "/x y\tz\n\\040\\");
+  CHECK(table[0].source == "/dev/a b");
+}
+
+TEST_CASE("mount table: lines that are none are left out") {
+  CHECK(parse_mountinfo("").empty());
+  CHECK(parse_mountinfo("\n\nx\n1 2 3\n").empty());
+  CHECK(parse_mountinfo("1 1 8:0 / /a rw ext4 /dev/sda rw\n").empty());
+  CHECK(parse_mountinfo("1 1 8:0 / /a rw -\n").empty());
+  CHECK(parse_mountinfo("1 1 8-0 / /a rw - ext4 /dev/sda rw\n").empty());
+  CHECK(parse_mountinfo("1 1 8:99999999999 / /a rw - ext4 /dev/sda rw\n").empty());
+  CHECK(parse_mountinfo("1 1 8:0 / /a rw - ext4 /dev/sda").size() == 1);
+}
+
+TEST_CASE("mount table: only mounts on the very path are on it") {
+  const auto table = parse_mountinfo(
+      "1 1 8:0 / /a rw - ext4 /dev/1 rw\n2 1 8:1 / /a/b rw - ext4 /dev/2 rw\n"
+      "3 1 8:2 / /a rw - ext4 /dev/3 rw\n");
+  const auto found = mounts_on(table, "/a");
+  REQUIRE(found.size() == 2);
+  CHECK(found.back().source == "/dev/3");
+}
+
+TEST_CASE("mount flags: words of mount(8), the later one wins") {
+  CHECK(parse_mount_flags({}).all == 0);
+  CHECK(parse_mount_flags({"noatime", "nosuid"}).all == (MS_NOATIME | MS_NOSUID));
+  CHECK(parse_mount_flags({"noexec", "exec"}).all == 0);
+  CHECK(parse_mount_flags({"ro"}).read_only);
+  CHECK(parse_mount_flags({"ro"}).all == 0);
+  CHECK_FALSE(parse_mount_flags({"ro", "rw"}).read_only);
+}
+
+TEST_CASE("mount flags: those of the mount point are known from those of the file system") {
+  const MountFlags flags = parse_mount_flags({"sync", "nodev", "strictatime"});
+  CHECK(flags.all == (MS_SYNCHRONOUS | MS_NODEV | MS_STRICTATIME));
+  CHECK(flags.of_mount_point == (MS_NODEV | MS_STRICTATIME));
+}
+
+TEST_CASE("mount flags: a word that is not known, or reaches further than a mount, is refused") {
+  for (const char* word : {"bind", "remount", "move", "loop", "", "NOATIME", "shared"}) {
+    CAPTURE(word);
+    CHECK_THROWS_AS(parse_mount_flags({word}), Error);
+  }
+}
+
+TEST_CASE("target: a path is made as the kernel's table has it") {
+  CHECK(resolve_target("/nowhere-at-all/x") == "/nowhere-at-all/x");
+  CHECK(resolve_target("//usr///./share//") == "/usr/share");
+  CHECK(resolve_target("/proc") == "/proc");
+  CHECK(resolve_target("/...") == "/...");
+}
+
+TEST_CASE("target: links in the parents are followed, the last part never") {
+  CHECK(resolve_target("/proc/self/x") == "/proc/" + std::to_string(::getpid()) + "/x");
+  CHECK(resolve_target("/proc/self") == "/proc/self");
+}
+
+TEST_CASE("target: a path that is relative, the root, or goes up is refused") {
+  for (const std::string path : {"", "a", "./a", "/", "//", "/.", "/a/..", "/../a", "/a/../b"}) {
+    CAPTURE(path);
+    CHECK_THROWS_AS(resolve_target(path), Error);
+  }
+  CHECK_THROWS_AS(resolve_target(std::string("/a\0b", 4)), Error);
+}
+
+TEST_CASE("child: a system call that hangs does not hold its caller up") {
+  // The child waits for a word that never comes, as mount(2) of a frozen volume does.
+  Child child([](Channel& driver) { driver.receive(std::nullopt); });
+  const auto begin = Clock::now();
+  CHECK_FALSE(child.channel().receive(begin + milliseconds(30)));
+  CHECK(Clock::now() - begin < kLong);
+  CHECK_FALSE(child.wait(Clock::now()));
+}
+
+TEST_CASE("child: it notices that nobody waits for it any more") {
+  Child child([](Channel& driver) { driver.receive(std::nullopt); });
+  child.channel().close();
+  CHECK(child.wait(Clock::now() + kLong));
+}
+
+TEST_CASE("child: messages go both ways, each as one") {
+  Child child([](Channel& driver) {
+    driver.send("first");
+    driver.send("second");
+    while (const auto word = driver.receive(std::nullopt)) driver.send("<" + *word + ">");
+  });
+  const Deadline deadline = Clock::now() + kLong;
+  CHECK(child.channel().receive(deadline) == "first");
+  CHECK(child.channel().receive(deadline) == "second");
+  CHECK(child.channel().send("word"));
+  CHECK(child.channel().receive(deadline) == "<word>");
+}
+
+TEST_CASE("child: one that dies is told from one that hangs") {
+  Child child([](Channel&) { throw std::runtime_error("killed"); });
+  CHECK_FALSE(child.channel().receive(Clock::now() + kLong));
+  CHECK(child.wait(Clock::now() + kLong));
+}
+
+TEST_CASE("child: a long message is cut, never lost") {
+  Child child([](Channel& driver) { driver.send(std::string(100'000, 'x')); });
+  const auto message = child.channel().receive(Clock::now() + kLong);
+  REQUIRE(message);
+  CHECK(message->size() == 4096);
+}
