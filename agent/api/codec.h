@@ -94,7 +94,9 @@ void read(const Json& json, const std::string& path, std::vector<T>& value) {
   if (!json.is_array()) refuse_field(path, "a list", json);
   value.clear();
   for (const Json& item : json) {
-    read(item, path + '[' + std::to_string(value.size()) + ']', value.emplace_back());
+    // Before the item is added: the order in which arguments are evaluated is the compiler's.
+    const std::string place = path + '[' + std::to_string(value.size()) + ']';
+    read(item, place, value.emplace_back());
   }
 }
 

@@ -72,16 +72,20 @@ TEST_CASE("protocol: every struct comes back as it went") {
 }
 
 TEST_CASE("protocol: volumes and nodes come back with their copies and pools") {
-  api::VolumeInfo volume{.name = "v", .size_bytes = std::numeric_limits<std::uint64_t>::max()};
+  api::VolumeInfo volume;
+  volume.name = "v";
+  volume.size_bytes = std::numeric_limits<std::uint64_t>::max();
   volume.epoch = 9;
-  volume.replicas.push_back(api::ReplicaInfo{.node = "n1"});
+  volume.replicas.emplace_back();
+  volume.replicas.back().node = "n1";
   volume.replicas.back().synced_percent = 12.5;
   volume.replicas.back().mounts = {"/a", "/b"};
   CHECK(again(volume) == api::to_json(volume));
   const std::vector<api::VolumeInfo> volumes{volume, volume};
   CHECK(api::from_json<std::vector<api::VolumeInfo>>(api::to_json(volumes)).size() == 2);
   CHECK(again(volumes) == api::to_json(volumes));
-  api::NodeInfo node{.name = "n1"};
+  api::NodeInfo node;
+  node.name = "n1";
   node.pools.push_back(
       {.name = "p", .type = "lvm", .total_bytes = 5, .free_bytes = 4, .error = ""});
   CHECK(again(std::vector<api::NodeInfo>{node}) == api::to_json(std::vector<api::NodeInfo>{node}));
