@@ -28,7 +28,7 @@ PACKAGES := \
   g++ make pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
   libcli11-dev libspdlog-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
-  drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs udev util-linux kmod \
+  drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 busybox-static cpio python3 python3-pytest \
   clang-format clang-tidy shellcheck pyflakes3
@@ -56,7 +56,12 @@ LDLIBS    := -lspdlog -lfmt $(shell pkg-config --libs grpc++ protobuf 2>/dev/nul
              -lblkid -lmount -pthread
 # The driver runs on hosts that have nothing: one static file, small, since it is started for every call.
 DRIVER_CXXFLAGS := -Os -ffunction-sections -fdata-sections
+ifeq ($(SAN),)
 DRIVER_LDFLAGS  := -static -s -Wl,--gc-sections
+else
+# The sanitizers do without static executables.
+DRIVER_LDFLAGS  := -Wl,--gc-sections
+endif
 
 # --- What is compiled
 
@@ -155,8 +160,8 @@ test: deps ## build, run every test there is, and print one line: N passed, N fa
 test-programs: build unit asan
 
 .PHONY: asan
-asan: ## the unit tests' executable with the sanitizers, build/asan/tests/unit
-	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined unit
+asan: ## driver, agent and unit tests with the sanitizers, in build/asan
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined build unit
 
 .PHONY: demo
 demo: deps ## two emulated machines, a replicated volume, and what happens when one of them dies

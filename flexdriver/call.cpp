@@ -1,10 +1,7 @@
 #include "flexdriver/call.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <exception>
 
 #include "agent/api/error.h"
@@ -14,14 +11,13 @@
 #include "flexdriver/mounts/target.h"
 #include "flexdriver/mounts/target_mount.h"
 #include "flexdriver/mounts/unmount.h"
+#include "flexdriver/options_text.h"
 #include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
 namespace {
 
-constexpr std::string_view kSecrets = "kubernetes.io/secret/";
-constexpr std::size_t kLargestOptions = 1024UL * 1024;
 // The agent sees by itself that a mount is gone: it is told only so that it need not look.
 constexpr milliseconds kTellTimeout(2'000);
 // The controller asks for all volumes of all nodes, one after the other, and "attached" is always a
@@ -39,28 +35,6 @@ struct Context {
 
 using Arguments = std::vector<std::string>;
 
-std::string read_options_text(const std::string& argument) {
-  const bool is_stdin = argument == "-";
-  if (!is_stdin && !argument.starts_with('@')) return argument;
-  const auto text = is_stdin ? read_all(STDIN_FILENO, kLargestOptions)
-                             : read_file(argument.substr(1), kLargestOptions);
-  if (text) return *text;
-  throw Error(ErrorCode::InvalidArgument,
-              "options from " + in_quotes(argument) + ": " + error_text(errno));
-}
-
-// Without the secrets that `mount` carries: the agent needs none, and what is not sent is not
-// logged.
-api::Options parse_options(const std::string& argument) {
-  try {
-    auto options = api::from_json<api::Options>(read_options_text(argument));
-    std::erase_if(options, [](const auto& option) { return option.first.starts_with(kSecrets); });
-    return options;
-  } catch (const Error& error) {
-    throw Error(error.code(), std::string("the options: ") + error.what());
-  }
-}
-
 Reply init(const Context& context, const Arguments& /*arguments*/) {
   Reply reply;
   reply.capabilities = context.settings.capabilities;
@@ -72,7 +46,7 @@ Reply not_supported(const Context& /*context*/, const Arguments& /*arguments*/) 
 }
 
 Reply attach(const Context& context, const Arguments& arguments) {
-  const api::AttachRequest request{.options = parse_options(arguments[0]), .node = arguments[1]};
+  const api::AttachRequest request{.options = read_options(arguments[0]), .node = arguments[1]};
   const std::string result =
       context.agent().call(api::kAttachPath, api::to_json(request), context.patience());
   return {.device = api::from_json<api::DeviceReply>(result).device};
@@ -80,7 +54,7 @@ Reply attach(const Context& context, const Arguments& arguments) {
 
 Reply wait_for_attach(const Context& context, const Arguments& arguments) {
   const api::WaitForAttachRequest request{.device = arguments[0],
-                                          .options = parse_options(arguments[1])};
+                                          .options = read_options(arguments[1])};
   const std::string result =
       context.agent().call(api::kWaitForAttachPath, api::to_json(request), context.patience());
   return {.device = api::from_json<api::DeviceReply>(result).device};
@@ -90,7 +64,7 @@ Reply wait_for_attach(const Context& context, const Arguments& arguments) {
 // controller attach a volume that is in use (contract fact 34). So only the agent's own "no" is
 // one.
 Reply is_attached(const Context& context, const Arguments& arguments) {
-  const api::AttachRequest request{.options = parse_options(arguments[0]), .node = arguments[1]};
+  const api::AttachRequest request{.options = read_options(arguments[0]), .node = arguments[1]};
   const Patience patience{.deadline = sooner(context.deadline, kIsAttachedTimeout),
                           .retry = Retry::Never};
   const std::string result =
@@ -149,7 +123,6 @@ void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::s
 
 Reply mount_on(const Context& context, api::MountRequest request) {
   request.target = resolve_target(request.target);
-  request.attached_before = context.settings.capabilities.attach;
   check_target(request.target);
   AgentClient agent = context.agent();
   const auto reply = api::from_json<api::MountReply>(
@@ -164,14 +137,18 @@ Reply mount_on(const Context& context, api::MountRequest request) {
 }
 
 Reply mount(const Context& context, const Arguments& arguments) {
-  return mount_on(context,
-                  {.options = parse_options(arguments[1]), .target = arguments[0], .device = ""});
+  return mount_on(context, {.options = read_options(arguments[1]),
+                            .target = arguments[0],
+                            .device = "",
+                            .attached_before = context.settings.capabilities.attach});
 }
 
+// Only called where attach was called before: the settings may have changed since then.
 Reply mount_device(const Context& context, const Arguments& arguments) {
-  return mount_on(
-      context,
-      {.options = parse_options(arguments[2]), .target = arguments[0], .device = arguments[1]});
+  return mount_on(context, {.options = read_options(arguments[2]),
+                            .target = arguments[0],
+                            .device = arguments[1],
+                            .attached_before = true});
 }
 
 Reply unmount(const Context& context, const Arguments& arguments) {

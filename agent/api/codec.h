@@ -94,9 +94,8 @@ void read(const Json& json, const std::string& path, std::vector<T>& value) {
   if (!json.is_array()) refuse_field(path, "a list", json);
   value.clear();
   for (const Json& item : json) {
-    // Before the item is added: the order in which arguments are evaluated is the compiler's.
-    const std::string place = path + '[' + std::to_string(value.size()) + ']';
-    read(item, place, value.emplace_back());
+    const std::string here = path + '[' + std::to_string(value.size()) + ']';
+    read(item, here, value.emplace_back());
   }
 }
 

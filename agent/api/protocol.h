@@ -1,10 +1,10 @@
 // What driver and agent say to each other: HTTP/1.1 over a Unix socket, JSON bodies.
 //
 // Every request is a POST to `/v1/<call>` and carries the headers
-//   Plexvol-Protocol: 1         the version the driver speaks; an agent accepts its own and the one
-//   before Plexvol-Timeout-Ms: 90000   how long the driver will wait; the agent answers
-//   Unavailable, naming what it waited for,
-//                               before that time is over
+//   Plexvol-Protocol: 1         the version the driver speaks; an agent accepts its own and the
+//                               one before
+//   Plexvol-Timeout-Ms: 90000   how long the driver will wait; the agent answers Unavailable,
+//                               naming what it waited for, before that time is over
 //   Plexvol-Trace: 1            (optional) asks for the steps that were taken
 // The reply is `{"protocol":1,"result":{...},"trace":[...]}` with status 200, or
 // `{"protocol":1,"error":{"code":"NotFound","message":"..."},"trace":[...]}` with the status of

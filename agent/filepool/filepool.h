@@ -48,8 +48,8 @@ class FilePool {
   FilePool(process::Runner& runner, std::string directory,
            std::chrono::milliseconds retry_delay = std::chrono::milliseconds(200));
 
-  Space space()
-      const;  // of the file system under the directory; NotFound when the directory is missing
+  // Of the file system under the directory; NotFound when the directory is missing.
+  Space space() const;
   std::optional<Image> find_image(const std::string& name);
   std::vector<Image> list_images();
   // Makes the sparse file, fsync'ed, and its loop device. OutOfSpace when the file system has less

@@ -23,15 +23,16 @@ struct MountEntry {
 };
 
 struct User {
-  pid_t pid = 0;
+  pid_t pid = 0;        // 0: the kernel (an export, a swap file, a mount that no process can see)
   std::string command;  // comm
   std::string what;     // "has /path open", "has it mounted on /path in its own mount namespace"
-};  // pid 0: the kernel (an export, a swap file, or a mount that no living process can see)
+};
 
 struct DeviceUse {
-  std::vector<std::string>
-      mounts;               // mount points in the host's mount namespace (process 1's), newest last
-  std::vector<User> users;  // processes that use it, in any mount namespace; never our own
+  // Mount points in the host's mount namespace (process 1's), in the kernel's order.
+  std::vector<std::string> mounts;
+  // Processes that use it, in any mount namespace; never our own.
+  std::vector<User> users;
 };
 
 // Pure. Throws Error(Internal) for a line that is none.

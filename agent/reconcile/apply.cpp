@@ -185,6 +185,7 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::RemoveData:
       return pool().remove(volume.name);
     case ActionKind::ForgetReplica:
+      pool().remove_remains(volume.name);
       return forget_replica(wanted, tools);
     case ActionKind::Fail:
       throw Error(action.code, action.text);

@@ -65,7 +65,8 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.device.reset();
   if (volume.mirrored()) {
     seen.resource = tools.drbd.find_resource(volume.name);
-    const bool complete = seen.data && seen.metadata;
+    // What is being deleted needs no configuration, and may have no peer any more.
+    const bool complete = seen.data && seen.metadata && !volume.deleting;
     seen.config_current =
         complete && tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
     if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));

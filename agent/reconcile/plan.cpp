@@ -142,12 +142,12 @@ class Planner {
       }
       return true;
     }
-    if (!release) return false;
+    if (!release || seen_.refused_release == release->id) return false;
     if (!in_use()) {
       let_go();
       return true;
     }
-    if (seen_.refused_release != release->id) add(ActionKind::RefuseRelease, why_in_use());
+    add(ActionKind::RefuseRelease, why_in_use());
     return false;
   }
 

@@ -68,7 +68,9 @@ struct Seen {
   std::vector<filesystem::User>
       users;  // looked for only where the answer matters: see needs_users()
   mounting::Counts calls;
-  std::string refused_release;               // the request that this very pass has refused already
+  // The last request to let go that this node has refused. That is final: who asked has given up,
+  // and mounts that were made since then must not be taken for left over.
+  std::string refused_release;
   std::optional<filesystem::Probe> content;  // looked at only where it matters: see needs_content()
 };
 

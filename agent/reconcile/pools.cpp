@@ -61,6 +61,7 @@ class LvmPool : public Pool {
   void remove(const std::string& name) override {
     lvm_.remove_logical_volume(settings_.volume_group, name);
   }
+  void remove_remains(const std::string&) override {}
 
   void measure(model::Pool& pool) override {
     if (settings_.thin_pool.empty()) {
@@ -107,6 +108,10 @@ class ImagePool : public Pool {
   }
   void activate(const std::string& name) override { files_.activate(name); }
   void remove(const std::string& name) override { files_.remove_image(name); }
+  // Its tags, and a loop device on the deleted file. A file of that name is a stranger's, now.
+  void remove_remains(const std::string& name) override {
+    if (!files_.find_image(name)) files_.remove_image(name);
+  }
 
   void measure(model::Pool& pool) override {
     const auto space = files_.space();

@@ -33,6 +33,8 @@ class Pool {
   virtual void finish(const std::string& name, const std::string& volume_id) = 0;
   virtual void activate(const std::string& name) = 0;
   virtual void remove(const std::string& name) = 0;
+  // What is left of one that was removed by somebody else.
+  virtual void remove_remains(const std::string& name) = 0;
   virtual void measure(model::Pool& pool) = 0;  // total and free bytes
 };
 

@@ -33,6 +33,9 @@ class Reconciler::Pass {
 
   Outcome run() {
     try {
+      if (const auto before = tools_.store.find_status(owner_.settings_.here, volume_)) {
+        seen_.refused_release = before->refused_release;
+      }
       if (!settle()) return Outcome::Settled;
     } catch (const Error& error) {
       error_ = error;

@@ -15,8 +15,12 @@ using store::Change;
 using store::Versioned;
 namespace keys = store::keys;
 
+bool Service::is_gone(const std::string& node) const {
+  return node != settings_.here && !store_.is_alive(node);
+}
+
 std::int64_t Service::hold(const model::Volume& volume, const std::string& node,
-                           const std::string& name, Holder holder, const Call& call) {
+                           const std::string& name, Claim claim, const Call& call) {
   if (volume.find_replica(node) == nullptr) {
     std::string nodes;
     for (const std::string& other : volume.nodes()) nodes += (nodes.empty() ? "" : ", ") + other;
@@ -24,7 +28,7 @@ std::int64_t Service::hold(const model::Volume& volume, const std::string& node,
                                          "; it has copies on: " + nodes +
                                          ". Let the pod run there (PV nodeAffinity)");
   }
-  while (!try_hold(volume, node, name, holder, call)) {
+  while (!try_hold(volume, node, name, claim, call)) {
     if (std::chrono::steady_clock::now() >= call.deadline) {
       throw Error(ErrorCode::Unavailable,
                   "the attachment of volume " + volume.name + " changes too often");
@@ -36,7 +40,8 @@ std::int64_t Service::hold(const model::Volume& volume, const std::string& node,
 
 // False: the store changed in between, look again.
 bool Service::try_hold(const model::Volume& volume, const std::string& node,
-                       const std::string& name, Holder holder, const Call& call) {
+                       const std::string& name, Claim claim, const Call& call) {
+  const Holder holder = claim == Claim::Mount ? Holder::Mount : Holder::Attach;
   const std::string key = keys::attachment(volume.name);
   const auto put = [&](const Attachment& next, Change change) {
     return store_.commit(change.put(key, model::to_json(next))
@@ -48,6 +53,11 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is being deleted");
   }
   const auto seen = store_.find_attachment(volume.name);
+  if (claim == Claim::StayAttached && (!seen || seen->value.node != node)) {
+    throw Error(ErrorCode::Conflict, "volume " + volume.name + " is not attached to " + node +
+                                         (seen ? " but to " + seen->value.node : "") +
+                                         ": it was detached, and only attach attaches it again");
+  }
   Attachment mine{
       .node = node, .since = std::time(nullptr), .holder = holder, .names = {name}, .release = {}};
   if (!seen) {
@@ -64,7 +74,7 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     // finds now.
     return put(mine, Change().require(key, seen->revision));
   }
-  if (!store_.is_alive(held.node)) {
+  if (is_gone(held.node)) {
     // The lease says only that it is time to try; whether it is safe is the arbiter's word.
     Change change;
     change.require(key, seen->revision);
@@ -97,16 +107,22 @@ void Service::request_release(const model::Volume& volume, const Versioned<Attac
   const auto settled = [&]() -> std::optional<std::string> {
     const auto now = store_.find_attachment(volume.name);
     if (!now || !now->value.release || now->value.release->id != id) return "";
-    if (!store_.is_alive(node)) return "";
+    if (is_gone(node)) return "";
     const auto status = store_.find_status(node, volume.name);
     if (status && status->refused_release == id) return status->error;
     return std::nullopt;
   };
-  const std::string refusal = awaiter.until<std::string>(call, settled, [&] {
-    const auto status = store_.find_status(node, volume.name);
-    return "waited for " + node + " to let go of volume " + volume.name +
-           (status && !status->error.empty() ? ", which says: " + status->error : "");
-  });
+  std::string refusal;
+  try {
+    refusal = awaiter.until<std::string>(call, settled, [&] {
+      const auto status = store_.find_status(node, volume.name);
+      return "waited for " + node + " to let go of volume " + volume.name +
+             (status && !status->error.empty() ? ", which says: " + status->error : "");
+    });
+  } catch (const Error&) {
+    withdraw_release(volume.name, id);
+    throw;
+  }
   if (refusal.empty()) return;
   withdraw_release(volume.name, id);
   throw Error(ErrorCode::Conflict, refusal);
@@ -181,7 +197,7 @@ void Service::detach(const api::DetachRequest& request, const Call& call) {
       }
       continue;
     }
-    if (!store_.is_alive(request.node)) {
+    if (is_gone(request.node)) {
       if (remove_attachment(volume->value, *attachment)) return;
       continue;
     }

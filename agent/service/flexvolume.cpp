@@ -7,8 +7,6 @@
 
 namespace plexvol::service {
 
-using model::Holder;
-
 Service::Service(store::TypedStore& store, arbiter::Arbiter& arbiter, mounting::MountCalls& calls,
                  std::function<void()> mounts_changed, Settings settings)
     : store_(store),
@@ -26,6 +24,12 @@ model::Volume Service::get_volume(const std::string& name) {
   const auto found = store_.find_volume(name);
   if (!found) throw Error(ErrorCode::NotFound, "no volume named " + name);
   return found->value;
+}
+
+model::Volume Service::find_existing(const Wish& wish) {
+  const model::Volume volume = get_volume(wish.volume);
+  check_same_volume(wish, volume);
+  return volume;
 }
 
 model::Volume Service::find_or_create(const Wish& wish, const std::string& node) {
@@ -58,17 +62,18 @@ api::DeviceReply Service::attach(const api::AttachRequest& request, const Call& 
   const Wish wish = parse_options(request.options);
   note_subject(call, wish.volume);
   const log::LogScope scope("volume", wish.volume);
+  await_announced(call);
   if (!store_.find_node(request.node)) {
     throw Error(ErrorCode::NotFound, "no Plexvol agent has ever run on node " + request.node);
   }
   const model::Volume volume = find_or_create(wish, request.node);
-  const std::int64_t revision = hold(volume, request.node, wish.name, Holder::Attach, call);
+  const std::int64_t revision = hold(volume, request.node, wish.name, Claim::Attach, call);
   await_ready(volume, request.node, revision, call);
   return {.device = device_of(volume.name)};
 }
 
-// Called again after a reboot, when nothing calls attach (fact 40): so it does what attach does,
-// for this node.
+// Called again after a reboot, when nothing calls attach (fact 40): the attachment is in the store
+// still, and the device comes anew.
 api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& request,
                                           const Call& call) {
   const Wish wish = parse_options(request.options);
@@ -81,9 +86,8 @@ api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& reque
                     ", whose device is " + device +
                     ": two pods with inline volumes of the same name? Name each differently");
   }
-  const model::Volume volume = get_volume(wish.volume);
-  check_same_volume(wish, volume);
-  const std::int64_t revision = hold(volume, settings_.here, wish.name, Holder::Attach, call);
+  const model::Volume volume = find_existing(wish);
+  const std::int64_t revision = hold(volume, settings_.here, wish.name, Claim::StayAttached, call);
   await_ready(volume, settings_.here, revision, call);
   return {.device = device};
 }
@@ -130,13 +134,15 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
                                                 " does not belong to volume " + wish.volume +
                                                 ", whose device is " + device);
   }
-  const model::Volume volume = find_or_create(wish, settings_.here);
-  const Holder holder = request.attached_before ? Holder::Attach : Holder::Mount;
+  await_announced(call);
+  const model::Volume volume =
+      request.attached_before ? find_existing(wish) : find_or_create(wish, settings_.here);
+  const Claim claim = request.attached_before ? Claim::StayAttached : Claim::Mount;
   // Known before the volume is attached: an attachment without a mount or a mount call is let go at
   // once.
   CallGuard guard(calls_, volume.name);
-  hold(volume, settings_.here, wish.name, holder, call);
-  const auto prepared = await_prepared(volume, guard.id(), wish.name, holder, call);
+  hold(volume, settings_.here, wish.name, claim, call);
+  const auto prepared = await_prepared(volume, guard.id(), wish.name, claim, call);
   return {.volume = volume.name,
           .device = prepared.device,
           .major = prepared.major,
@@ -151,8 +157,7 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
 // The attachment may be lost while the device is being prepared (taken over, or released a moment
 // before): hold it again.
 mounting::Prepared Service::await_prepared(const model::Volume& volume, const std::string& call_id,
-                                           const std::string& name, Holder holder,
-                                           const Call& call) {
+                                           const std::string& name, Claim claim, const Call& call) {
   while (true) {
     const auto slice =
         std::min(call.deadline, std::chrono::steady_clock::now() + std::chrono::seconds(1));
@@ -164,7 +169,7 @@ mounting::Prepared Service::await_prepared(const model::Volume& volume, const st
     }
     const auto attachment = store_.find_attachment(volume.name);
     if (!attachment || attachment->value.node != settings_.here) {
-      hold(volume, settings_.here, name, holder, call);
+      hold(volume, settings_.here, name, claim, call);
     }
   }
 }

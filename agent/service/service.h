@@ -71,17 +71,29 @@ class Service {
     if (call.subject != nullptr) *call.subject = volume;
   }
   model::Volume get_volume(const std::string& name);
-  // The volume that the options speak of; made when it does not exist and they carry a size.
+  // The volume that the options speak of.
+  model::Volume find_existing(const Wish& wish);
+  // Made when it does not exist and they carry a size.
   model::Volume find_or_create(const Wish& wish, const std::string& node);
   model::Volume create(const NewVolume& wanted);
   bool store_new(model::Volume volume, bool mirrored);
 
+  // What a call wants of the attachment. Where attaching is a call of its own, no other one
+  // attaches: a volume that was detached while its kubelet still worked on it (fact 43) would be
+  // attached again, and nobody would ever detach it.
+  enum class Claim { Attach, StayAttached, Mount };
+
   // Makes the volume attached to the node under this name, taking it over from a node that is gone,
   // or that lets go of it. Answers the attachment's revision.
   std::int64_t hold(const model::Volume& volume, const std::string& node, const std::string& name,
-                    model::Holder holder, const Call& call);
+                    Claim claim, const Call& call);
   bool try_hold(const model::Volume& volume, const std::string& node, const std::string& name,
-                model::Holder holder, const Call& call);
+                Claim claim, const Call& call);
+  // Its agent has lost its lease. Never so of this very node, whose key comes a moment after its
+  // agent.
+  bool is_gone(const std::string& node) const;
+  // A moment after its start the agent's own node is not in the store yet: nothing can be placed.
+  void await_announced(const Call& call);
   void request_release(const model::Volume& volume,
                        const store::Versioned<model::Attachment>& attachment,
                        const std::string& reason, const Call& call);
@@ -91,8 +103,7 @@ class Service {
   void await_ready(const model::Volume& volume, const std::string& node, std::int64_t revision,
                    const Call& call);
   mounting::Prepared await_prepared(const model::Volume& volume, const std::string& call_id,
-                                    const std::string& name, model::Holder holder,
-                                    const Call& call);
+                                    const std::string& name, Claim claim, const Call& call);
 
   store::TypedStore& store_;
   arbiter::Arbiter& arbiter_;

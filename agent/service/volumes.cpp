@@ -42,6 +42,17 @@ bool Service::store_new(model::Volume volume, bool mirrored) {
   return store_.commit(change);
 }
 
+void Service::await_announced(const Call& call) {
+  const std::string& here = settings_.here;
+  Awaiter awaiter(store_.raw(), {keys::alive(here), keys::node(here)});
+  const auto look = [&]() -> std::optional<bool> {
+    if (store_.is_alive(here) && store_.find_node(here)) return true;
+    return std::nullopt;
+  };
+  awaiter.until<bool>(call, look,
+                      [&] { return "waited for the agent on " + here + " to announce its node"; });
+}
+
 model::Volume Service::create(const NewVolume& wanted) {
   check_volume_name(wanted.name);
   check_replicas(wanted.replicas);
@@ -92,6 +103,7 @@ model::Volume Service::create(const NewVolume& wanted) {
 api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, const Call& call) {
   for (const std::string& node : request.nodes) check_node_name(node);
   if (!request.pool.empty()) check_pool_name(request.pool);
+  await_announced(call);
   const model::Volume volume = create({.name = request.name,
                                        .size_bytes = parse_size_bytes(request.size),
                                        .replicas = request.replicas,

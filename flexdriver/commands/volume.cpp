@@ -67,7 +67,7 @@ void add_create(CLI::App& parent, const CommandContext& context) {
   verb->footer(
       "Examples:\n"
       "  plexvol volume create data --size 10Gi\n"
-      "  plexvol volume create db --size 20Gi --replicas 2 --nodes n1,n2 --fs xfs");
+      "  plexvol volume create db --size 20Gi --replicas 2 --nodes n1,n2 --fs-type xfs");
   const auto request = std::make_shared<api::CreateVolumeRequest>();
   verb->add_option("NAME", request->name, "letters, digits, '.', '_' and '-'")->required();
   verb->add_option("--size", request->size, "10Gi, 500M, 1073741824")->required();
@@ -75,7 +75,7 @@ void add_create(CLI::App& parent, const CommandContext& context) {
       ->capture_default_str();
   verb->add_option("--nodes", request->nodes, "where the copies shall be: n1,n2")->delimiter(',');
   verb->add_option("--pool", request->pool, "the nodes' pool to take the room from");
-  verb->add_option("--fs", request->fs_type, "ext4 (default) or xfs");
+  verb->add_option("--fs-type", request->fs_type, "ext4 (default) or xfs");
   verb->add_option("--mkfs-options", request->mkfs_options, "further words for mkfs");
   verb->callback([request, &context] {
     const std::string result = context.ask(api::kVolumeCreatePath, api::to_json(*request));

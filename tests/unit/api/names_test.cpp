@@ -34,8 +34,8 @@ std::string refusal(Check check, const std::string& text) {
 }  // namespace
 
 TEST_CASE("names: a volume's name may be what Kubernetes and LVM both take") {
-  for (const char* name : {"a", "pv-1", "pvc-7e5bc6ef-e785-11f1-981e-069205a4643d", "Data.2_x", "0a",
-                           "a.meta.b", "meta", "minor-x", "allx", "my-snapshot"}) {
+  for (const char* name : {"a", "pv-1", "pvc-7e5bc6ef-e785-11f1-981e-069205a4643d", "Data.2_x",
+                           "0a", "a.meta.b", "meta", "minor-x", "allx", "my-snapshot"}) {
     CHECK_NOTHROW(check_volume_name(name));
   }
   CHECK_NOTHROW(check_volume_name(std::string(63, 'x')));
@@ -44,10 +44,11 @@ TEST_CASE("names: a volume's name may be what Kubernetes and LVM both take") {
 
 TEST_CASE("names: a volume's name that would mean something else to a tool is refused") {
   for (const char* name :
-       {"",       "-a",         "a-",      ".a",       "a.",        "_a",        "a_",
-        ".",      "..",         "a..b",    "a/b",      "a b",       "a\n",       "a.meta",
-        "ä",      "$(reboot)",  "a\\b",    "snapshot", "snapshot1", "pvmove",    "pvmove0",
-        "x_mlog", "x_rimage_0", "x_tdata", "x_cvol",   "all",       "minor-1000"}) {
+       {"",          "-a",     "a-",         ".a",        "a.",         "_a",
+        "a_",        ".",      "..",         "a..b",      "a/b",        "a b",
+        "a\n",       "a.meta", "ä",          "$(reboot)", "a\\b",       "snapshot",
+        "snapshot1", "pvmove", "pvmove0",    "x_mlog",    "x_rimage_0", "x_tdata",
+        "x_cvol",    "all",    "minor-1000", "0",         "1000"}) {
     CAPTURE(name);
     CHECK(refusal(check_volume_name, name) != "");
   }
@@ -105,6 +106,7 @@ TEST_CASE("sizes: units of Kubernetes and of LVM, rounded up to extents of 4 MiB
 
 TEST_CASE("sizes: a decimal fraction that is a whole number of extents is not rounded up") {
   CHECK(parse_size_bytes("0.016777216G") == 16 * kMiB);
+  CHECK(parse_size_bytes("1.073741824G") == kGiB);
   CHECK(parse_size_bytes("1.00390625Gi") == kGiB + 4 * kMiB);
 }
 

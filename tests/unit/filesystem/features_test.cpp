@@ -12,7 +12,8 @@ namespace {
 std::string left_out(const std::string& fs_type, const std::string& release) {
   std::string text;
   for (const auto& [letter, item] : features_to_leave_out(fs_type, release)) {
-    text += (text.empty() ? "" : " ") + letter + " " + item;
+    if (!text.empty()) text += ' ';
+    text.append(letter).append(" ").append(item);
   }
   return text;
 }

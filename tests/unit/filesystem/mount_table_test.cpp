@@ -240,7 +240,7 @@ TEST_CASE("an unmount in the host's mount namespace works from within another on
   }
   const Volume volume;
   const Mount mounted(volume.device.path(), volume.point, "ext4");
-  const std::string point = mounted.point();
+  const std::string& point = mounted.point();
   const NamespaceChild agent(MS_PRIVATE, [&] { return unmount_in_host(point); });
   const DeviceUse use = volume.use();
   CHECK(use.mounts.empty());

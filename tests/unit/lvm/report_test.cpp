@@ -93,14 +93,14 @@ TEST_CASE("what is missing or no number in a report is an error that names it") 
       {R"({"report": [{"vg": [{"vg_name": "a", "vg_size": ""}]}]})", "no number in vg_size"},
       {R"({"report": [{"vg": [{"vg_name": "a", "vg_size": null}]}]})", "vg_size"},
   };
-  for (const auto& [json, expected] : cases) {
-    CAPTURE(json);
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
     try {
-      parse_volume_groups(json);
+      parse_volume_groups(one.first);
       FAIL("it did not throw");
     } catch (const Error& error) {
       CHECK(error.code() == plexvol::ErrorCode::Internal);
-      CHECK(std::string(error.what()).find(expected) != std::string::npos);
+      CHECK(std::string(error.what()).find(one.second) != std::string::npos);
     }
   }
 }

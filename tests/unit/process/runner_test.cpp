@@ -7,7 +7,6 @@
 #include "tests/support/scripted_runner.h"
 
 using plexvol::Error;
-using plexvol::process::Output;
 using plexvol::process::said;
 using plexvol::process::to_text;
 using plexvol::process::without_secrets;

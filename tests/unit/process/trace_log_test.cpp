@@ -23,6 +23,7 @@ Command command(const std::string& tool) {
 
 std::vector<std::string> texts(const std::vector<Step>& steps) {
   std::vector<std::string> result;
+  result.reserve(steps.size());
   for (const Step& step : steps) result.push_back(step.text);
   return result;
 }

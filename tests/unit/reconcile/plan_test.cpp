@@ -301,6 +301,12 @@ TEST_CASE("plan: a release is refused while a process uses the volume, and says 
     CHECK(reason(wanted, seen) == "volume v is in use on n1: process 12 (postgres) has /data open");
     seen.refused_release = "r1";
     CHECK(kinds(wanted, seen).empty());
+    // Final, for who asked was told so: what is mounted now may have been mounted since.
+    seen.users.clear();
+    CHECK(kinds(wanted, seen).empty());
+    wanted.attachment->release->id = "r2";
+    CHECK(kinds(wanted, seen) ==
+          "Unmount: /b, Unmount: /a, Unlink, Demote, DropAttachment, LookAgain");
   }
   SUBCASE("a mount call under way") {
     seen.calls.mounting = 1;
