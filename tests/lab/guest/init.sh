@@ -21,10 +21,7 @@ $bb --install -s /run/applets
 export PATH=/run/applets
 
 # What belongs to the host and must not be seen here.
-case $checkout in
-  /tmp/*) ;; # a fresh /tmp would cover it; what is written here stays in this machine in any case
-  *) mount -t tmpfs -o mode=1777 tmp /tmp ;;
-esac
+mount -t tmpfs -o mode=1777 tmp /tmp
 mkdir -p /dev/pts /dev/shm
 mount -t devpts pts /dev/pts
 mount -t tmpfs shm /dev/shm
@@ -53,6 +50,8 @@ for dir in /etc/plexvol /var/lib/plexvol /var/lib/kubelet; do
   mount --bind /persist$dir $dir
 done
 mkdir -p /persist/service /persist/log
+# The driver by its short name, once it is installed where the kubelet looks for it.
+ln -sf /var/lib/kubelet/volumeplugins/plexvol~plexvol/plexvol /usr/local/bin/plexvol
 mount --make-rshared /
 
 # The network.

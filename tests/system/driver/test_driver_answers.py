@@ -115,6 +115,7 @@ def test_mount_and_mountdevice_say_what_they_were_given(driver: Driver, agent: F
     assert agent.requests[0].body == {"options": OPTIONS, "target": target, "device": "", "attached_before": attach}
     driver.run("mountdevice", target, "/dev/plexvol/pv-1", OPTIONS_TEXT)
     assert agent.requests[1].body["device"] == "/dev/plexvol/pv-1"
+    assert agent.requests[1].body["attached_before"] is True, "else nobody calls it"
 
 
 def test_secrets_stay_with_the_driver(driver: Driver, agent: FakeAgent) -> None:

@@ -72,7 +72,7 @@ def test_json_is_what_the_agent_said_with_what_a_newer_one_may_add(driver: Drive
 def test_volume_create_sends_what_was_typed(driver: Driver, agent: FakeAgent) -> None:
     agent.answers["/v1/volume/create"] = result(VOLUME)
     outcome = driver.run("volume", "create", "data", "--size", "1536Mi", "--replicas", "2", "--nodes", "n1,n2",
-                         "--pool", "fast", "--fs", "xfs", "--mkfs-options=-m crc=1")
+                         "--pool", "fast", "--fs-type", "xfs", "--mkfs-options=-m crc=1")
     assert outcome.out == "volume data of 1.5Gi is created on n1, n2\n"
     assert agent.request("/v1/volume/create").body == {
         "name": "data", "size": "1536Mi", "replicas": 2, "nodes": ["n1", "n2"], "pool": "fast", "fs_type": "xfs",

@@ -10,6 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+pytest.register_assert_rewrite("isolated", "plexvol_host")
+
 from plexvol_host import BUILD, Host  # noqa: E402
 
 

@@ -80,15 +80,12 @@ class Call:
         output, _ = self._process.communicate(timeout=timeout)
         return read_reply(self.arguments, self._process.returncode, output, time.monotonic() - self._started)
 
-    def stop(self) -> None:
-        """SIGSTOP, and seen to be stopped."""
-        pid = self.pid
-        os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: state_of(pid) == "T", 10, "the driver is stopped", interval=0.001)
+    def pause(self) -> bool:
+        """Held where it is. False: it has ended."""
+        return self._machine.pause(self._process)
 
     def resume(self) -> None:
-        # The process that entered the namespaces stops itself with its child, and wakes it when it is woken.
-        os.kill(self._process.pid, signal.SIGCONT)
+        self._machine.resume(self._process)
 
     def kill(self, number: int) -> int:
         """Answers the exit status as Python tells it: -SIGNAL."""
@@ -104,14 +101,6 @@ class Call:
         self._process.stdout.close()
         self._process.wait()
         return pid
-
-
-def state_of(pid: int) -> str:
-    """The letter of /proc/PID/stat; "" when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 class Driver:
@@ -237,8 +226,18 @@ class Host:
         if self._agent is None:
             return
         os.kill(self.agent_pid, number)
+        self.resume()  # when it was paused
         self._exit_codes.append(self._agent.wait(timeout=30))
         self._agent = None
+
+    def pause(self) -> None:
+        """It hangs, as on a machine without memory."""
+        assert self._agent is not None
+        assert self.machine.pause(self._agent)
+
+    def resume(self) -> None:
+        assert self._agent is not None
+        self.machine.resume(self._agent)
 
     def restart(self) -> None:
         self.kill()
@@ -326,6 +325,11 @@ class Host:
     def keys(self) -> dict[str, str]:
         """What the store's file holds. Only while nobody writes to it."""
         return read_store((self.directory / "store" / "store.log").read_bytes())
+
+    def wishes(self) -> dict[str, str]:
+        """The same without what agents report, which comes when it comes."""
+        reports = ("nodes/", "alive/", "status/")
+        return {key: value for key, value in self.keys().items() if not key.startswith(reports)}
 
     def mounts(self) -> list[str]:
         return self.machine.mounts(self.directory)

@@ -21,6 +21,7 @@ BAD_NAMES = {
     "LVM's own": "pvmove0",
     "DRBD's metadata": "pv-1.meta",
 }
+BAD_FOR_VOLUMES_ONLY = ("LVM's own", "DRBD's metadata")
 BAD_SIZES = {"nothing": "0", "9Ei": "9Ei", "abc": "abc", "empty": "", "negative": "-1Gi", "too small": "1Mi", "2Pi": "2Pi"}
 BAD_OPTIONS = {
     "replicas": ("3", "replicas"),
@@ -33,10 +34,9 @@ BAD_OPTIONS = {
 
 
 def picture(host: Host) -> tuple[dict[str, str], list[str], list[str], dict[str, str], list[str]]:
-    """All that a call may change. The node's report of its free space is none of that."""
-    keys = {key: value for key, value in host.keys().items() if not key.startswith("nodes/")}
+    """All that a call may change."""
     files = [sorted(path.name for path in folder.iterdir()) for folder in (host.pool, host.devices)]
-    return keys, files[0], files[1], host.loops(), host.mounts()
+    return host.wishes(), files[0], files[1], host.loops(), host.mounts()
 
 
 def refused_by_all(host: Host, asked: str, naming: str | tuple[str, ...]) -> None:
@@ -56,8 +56,14 @@ def test_bad_name(host: Host, kind: str) -> None:
     shown = name[:20].split("\n")[0]
     refused_by_all(host, host.options(name, size="64Mi"), naming=("name", shown))
     refused_by_all(host, host.options("pv-1", volume=name, size="64Mi"), naming=("volume name", shown))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BAD_NAMES if kind not in BAD_FOR_VOLUMES_ONLY])
+def test_bad_node_name(host: Host, kind: str) -> None:
+    name = BAD_NAMES[kind]
+    shown = name[:20].split("\n")[0]
     before = picture(host)
-    host.attaching.refused("attach", host.options("pv-1", size="64Mi"), name, naming=("name", shown))
+    host.attaching.refused("attach", host.options("pv-1", size="64Mi"), name, naming=("node name", shown))
     host.attaching.refused("detach", "pv-1", name, naming=("node name", shown))
     assert picture(host) == before
 
