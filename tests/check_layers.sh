@@ -14,7 +14,7 @@ declare -A may_include=(
   [agent/filesystem]="agent/api agent/process"
   [agent/filepool]="agent/api agent/process"
   [agent/store]="agent/api agent/model"
-  [agent/arbiter]="agent/api agent/model agent/store"
+  [agent/arbiter]="agent/api agent/model agent/store agent/log.h"
   [agent/metrics]="agent/api"
   [agent/reconcile]="agent/api agent/model agent/mounting agent/process agent/lvm agent/drbd
                      agent/filesystem agent/filepool agent/store agent/arbiter agent/metrics agent/log.h"

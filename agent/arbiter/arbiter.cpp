@@ -1,29 +1,67 @@
 #include "agent/arbiter/arbiter.h"
 
+#include <utility>
+
+#include "agent/log.h"
 #include "agent/model/codec.h"
 
 namespace plexvol::arbiter {
 
 namespace {
+
 // Each lost race means that another change to this one key got in between: there are only a handful
 // of writers.
 constexpr int kMaxRaces = 20;
+
+std::string to_text(const std::set<std::string>& nodes) {
+  std::string text;
+  for (const std::string& node : nodes) text += (text.empty() ? "" : ",") + node;
+  return "{" + text + "}";
+}
+
+void log_change(const std::string& volume, const model::Current& from, const model::Current& to,
+                const std::string& reason) {
+  log::warn("current of " + volume + ": " + to_text(from.nodes) + " -> " + to_text(to.nodes) +
+                ", " + reason,
+            {{"volume", volume}, {"epoch", std::to_string(to.epoch)}});
+}
+
 }  // namespace
 
-Verdict Arbiter::take_out(const std::string& volume, const std::string& here,
-                          const std::string& other) {
+Verdict Arbiter::take_out(const std::string& volume, const std::string& asker,
+                          const std::string& other, const std::string& reason) {
+  try {
+    const Verdict verdict = decide(volume, asker, other, reason);
+    const std::lock_guard lock(mutex_);
+    ++(verdict == Verdict::Won ? counts_.won : counts_.lost);
+    return verdict;
+  } catch (const Error&) {
+    const std::lock_guard lock(mutex_);
+    ++counts_.unanswered;
+    throw;
+  }
+}
+
+Verdict Arbiter::decide(const std::string& volume, const std::string& asker,
+                        const std::string& other, const std::string& reason) {
   for (int race = 0; race < kMaxRaces; ++race) {
     const auto seen = store_.find_current(volume);
     if (!seen) {
       throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
     }
-    if (!seen->value.nodes.contains(here)) return Verdict::Lost;
+    if (!seen->value.nodes.contains(asker)) {
+      log::warn("current of " + volume + " is " + to_text(seen->value.nodes) + " without " + asker +
+                    ": lost, " + reason,
+                {{"volume", volume}, {"epoch", std::to_string(seen->value.epoch)}});
+      return Verdict::Lost;
+    }
     model::Current next = seen->value;
     next.nodes.erase(other);
     ++next.epoch;
     const std::string key = store::keys::current(volume);
     if (store_.commit(
             store::Change().require(key, seen->revision).put(key, model::to_json(next)))) {
+      log_change(volume, seen->value, next, reason);
       return Verdict::Won;
     }
   }
@@ -35,12 +73,40 @@ Verdict Arbiter::take_out(const std::string& volume, const std::string& here,
 bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
                        const std::string& node) {
   const auto seen = store_.find_current(volume);
-  if (!seen || seen->revision != seen_revision) return false;
-  model::Current next = seen->value;
-  next.nodes.insert(node);
-  ++next.epoch;
-  const std::string key = store::keys::current(volume);
-  return store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+  bool done = false;
+  if (seen && seen->revision == seen_revision) {
+    model::Current next = seen->value;
+    next.nodes.insert(node);
+    ++next.epoch;
+    const std::string key = store::keys::current(volume);
+    done =
+        store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+    if (done) log_change(volume, seen->value, next, node + " is connected and UpToDate");
+  }
+  const std::lock_guard lock(mutex_);
+  ++(done ? counts_.put_back : counts_.put_back_too_late);
+  return done;
+}
+
+Arbiter::Question::Question(Arbiter& arbiter, std::string volume)
+    : arbiter_(arbiter), volume_(std::move(volume)) {
+  const std::lock_guard lock(arbiter_.mutex_);
+  ++arbiter_.questions_[volume_];
+}
+
+Arbiter::Question::~Question() {
+  const std::lock_guard lock(arbiter_.mutex_);
+  if (--arbiter_.questions_[volume_] == 0) arbiter_.questions_.erase(volume_);
+}
+
+bool Arbiter::is_asked_about(const std::string& volume) const {
+  const std::lock_guard lock(mutex_);
+  return questions_.contains(volume);
+}
+
+Counts Arbiter::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
 }
 
 }  // namespace plexvol::arbiter

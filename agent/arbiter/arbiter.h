@@ -2,10 +2,13 @@
 //
 // DRBD itself never decides: a primary that loses its peer is frozen by the kernel until `take_out`
 // was won, and nothing is promoted without its peer before that. Both sides compete for one key, so
-// at most one of them ever wins (design, section 6).
+// at most one of them ever wins (design, section 6). The steps are checked as a model by
+// tests/model/arbiter.pml, under the same names.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <string>
 
 #include "agent/store/typed_store.h"
@@ -14,22 +17,57 @@ namespace plexvol::arbiter {
 
 enum class Verdict { Won, Lost };
 
+// Since the agent's start.
+struct Counts {
+  std::uint64_t won = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t put_back = 0;
+  std::uint64_t put_back_too_late = 0;
+  std::uint64_t unanswered = 0;  // the store gave no answer
+};
+
 class Arbiter {
  public:
   explicit Arbiter(store::TypedStore& store) : store_(store) {}
 
-  // "If `here` is still in the set, take `other` out of it." Every win raises the epoch, also one
+  // "If `asker` is still in the set, take `other` out of it." Every win raises the epoch, also one
   // that leaves the set as it was (rule 2). May be asked any number of times. Throws Unavailable
-  // when the store gives no answer: nobody has won then.
-  Verdict take_out(const std::string& volume, const std::string& here, const std::string& other);
+  // when the store gives no answer: nobody has won then. `reason` is for the log.
+  //
+  // A node whose own disk has failed asks in its peer's name, with itself as the other one: so the
+  // set never becomes empty.
+  Verdict take_out(const std::string& volume, const std::string& asker, const std::string& other,
+                   const std::string& reason);
 
   // Puts `node` back, provided that nothing at all has happened to the set since `seen_revision`
   // was read, which must have been before the two were seen connected and UpToDate (rule 2). false:
   // something has; look again.
   bool put_back(const std::string& volume, std::int64_t seen_revision, const std::string& node);
 
+  // While it lives, the kernel's own question about a volume is being answered here.
+  class Question {
+   public:
+    Question(Arbiter& arbiter, std::string volume);
+    ~Question();
+    Question(const Question&) = delete;
+    Question& operator=(const Question&) = delete;
+
+   private:
+    Arbiter& arbiter_;
+    std::string volume_;
+  };
+  bool is_asked_about(const std::string& volume) const;
+
+  Counts counts() const;
+
  private:
+  Verdict decide(const std::string& volume, const std::string& asker, const std::string& other,
+                 const std::string& reason);
+
   store::TypedStore& store_;
+  mutable std::mutex mutex_;
+  std::map<std::string, unsigned> questions_;
+  Counts counts_;
 };
 
 }  // namespace plexvol::arbiter

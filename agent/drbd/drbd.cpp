@@ -135,21 +135,57 @@ void Drbd::demote(const std::string& name) {
   if (output.exit_code != 0) throw to_error("make " + name + " secondary", output);
 }
 
+namespace {
+
+std::optional<Endpoints> find_endpoints(process::Runner& runner, const std::string& name) {
+  check_resource_name(name);
+  const process::Output show = runner.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
+  // The text of `show` holds the secret, so it does not go into a message.
+  if (show.exit_code != 0) {
+    throw Error(ErrorCode::Internal, "DRBD: drbdsetup show " + name + " ended with exit code " +
+                                         std::to_string(show.exit_code));
+  }
+  return parse_endpoints(show.out);
+}
+
+}  // namespace
+
 void Drbd::disconnect(const std::string& name) {
   check_resource_name(name);
   const auto state = find_resource(name);
   if (!state || state->connection == "StandAlone" || state->connection.empty()) return;
-  const process::Output show = runner_.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
-  const auto ends = show.exit_code == 0 ? parse_endpoints(show.out) : std::nullopt;
-  // The text of `show` holds the secret, so it does not go into the message.
+  const auto ends = find_endpoints(runner_, name);
   if (!ends) {
     throw Error(ErrorCode::Internal, "DRBD: cannot disconnect " + name + ": drbdsetup show " +
-                                         name + " names no addresses (exit code " +
-                                         std::to_string(show.exit_code) + ")");
+                                         name + " names no addresses");
   }
   const process::Output output =
       runner_.run({.argv = {kDrbdsetup, "disconnect", ends->local, ends->peer}, .input = {}});
   if (output.exit_code != 0) throw to_error("disconnect " + name, output);
+}
+
+void Drbd::give_up_disk(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state || state->disk_state == "Diskless") return;
+  const process::Output output = runner_.run(
+      {.argv = {kDrbdsetup, "detach", std::to_string(state->minor), "--force"}, .input = {}});
+  if (output.exit_code != 0) throw to_error("give up the disk of " + name, output);
+}
+
+void Drbd::resume_io(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state || state->suspended == "no") return;
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "resume-io", std::to_string(state->minor)}, .input = {}});
+  if (output.exit_code != 0) throw to_error("resume the I/O of " + name, output);
+}
+
+void Drbd::reconnect_discarding(const std::string& name) {
+  check_resource_name(name);
+  const std::string path = config_path(settings_, name);
+  const process::Output output = runner_.run(
+      {.argv = {kDrbdadm, "-c", path, "--", "--discard-my-data", "connect", "all"}, .input = {}});
+  if (output.exit_code != 0) throw to_error("connect " + name + " as " + path + " says", output);
 }
 
 void Drbd::down(const std::string& name) {

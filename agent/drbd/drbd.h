@@ -43,6 +43,9 @@ struct ResourceState {
   std::string replication;      // Established, SyncSource, SyncTarget, Off, ...
   double synced_percent = 100;  // of the whole device; below 100 while a resync runs or waits
   std::uint64_t out_of_sync_bytes = 0;
+  // Nothing was ever read, written, sent or received: it has only just been made, and can have
+  // missed no write.
+  bool untouched = false;
 };
 
 // Pure.
@@ -120,6 +123,17 @@ class Drbd {
   void disconnect(const std::string& name);
   void down(const std::string& name);
   // The last three: no error when there is nothing to do or nothing there.
+
+  // The way out of a frozen Primary that must not go on (trap 1): gives the disk up at once,
+  // whatever is under way on it, then thaws. What was on this disk already and only waited for the
+  // peer ends as a success, all else as an error: so whoever could be told must have been killed
+  // before.
+  void give_up_disk(const std::string& name);
+  // Ends a freeze. The caller must have made sure that no peer can go on with other data.
+  void resume_io(const std::string& name);
+  // As adjust, for a StandAlone Secondary whose data is known to be the worthless one of two: where
+  // the two disagree about the past, what only this side has is thrown away.
+  void reconnect_discarding(const std::string& name);
 
  private:
   process::Runner& runner_;

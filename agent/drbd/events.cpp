@@ -41,6 +41,7 @@ Number to_number(std::string_view text, std::string_view key) {
 struct Picture {
   ResourceState state;
   std::uint64_t size_bytes = 0;
+  std::uint64_t moved_bytes = 0;  // read, written, sent and received
 };
 
 // A word that this object must have: without it nothing may be decided.
@@ -69,10 +70,12 @@ void read_line(const EventLine& line, Picture& picture) {
     state.minor = to_number<unsigned>(needed(line, "minor"), "minor");
     state.disk_state = needed(line, "disk");
     picture.size_bytes = bytes_of(line, "size");
+    picture.moved_bytes += bytes_of(line, "read") + bytes_of(line, "written");
   } else if (line.object == "peer-device") {
     state.replication = needed(line, "replication");
     state.peer_disk_state = needed(line, "peer-disk");
     state.out_of_sync_bytes = bytes_of(line, "out-of-sync");
+    picture.moved_bytes += bytes_of(line, "received") + bytes_of(line, "sent");
   }
 }
 
@@ -133,6 +136,7 @@ std::map<std::string, ResourceState> parse_events2(const std::string& text) {
   std::map<std::string, ResourceState> resources;
   for (auto& [name, picture] : pictures) {
     ResourceState& state = resources[name] = std::move(picture.state);
+    state.untouched = picture.moved_bytes == 0;
     // 8.4 gives no "done:".
     if (picture.size_bytes > 0 && state.out_of_sync_bytes <= picture.size_bytes) {
       state.synced_percent = 100.0 *

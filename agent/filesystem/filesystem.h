@@ -24,6 +24,9 @@ struct Probe {
 
 // Low-level libblkid probing of the device itself, never its cache.
 Probe probe(const std::string& device);
+// The same by a child, which may hang without us: whoever reads a frozen device never comes back.
+// Throws Unavailable when it does not.
+Probe probe_apart(const std::string& device);
 // Zeros the first and the last MiB and syncs: for a device that was made this moment and whose old
 // content is nobody's.
 void wipe_ends(const std::string& device);

@@ -1,17 +1,20 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <string_view>
 
 #include "agent/api/error.h"
 #include "agent/filesystem/mount_table.h"
+#include "agent/process/child.h"
 #include "agent/process/holders.h"
 #include "agent/process/proc.h"
 
@@ -167,20 +170,38 @@ class Search {
     const auto& entries = namespaces_.at(id->second).entries;
     const bool visible = std::any_of(entries.begin(), entries.end(),
                                      [&](const auto& entry) { return is_ours(entry); });
-    if (!visible || process::hangs_in_kernel(pid)) return false;
-    std::istringstream lines(process::read_text_file(path_of(pid, "maps")));
-    char device[32];
-    std::snprintf(device, sizeof device, "%02x:%02x", major_, minor_);
+    if (!visible) return false;
     // "7f.. r--p 00000000 fd:01 393 /path"
-    for (std::string line; std::getline(lines, line);) {
-      std::istringstream words(line);
-      std::string range;
-      std::string rights;
-      std::string offset;
-      std::string number;
-      if (words >> range >> rights >> offset >> number && number == device) return true;
+    char device[32];
+    std::snprintf(device, sizeof device, " %02x:%02x ", major_, minor_);
+    const std::string path = path_of(pid, "maps");
+    if (!process::hangs_in_kernel(pid)) return holds(path.c_str(), device) != 0;
+    // Its memory map may be locked for as long as it hangs, and then this look hangs too. What
+    // cannot be looked into counts as a use.
+    constexpr std::chrono::seconds kLimit{1};
+    return process::run_in_child([&] { return holds(path.c_str(), device); }, kLimit).value_or(1) !=
+           0;
+  }
+
+  // Whether a file holds a text: 1 or 0. System calls only.
+  static int holds(const char* path, const char* text) {
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    const std::size_t length = std::strlen(text);
+    char buffer[8192];
+    std::size_t kept = 0;
+    int found = 0;
+    while (found == 0) {
+      const ssize_t count = read(file, buffer + kept, sizeof buffer - kept);
+      if (count <= 0) break;
+      const std::size_t filled = kept + static_cast<std::size_t>(count);
+      if (memmem(buffer, filled, text, length) != nullptr) found = 1;
+      // The text may begin in this piece and end in the next.
+      kept = std::min(filled, length);
+      std::memmove(buffer, buffer + filled - kept, kept);
     }
-    return false;
+    close(file);
+    return found;
   }
 
   void add_foreign_mounts(DeviceUse& use) const {
@@ -188,8 +209,11 @@ class Search {
       if (id == host_ || id == own_) continue;
       for (const MountEntry& entry : seen.entries) {
         if (!is_ours(entry) || goes_with_host(seen, entry)) continue;
-        add(use, seen.pid,
-            "has it mounted on " + entry.mount_point + " in its own mount namespace");
+        // Each of them keeps the mount.
+        for (const auto& [pid, namespace_id] : namespace_of_) {
+          if (namespace_id != id) continue;
+          add(use, pid, "has it mounted on " + entry.mount_point + " in its own mount namespace");
+        }
         break;
       }
     }

@@ -45,9 +45,13 @@ std::vector<std::string> list_mounts(unsigned major, unsigned minor);
 // Mounts, and whoever uses the device: open files, working directory, root, mapped files, or a
 // mount of it in another mount namespace than process 1's and ours. A copy of a host's mount in a
 // service's own namespace (PrivateTmp= and the like) that goes together with the host's is not a
-// use. Never touches the file system itself (it may be frozen), only /proc and /sys. Memory maps
-// are not read of a process that hangs in the kernel, since that would hang too.
+// use. Never touches the file system itself (it may be frozen), only /proc and /sys.
 DeviceUse find_use(unsigned major, unsigned minor);
+// SIGKILL for every process that uses the device, in any mount namespace. Returns when each of them
+// is gone, or hangs in the kernel with the signal pending: it will never run its own code again, so
+// it cannot hear how its write has ended. Throws Conflict when the kernel itself uses the device
+// (an export, a swap file), Unavailable when somebody new appears again and again.
+void kill_users(unsigned major, unsigned minor);
 // umount2(2) without force or detach, in process 1's mount namespace. false: busy. true also when
 // nothing was mounted there (any more). Throws Internal for anything else. Done in a child with a
 // time limit, since umount of a frozen file system hangs: then Unavailable.

@@ -2,12 +2,15 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -16,6 +19,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/filesystem/filesystem.h"
+#include "agent/process/child.h"
 #include "agent/process/descriptor.h"
 #include "agent/process/holders.h"
 
@@ -147,6 +151,66 @@ Probe probe(const std::string& device) {
     default:
       return unknown("libblkid could not read it");
   }
+}
+
+namespace {
+
+// What the child leaves for us, in memory that both have.
+struct Findings {
+  Content content;
+  ErrorCode error;
+  bool failed;
+  std::array<char, 64> type;
+  std::array<char, 64> uuid;
+  std::array<char, 512> detail;
+};
+
+template <std::size_t N>
+void copy(const std::string& text, std::array<char, N>& to) {
+  text.copy(to.data(), N - 1);  // zeros were there
+}
+
+}  // namespace
+
+Probe probe_apart(const std::string& device) {
+  constexpr std::chrono::seconds kLimit{20};
+  void* memory =
+      mmap(nullptr, sizeof(Findings), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw Error(ErrorCode::Internal, "no memory to probe " + device);
+  const auto unmap = [](void* shared) { munmap(shared, sizeof(Findings)); };
+  const std::unique_ptr<void, decltype(unmap)> owner(memory, unmap);
+  auto* findings = static_cast<Findings*>(memory);
+  // More than system calls, in the child of a program with threads: glibc's allocator stands that,
+  // and libblkid has nothing else that a fork could leave locked.
+  const auto ended = process::run_in_child(
+      [&] {
+        try {
+          const Probe seen = probe(device);
+          findings->content = seen.content;
+          copy(seen.type, findings->type);
+          copy(seen.uuid, findings->uuid);
+          copy(seen.detail, findings->detail);
+        } catch (const Error& error) {
+          findings->failed = true;
+          findings->error = error.code();
+          copy(error.what(), findings->detail);
+        } catch (const std::exception&) {
+          return 1;
+        }
+        return 0;
+      },
+      kLimit);
+  if (!ended) {
+    throw Error(ErrorCode::Unavailable, "reading " + device +
+                                            " did not end in time: it hangs, most likely because "
+                                            "it is frozen");
+  }
+  if (*ended != 0) throw Error(ErrorCode::Internal, "probing " + device + " ended badly");
+  if (findings->failed) throw Error(findings->error, findings->detail.data());
+  return {.content = findings->content,
+          .type = findings->type.data(),
+          .uuid = findings->uuid.data(),
+          .detail = findings->detail.data()};
 }
 
 void wipe_ends(const std::string& device) {

@@ -71,7 +71,15 @@ std::string read_link(const std::string& path) {
 }
 
 std::vector<pid_t> list_processes() {
-  return list_numbers("/proc");
+  std::vector<pid_t> pids = list_numbers("/proc");
+  for (pid_t& pid : pids) {
+    const auto first = parse_stat(read_text_file(path_of(pid, "stat")));
+    if (!first || first->state != 'Z') continue;
+    for (const int thread : list_numbers(path_of(pid, "task"))) {
+      if (thread != pid) pid = thread;
+    }
+  }
+  return pids;
 }
 
 std::vector<int> list_descriptors(pid_t pid) {

@@ -16,6 +16,8 @@ std::string read_text_file(const std::string& path);
 // "" when it is no link or cannot be read.
 std::string read_link(const std::string& path);
 
+// One whose first thread has ended while others go on is named by one of those: the first one shows
+// neither files nor signals any more.
 std::vector<pid_t> list_processes();
 std::vector<int> list_descriptors(pid_t pid);
 std::string command_of(pid_t pid);  // comm

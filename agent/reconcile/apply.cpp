@@ -90,11 +90,25 @@ void drop_attachment(const Wanted& wanted, const Tools& tools) {
 }
 
 void ask_arbiter(const std::string& peer, const Wanted& wanted, const Tools& tools) {
-  const auto verdict = tools.arbiter.take_out(wanted.volume.name, wanted.here, peer);
+  const auto verdict = tools.arbiter.take_out(
+      wanted.volume.name, wanted.here, peer,
+      wanted.here + (wanted.attached_here() ? " is to use it without " : " goes on without ") +
+          peer);
   if (verdict == arbiter::Verdict::Won) return;
   throw Error(ErrorCode::Conflict, "the copy of volume " + wanted.volume.name + " on " +
                                        wanted.here + " may lack the newest writes: " + peer +
                                        " has gone on without it; bring " + peer + " back");
+}
+
+// Rule 4. What was planned rests on a set that was read before the node was looked at: if this node
+// was put back since then, it has not lost at all.
+void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  const std::string& volume = wanted.volume.name;
+  const auto current = tools.store.find_current(volume);
+  if (!current || current->value.nodes.contains(wanted.here)) {
+    throw Error(ErrorCode::Unavailable, "volume " + volume + " is back in the set, looks again");
+  }
+  if (seen.device) filesystem::kill_users(seen.device->major, seen.device->minor);
 }
 
 void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools) {
@@ -114,8 +128,10 @@ void make_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools)
 
 void unmount(const std::string& mount_point, const Wanted& wanted) {
   if (filesystem::unmount_in_host(mount_point)) return;
-  throw Error(ErrorCode::Conflict, "volume " + wanted.volume.name + " is in use on " + wanted.here +
-                                       ": " + mount_point + " cannot be unmounted, it is busy");
+  // Processes that were killed a moment ago may still be on their way out.
+  throw Error(ErrorCode::Unavailable, "volume " + wanted.volume.name + " is in use on " +
+                                          wanted.here + ": " + mount_point +
+                                          " cannot be unmounted, it is busy");
 }
 
 }  // namespace
@@ -150,6 +166,25 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
       return tools.drbd.adjust(volume.name);
     case ActionKind::AskArbiter:
       return ask_arbiter(action.text, wanted, tools);
+    case ActionKind::LeaveSet:
+      // In the peer's name: only while it is in the set, so that the set never becomes empty.
+      tools.arbiter.take_out(volume.name, action.text, wanted.here,
+                             "the disk of " + wanted.here + " has failed, it says");
+      return;
+    case ActionKind::TakeOut:
+      tools.arbiter.take_out(volume.name, wanted.here, action.text,
+                             "the disk of " + action.text + " has failed, says " + wanted.here);
+      return;
+    case ActionKind::Disconnect:
+      return tools.drbd.disconnect(volume.name);
+    case ActionKind::ResumeIo:
+      return tools.drbd.resume_io(volume.name);
+    case ActionKind::KillUsers:
+      return kill_users(wanted, seen, tools);
+    case ActionKind::GiveUpDisk:
+      return tools.drbd.give_up_disk(volume.name);
+    case ActionKind::ReconnectDiscarding:
+      return tools.drbd.reconnect_discarding(volume.name);
     case ActionKind::Promote:
       return tools.drbd.promote(volume.name);
     case ActionKind::Demote:

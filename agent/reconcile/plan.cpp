@@ -36,6 +36,8 @@ class Planner {
     if (replica == nullptr) return {};
     if (volume_.deleting) {
       plan_removal();
+    } else if (plan_parting() || plan_freeze()) {
+      // Before all that could hang on a device that answers nobody.
     } else if (plan_letting_go()) {
       // Before all that could fail: what is broken can still be let go of.
     } else if (!replica->made) {
@@ -53,6 +55,11 @@ class Planner {
   }
   std::string name() const { return "volume " + volume_.name; }
   bool primary() const { return seen_.resource && seen_.resource->role == "Primary"; }
+  bool connected() const { return seen_.resource && seen_.resource->connection == "Connected"; }
+  bool is_current(const std::string& node) const {
+    return wanted_.current && wanted_.current->nodes.contains(node);
+  }
+  std::string peer() const { return volume_.peer_of(wanted_.here); }
   bool in_use() const {
     return seen_.calls.waiting + seen_.calls.mounting > 0 || !seen_.users.empty();
   }
@@ -99,6 +106,8 @@ class Planner {
   // wait.
   bool plan_foundation() {
     if (refuse_strangers()) return false;
+    const std::size_t before = actions_.size();
+    plan_failed_disks();
     if (!seen_.data || (volume_.mirrored() && !seen_.metadata)) {
       const std::string what = seen_.data ? "DRBD metadata" : "data";
       fail(ErrorCode::Conflict,
@@ -107,19 +116,85 @@ class Planner {
                ". It held data, so it is not made anew; bring it back, or delete the volume");
       return false;
     }
-    const std::size_t before = actions_.size();
     plan_activation();
-    if (volume_.mirrored()) {
-      const auto& resource = seen_.resource;
-      if (!seen_.config_current) add(ActionKind::WriteConfig);
-      if (!seen_.config_current || !resource || resource->disk_state == "Diskless" ||
-          resource->connection == "StandAlone") {
-        add(ActionKind::Adjust);
-      }
-    }
+    if (volume_.mirrored()) plan_resource();
     if (actions_.size() == before) return true;
     add(ActionKind::LookAgain);
     return false;
+  }
+
+  void plan_resource() {
+    const auto& resource = seen_.resource;
+    if (!seen_.config_current) add(ActionKind::WriteConfig);
+    const bool parted = resource && resource->connection == "StandAlone";
+    const bool whole = resource && resource->disk_state != "Diskless" && !parted;
+    if (seen_.config_current && whole) return;
+    // Where the two disagree about the past, DRBD leaves them StandAlone: the copy that is not in
+    // the set is the one to be thrown away.
+    const bool worthless = seen_.config_current && parted && !primary() &&
+                           resource->disk_state != "Diskless" && is_current(peer()) &&
+                           !is_current(wanted_.here);
+    add(worthless ? ActionKind::ReconnectDiscarding : ActionKind::Adjust);
+  }
+
+  // Rule 1: what a failed disk lacks from now on, nobody may miss later. Whoever sees it first
+  // takes it out: this node itself, or its peer.
+  void plan_failed_disks() {
+    if (!volume_.mirrored() || !is_current(wanted_.here) || !is_current(peer())) return;
+    const auto failed = [](const std::string& disk) {
+      return disk == "Diskless" || disk == "Failed";
+    };
+    const bool own_gone = !seen_.data || !seen_.metadata;
+    const bool own_failed =
+        seen_.resource && failed(seen_.resource->disk_state) && !seen_.resource->untouched;
+    if (own_gone || own_failed) {
+      add(ActionKind::LeaveSet, peer());
+    } else if (connected() && seen_.resource->disk_state == "UpToDate" &&
+               failed(seen_.resource->peer_disk_state)) {
+      add(ActionKind::TakeOut, peer());
+    }
+  }
+
+  // A primary that is not in the set has lost, and must stop for good, unless it works on its
+  // peer's good copy anyway. Rule 4: nobody may be told of a success that is about to be thrown
+  // away, so its users are killed, and seen to be, before the copy is given up and the rest is
+  // thawed.
+  bool plan_parting() {
+    if (!primary() || !wanted_.current || is_current(wanted_.here)) return false;
+    if (connected() && seen_.resource->peer_disk_state == "UpToDate") return false;
+    add(ActionKind::KillUsers);
+    add(ActionKind::GiveUpDisk);
+    add(ActionKind::ResumeIo);
+    unmount_all();
+    if (seen_.linked) add(ActionKind::Unlink);
+    add(ActionKind::Demote);
+    add(ActionKind::Down);
+    add(ActionKind::LookAgain);
+    return true;
+  }
+
+  // A frozen primary that is in the set: the kernel asks by itself, and only when nobody has
+  // answered it (the agent was away, the store was), this agent ends the freeze. Rule 6: apart
+  // first, so that nothing can connect between the question and the thaw.
+  bool plan_freeze() {
+    if (!frozen(seen_)) return false;
+    const std::string what = "the I/O of " + name() + " on " + wanted_.here + " is held back ";
+    if (seen_.resource->suspended.find("fencing") == std::string::npos) {
+      fail(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
+                                       "): `drbdsetup resume-io " + std::to_string(volume_.minor) +
+                                       "` ends it");
+    } else if (connected()) {
+      fail(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
+    } else if (seen_.question_under_way || !seen_.question_time_over) {
+      fail(ErrorCode::Unavailable, what + "until it is decided who goes on without the other");
+    } else {
+      add(ActionKind::Disconnect);
+      add(ActionKind::AskArbiter, peer());
+      add(ActionKind::ResumeIo);
+      add(ActionKind::Adjust);
+      add(ActionKind::LookAgain);
+    }
+    return true;
   }
 
   void plan_attachment() {
@@ -162,13 +237,10 @@ class Planner {
   // anything was looked at.
   void plan_put_back() {
     if (!seen_.resource || !wanted_.current) return;
-    const std::string peer = volume_.peer_of(wanted_.here);
-    const auto& nodes = wanted_.current->nodes;
-    const bool both_good = seen_.resource->connection == "Connected" &&
-                           seen_.resource->disk_state == "UpToDate" &&
+    const bool both_good = connected() && seen_.resource->disk_state == "UpToDate" &&
                            seen_.resource->peer_disk_state == "UpToDate";
-    if (both_good && nodes.contains(wanted_.here) && !nodes.contains(peer)) {
-      add(ActionKind::PutBack, peer);
+    if (both_good && is_current(wanted_.here) && !is_current(peer())) {
+      add(ActionKind::PutBack, peer());
     }
   }
 
@@ -198,24 +270,22 @@ class Planner {
   }
 
   void plan_promotion() {
-    const std::string peer = volume_.peer_of(wanted_.here);
-    const bool connected = seen_.resource->connection == "Connected";
-    if (connected && seen_.resource->peer_role == "Primary") {
+    if (connected() && seen_.resource->peer_role == "Primary") {
       return fail(ErrorCode::Unavailable,
-                  name() + " is still in use on " + peer + ", which has not let go of it yet");
+                  name() + " is still in use on " + peer() + ", which has not let go of it yet");
     }
-    if (!wanted_.current || !wanted_.current->nodes.contains(wanted_.here)) {
-      return fail(connected ? ErrorCode::Unavailable : ErrorCode::Conflict,
+    if (!is_current(wanted_.here)) {
+      return fail(connected() ? ErrorCode::Unavailable : ErrorCode::Conflict,
                   "the copy of " + name() + " on " + wanted_.here +
                       " may lack the newest writes and is not used alone: " +
-                      (connected ? "it is being resynchronised from " + peer
-                                 : "bring " + peer + " back, which has them"));
+                      (connected() ? "it is being resynchronised from " + peer()
+                                   : "bring " + peer() + " back, which has them"));
     }
-    if (!connected) {
+    if (!connected()) {
       if (wanted_.peer_alive && !seen_.connect_time_over) {
-        return fail(ErrorCode::Unavailable, name() + " waits for its connection to " + peer);
+        return fail(ErrorCode::Unavailable, name() + " waits for its connection to " + peer());
       }
-      add(ActionKind::AskArbiter, peer);
+      add(ActionKind::AskArbiter, peer());
     }
     add(ActionKind::Promote);
     add(ActionKind::LookAgain);
@@ -287,76 +357,6 @@ class Planner {
   std::vector<Action> actions_;
 };
 
-const char* word_of(ActionKind kind) {
-  switch (kind) {
-    case ActionKind::CreateData:
-      return "CreateData";
-    case ActionKind::CreateMetadataDevice:
-      return "CreateMetadataDevice";
-    case ActionKind::ActivateData:
-      return "ActivateData";
-    case ActionKind::ActivateMetadata:
-      return "ActivateMetadata";
-    case ActionKind::WipeData:
-      return "WipeData";
-    case ActionKind::CreateMetadata:
-      return "CreateMetadata";
-    case ActionKind::FinishMetadata:
-      return "FinishMetadata";
-    case ActionKind::FinishData:
-      return "FinishData";
-    case ActionKind::RecordMade:
-      return "RecordMade";
-    case ActionKind::WriteConfig:
-      return "WriteConfig";
-    case ActionKind::Adjust:
-      return "Adjust";
-    case ActionKind::AskArbiter:
-      return "AskArbiter";
-    case ActionKind::Promote:
-      return "Promote";
-    case ActionKind::Demote:
-      return "Demote";
-    case ActionKind::PutBack:
-      return "PutBack";
-    case ActionKind::Link:
-      return "Link";
-    case ActionKind::Unlink:
-      return "Unlink";
-    case ActionKind::Unmount:
-      return "Unmount";
-    case ActionKind::RecordFormatStarted:
-      return "RecordFormatStarted";
-    case ActionKind::MakeFilesystem:
-      return "MakeFilesystem";
-    case ActionKind::RecordFormatDone:
-      return "RecordFormatDone";
-    case ActionKind::CheckFilesystem:
-      return "CheckFilesystem";
-    case ActionKind::CompleteMountCalls:
-      return "CompleteMountCalls";
-    case ActionKind::RefuseRelease:
-      return "RefuseRelease";
-    case ActionKind::DropAttachment:
-      return "DropAttachment";
-    case ActionKind::Down:
-      return "Down";
-    case ActionKind::RemoveConfig:
-      return "RemoveConfig";
-    case ActionKind::RemoveMetadata:
-      return "RemoveMetadata";
-    case ActionKind::RemoveData:
-      return "RemoveData";
-    case ActionKind::ForgetReplica:
-      return "ForgetReplica";
-    case ActionKind::LookAgain:
-      return "LookAgain";
-    case ActionKind::Fail:
-      return "Fail";
-  }
-  return "";
-}
-
 bool device_usable(const Wanted& wanted, const Seen& seen) {
   const bool primary = seen.resource && seen.resource->role == "Primary";
   return wanted.attached_here() && seen.device && (!wanted.volume.mirrored() || primary);
@@ -376,20 +376,18 @@ bool needs_users(const Wanted& wanted, const Seen& seen) {
   return seen.linked || primary || !seen.mounts.empty();
 }
 
+bool frozen(const Seen& seen) {
+  return seen.resource && seen.resource->role == "Primary" && seen.resource->suspended != "no";
+}
+
 bool needs_content(const Wanted& wanted, const Seen& seen) {
+  if (frozen(seen)) return false;
   if (!device_usable(wanted, seen) || !seen.mounts.empty() || seen.calls.mounting > 0) return false;
   return wanted.volume.format != model::Format::Done || seen.calls.waiting > 0;
 }
 
 bool is_ready(const Wanted& wanted, const Seen& seen) {
   return device_usable(wanted, seen) && seen.linked && wanted.volume.format == model::Format::Done;
-}
-
-std::string to_text(const Action& action) {
-  std::string text = word_of(action.kind);
-  if (action.kind == ActionKind::Fail) text += " " + std::string(plexvol::to_text(action.code));
-  if (!action.text.empty()) text += ": " + action.text;
-  return text;
 }
 
 }  // namespace plexvol::reconcile

@@ -13,7 +13,8 @@
 //     and, when the peer is not connected, the arbiter was asked just before;
 //   - nothing is formatted where anything but our own interrupted mkfs could be;
 //   - a volume that a process uses or a mount call is about to use is never unmounted or made
-//   secondary.
+//   secondary, but for a primary that was left behind: there its users are killed first of all;
+//   - nothing waits on a frozen device or looks into a file system on one.
 #pragma once
 
 #include <optional>
@@ -62,8 +63,10 @@ struct Seen {
   std::optional<drbd::ResourceState> resource;
   bool connect_time_over =
       false;  // the peer has had its time to connect since the volume was wanted here
-  std::optional<Device> device;  // when it exists
-  bool linked = false;           // /dev/plexvol/<volume> leads to it
+  bool question_time_over = false;  // I/O has been frozen for longer than the kernel needs to ask
+  bool question_under_way = false;  // the kernel has asked, and is about to be answered
+  std::optional<Device> device;     // when it exists
+  bool linked = false;              // /dev/plexvol/<volume> leads to it
   std::vector<std::string> mounts;
   std::vector<filesystem::User>
       users;  // looked for only where the answer matters: see needs_users()
@@ -87,6 +90,13 @@ enum class ActionKind {
   WriteConfig,
   Adjust,
   AskArbiter,
+  LeaveSet,  // rule 1: this node's own disk has failed
+  TakeOut,   // rule 1: the connected peer's disk has failed
+  Disconnect,
+  ResumeIo,
+  KillUsers,
+  GiveUpDisk,
+  ReconnectDiscarding,
   Promote,
   Demote,
   PutBack,
@@ -120,6 +130,9 @@ std::vector<Action> plan(const Wanted& wanted, const Seen& seen);
 // Which of the costly looks the plan will need, given all the others.
 bool needs_users(const Wanted& wanted, const Seen& seen);
 bool needs_content(const Wanted& wanted, const Seen& seen);
+
+// Nothing that reads or writes the device comes back, until it is thawed.
+bool frozen(const Seen& seen);
 
 // The volume can be mounted here: attached, device usable, file system made.
 bool is_ready(const Wanted& wanted, const Seen& seen);

@@ -45,6 +45,13 @@ class LvmPool : public Pool {
     return found;
   }
 
+  std::optional<Backing> known(const std::string& name) const override {
+    return Backing{.device = "/dev/" + settings_.volume_group + "/" + name,
+                   .active = true,
+                   .ours = true,
+                   .making = false};
+  }
+
   void create(const std::string& name, std::uint64_t size_bytes,
               const std::string& volume_id) override {
     lvm_.create_logical_volume({.volume_group = settings_.volume_group,
@@ -98,6 +105,8 @@ class ImagePool : public Pool {
     }
     return found;
   }
+
+  std::optional<Backing> known(const std::string&) const override { return std::nullopt; }
 
   void create(const std::string& name, std::uint64_t size_bytes,
               const std::string& volume_id) override {

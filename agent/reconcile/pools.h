@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ class Pool {
   // Those of the names that exist. `volume_id` is what makes one ours.
   virtual std::map<std::string, Backing> find(const std::vector<std::string>& names,
                                               const std::string& volume_id) = 0;
+  // What find() would answer for one that the kernel has in use, where that needs no look.
+  virtual std::optional<Backing> known(const std::string& name) const = 0;
   // Makes it with the tag `making`; active afterwards.
   virtual void create(const std::string& name, std::uint64_t size_bytes,
                       const std::string& volume_id) = 0;

@@ -57,6 +57,8 @@ class Reconciler::Pass {
       observe_device(*wanted_, tools_, seen_);
       observe_use(*wanted_, tools_, seen_);
       seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);
+      seen_.question_time_over = owner_.question_time_over(*wanted_, seen_);
+      seen_.question_under_way = tools_.arbiter.is_asked_about(volume_);
       const std::vector<Action> actions = plan(*wanted_, seen_);
       if (actions.empty()) return true;
       backing_known = perform(actions);
@@ -166,16 +168,24 @@ Outcome Reconciler::reconcile(const std::string& volume) {
 }
 
 bool Reconciler::connect_time_over(const Wanted& wanted, const Seen& seen) {
-  const std::lock_guard lock(mutex_);
   const bool waits = wanted.attached_here() && seen.resource && seen.resource->role != "Primary" &&
                      seen.resource->connection != "Connected";
-  if (!waits) {
-    unconnected_since_.erase(wanted.volume.name);
+  return has_lasted(unconnected_since_, wanted.volume.name, waits, settings_.connect_time);
+}
+
+bool Reconciler::question_time_over(const Wanted& wanted, const Seen& seen) {
+  return has_lasted(frozen_since_, wanted.volume.name, frozen(seen), settings_.question_time);
+}
+
+bool Reconciler::has_lasted(std::map<std::string, Clock::time_point>& since,
+                            const std::string& volume, bool is_so, Clock::duration long_enough) {
+  const std::lock_guard lock(mutex_);
+  if (!is_so) {
+    since.erase(volume);
     return false;
   }
-  const auto now = std::chrono::steady_clock::now();
-  const auto since = unconnected_since_.try_emplace(wanted.volume.name, now).first->second;
-  return now - since >= settings_.connect_time;
+  const auto now = Clock::now();
+  return now - since.try_emplace(volume, now).first->second >= long_enough;
 }
 
 void Reconciler::remember_mounts(const std::string& volume, const Seen& seen) {

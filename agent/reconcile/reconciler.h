@@ -42,6 +42,9 @@ struct ReconcilerSettings {
   // How long a peer whose agent is alive may take to connect before the copy here is promoted
   // without it. Too short costs only a needless resync, never data: the arbiter decides.
   std::chrono::seconds connect_time{15};
+  // How long I/O may be frozen before this agent itself ends the freeze: the kernel asks at once,
+  // and goes on by itself when it is answered.
+  std::chrono::seconds question_time{5};
   std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
 };
 
@@ -70,13 +73,18 @@ class Reconciler {
   };
   class Pass;
 
+  using Clock = std::chrono::steady_clock;
   bool connect_time_over(const Wanted& wanted, const Seen& seen);
+  bool question_time_over(const Wanted& wanted, const Seen& seen);
+  bool has_lasted(std::map<std::string, Clock::time_point>& since, const std::string& volume,
+                  bool is_so, Clock::duration long_enough);
   void remember_mounts(const std::string& volume, const Seen& seen);
 
   Tools tools_;
   ReconcilerSettings settings_;
   std::mutex mutex_;
-  std::map<std::string, std::chrono::steady_clock::time_point> unconnected_since_;
+  std::map<std::string, Clock::time_point> unconnected_since_;
+  std::map<std::string, Clock::time_point> frozen_since_;
   std::map<std::string, Picture> pictures_;
 };
 

@@ -206,11 +206,10 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
     log::warn("DRBD asks to fence the peer of " + request.object + ", which is no volume of ours");
     return {.exit_code = kUnknown};
   }
-  const auto verdict = arbiter_.take_out(request.object, settings_.here, peer);
-  const bool won = verdict == arbiter::Verdict::Won;
-  log::warn("DRBD lost " + peer + " for volume " + request.object + ": " +
-            (won ? "it goes on alone" : "the other side went on, this one stays frozen"));
-  return {.exit_code = won ? kPeerOutdated : kUnknown};
+  const arbiter::Arbiter::Question question(arbiter_, request.object);
+  const auto verdict = arbiter_.take_out(request.object, settings_.here, peer,
+                                         "DRBD on " + settings_.here + " asks, it lost " + peer);
+  return {.exit_code = verdict == arbiter::Verdict::Won ? kPeerOutdated : kUnknown};
 }
 
 }  // namespace plexvol::service

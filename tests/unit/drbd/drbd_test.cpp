@@ -272,3 +272,33 @@ TEST_CASE("down of an open device is a Conflict") {
       .gets({"down", "v1"}, refused("(-12) Device is held open by someone"));
   CHECK(failure_of([&] { kernel.drbd.down("v1"); }).code == ErrorCode::Conflict);
 }
+
+TEST_CASE("a frozen primary gives its disk up by force, and is thawed") {
+  Kernel kernel;
+  kernel.is("frozen-primary").gets({"detach", "1000", "--force"});
+  kernel.drbd.give_up_disk("v1");
+  kernel.is("frozen-primary").gets({"resume-io", "1000"});
+  kernel.drbd.resume_io("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("what has no disk gives up none, and what is not frozen is not thawed") {
+  Kernel kernel;
+  kernel.is("diskless-primary");
+  kernel.drbd.give_up_disk("v1");
+  kernel.is("diskless-primary");
+  kernel.drbd.resume_io("v1");
+  kernel.says("exists -\n").says("exists -\n");
+  kernel.drbd.give_up_disk("v1");
+  kernel.drbd.resume_io("v1");
+  CHECK(kernel.runner.is_done());
+}
+
+TEST_CASE("only the resource's own file says what is connected and thrown away") {
+  Kernel kernel;
+  const std::string file = (kernel.directory.path() / "config" / "v1.res").string();
+  kernel.runner.expect(
+      {"/usr/sbin/drbdadm", "-c", file, "--", "--discard-my-data", "connect", "all"}, {});
+  kernel.drbd.reconnect_discarding("v1");
+  CHECK(kernel.runner.is_done());
+}

@@ -75,6 +75,18 @@ TEST_CASE("events2: the progress of a resync is the share of the device that is 
   CHECK(calm.synced_percent == 100);
 }
 
+TEST_CASE("events2: a resource that has moved a single byte is told from one that was only made") {
+  const auto is_untouched = [](const std::string& file) {
+    return parse_events2(read_data_file("drbd/events2-" + file + ".txt")).at("v1").untouched;
+  };
+  CHECK(is_untouched("connected-primary"));
+  for (const std::string file :
+       {"diskless-primary", "standalone-outdated-secondary", "sync-target"}) {
+    CAPTURE(file);
+    CHECK_FALSE(is_untouched(file));
+  }
+}
+
 TEST_CASE("events2: no resource at all is an empty list") {
   CHECK(parse_events2("exists -\n").empty());
 }

@@ -17,6 +17,7 @@ using plexvol::filesystem::Content;
 using plexvol::filesystem::Filesystem;
 using plexvol::filesystem::Probe;
 using plexvol::filesystem::probe;
+using plexvol::filesystem::probe_apart;
 using plexvol::filesystem::wipe_ends;
 using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
@@ -87,6 +88,24 @@ TEST_CASE("file systems are named, with the UUID that they were made with") {
     CHECK(seen.type == type);
     CHECK(seen.uuid == kUuid);
     CHECK(seen.detail == type);
+  }
+}
+
+TEST_CASE("a child sees what this process would see, and fails as it would") {
+  const Image image(320 * kMiB);
+  image.make("xfs");
+  const Probe seen = probe_apart(image.path());
+  CHECK(seen.content == Content::Known);
+  CHECK(seen.type == "xfs");
+  CHECK(seen.uuid == kUuid);
+  CHECK(seen.detail == "xfs");
+  CHECK(probe_apart(Image().path()).content == Content::Empty);
+  try {
+    probe_apart("/dev/no-such-device");
+    FAIL("it did not throw");
+  } catch (const Error& error) {
+    CHECK(error.code() == plexvol::ErrorCode::NotFound);
+    CHECK(std::string(error.what()) == "/dev/no-such-device does not exist");
   }
 }
 

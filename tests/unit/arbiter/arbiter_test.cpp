@@ -1,0 +1,108 @@
+#include "agent/arbiter/arbiter.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+#include "agent/model/codec.h"
+#include "agent/store/file_store.h"
+#include "tests/support/temporary_directory.h"
+
+using plexvol::Error;
+using plexvol::ErrorCode;
+using plexvol::arbiter::Arbiter;
+using plexvol::arbiter::Verdict;
+using plexvol::model::Current;
+using plexvol::store::Change;
+using plexvol::store::FileStore;
+using plexvol::store::TypedStore;
+using plexvol::support::TemporaryDirectory;
+namespace keys = plexvol::store::keys;
+using Nodes = std::set<std::string>;
+
+namespace {
+
+struct Case {
+  TemporaryDirectory directory;
+  FileStore raw{directory.path()};
+  TypedStore store{raw};
+  Arbiter arbiter{store};
+
+  explicit Case(const Nodes& nodes) {
+    store.commit(Change().put(keys::current("v"),
+                              plexvol::model::to_json(Current{.epoch = 1, .nodes = nodes})));
+  }
+  Current current() { return store.find_current("v")->value; }
+  std::int64_t revision() { return store.find_current("v")->revision; }
+  Verdict take_out(const std::string& asker, const std::string& other) {
+    return arbiter.take_out("v", asker, other, "a test");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("arbiter: of two that ask for each other, the second has lost") {
+  Case c({"n1", "n2"});
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  CHECK(c.current().nodes == Nodes{"n1"});
+  CHECK(c.take_out("n2", "n1") == Verdict::Lost);
+  CHECK(c.current().nodes == Nodes{"n1"});
+  CHECK(c.arbiter.counts().won == 1);
+  CHECK(c.arbiter.counts().lost == 1);
+}
+
+TEST_CASE("arbiter: every win raises the epoch, also one that changes nothing") {
+  Case c({"n1"});
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  CHECK(c.current().epoch == 2);
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  CHECK(c.current().epoch == 3);
+  CHECK(c.take_out("n2", "n1") == Verdict::Lost);
+  CHECK(c.current().epoch == 3);
+}
+
+TEST_CASE("arbiter: a node is put back only if nothing has happened since it was looked at") {
+  Case c({"n1"});
+  const std::int64_t seen = c.revision();
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  CHECK_FALSE(c.arbiter.put_back("v", seen, "n2"));
+  CHECK(c.current().nodes == Nodes{"n1"});
+  CHECK(c.arbiter.put_back("v", c.revision(), "n2"));
+  CHECK(c.current().nodes == Nodes{"n1", "n2"});
+  CHECK(c.arbiter.counts().put_back == 1);
+  CHECK(c.arbiter.counts().put_back_too_late == 1);
+}
+
+TEST_CASE("arbiter: two nodes whose disks fail cannot both leave the set") {
+  Case c({"n1", "n2"});
+  CHECK(c.take_out("n2", "n1") == Verdict::Won);   // n1 leaves, in n2's name
+  CHECK(c.take_out("n1", "n2") == Verdict::Lost);  // n2 leaves, in n1's name
+  CHECK(c.current().nodes == Nodes{"n2"});
+}
+
+TEST_CASE("arbiter: without a set nobody wins") {
+  Case c({"n1"});
+  try {
+    c.arbiter.take_out("other", "n1", "n2", "a test");
+    FAIL("it did not throw");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::NotFound);
+  }
+  CHECK(c.arbiter.counts().unanswered == 1);
+}
+
+TEST_CASE("arbiter: it is known which volumes the kernel asks about") {
+  Case c({"n1"});
+  CHECK_FALSE(c.arbiter.is_asked_about("v"));
+  {
+    const Arbiter::Question first(c.arbiter, "v");
+    {
+      const Arbiter::Question second(c.arbiter, "v");
+      CHECK(c.arbiter.is_asked_about("v"));
+    }
+    CHECK(c.arbiter.is_asked_about("v"));
+    CHECK_FALSE(c.arbiter.is_asked_about("w"));
+  }
+  CHECK_FALSE(c.arbiter.is_asked_about("v"));
+}

@@ -1,0 +1,99 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <thread>
+
+#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mount_table.h"
+#include "agent/process/boost_runner.h"
+#include "tests/support/loop_device.h"
+#include "tests/support/namespace_child.h"
+#include "tests/support/temporary_directory.h"
+
+using plexvol::filesystem::find_use;
+using plexvol::filesystem::kill_users;
+using plexvol::support::can_use_loop_devices;
+using plexvol::support::LoopDevice;
+using plexvol::support::Mount;
+using plexvol::support::NamespaceChild;
+using plexvol::support::SharedFolder;
+using plexvol::support::TemporaryDirectory;
+
+namespace {
+
+struct MountedVolume {
+  TemporaryDirectory around;
+  TemporaryDirectory directory;
+  SharedFolder shared{around.path().string()};
+  LoopDevice device{directory.path() / "image", 64U << 20U};
+  std::string point = (around.path() / "mnt").string();
+  Mount mounted = make();
+
+  Mount make() {
+    plexvol::process::BoostRunner runner;
+    plexvol::filesystem::Filesystem(runner).make({.device = device.path(),
+                                                  .type = "ext4",
+                                                  .uuid = "01234567-89ab-cdef-0123-456789abcdef",
+                                                  .options = {}});
+    return {device.path(), point, "ext4"};
+  }
+  void kill() const { kill_users(device.major(), device.minor()); }
+  std::size_t users() const { return find_use(device.major(), device.minor()).users.size(); }
+};
+
+int signal_that_ended(pid_t pid) {
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+}  // namespace
+
+TEST_CASE("all who use a device are killed, in whatever mount namespace, and nobody else") {
+  if (!can_use_loop_devices()) return;
+  const MountedVolume volume;
+  const std::string path = volume.point + "/file";
+  const char* file = path.c_str();
+  const NamespaceChild opener(MS_SLAVE, [=] { return open(file, O_RDWR | O_CREAT, 0600) >= 0; });
+  const NamespaceChild container(MS_PRIVATE);
+  const NamespaceChild bystander(MS_SLAVE);
+  CHECK(volume.users() == 2);
+  volume.kill();
+  CHECK(signal_that_ended(opener.pid()) == SIGKILL);
+  CHECK(signal_that_ended(container.pid()) == SIGKILL);
+  CHECK(waitpid(bystander.pid(), nullptr, WNOHANG) == 0);
+  CHECK(volume.users() == 0);
+  volume.kill();
+}
+
+TEST_CASE("a user whose first thread has ended is seen and killed, too") {
+  if (!can_use_loop_devices()) return;
+  const MountedVolume volume;
+  const std::string path = volume.point + "/file";
+  std::array<int, 2> ends{};
+  REQUIRE(pipe(ends.data()) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    if (open(path.c_str(), O_RDWR | O_CREAT, 0600) < 0) _exit(1);
+    std::thread([&] {
+      const char ready = 'y';
+      if (write(ends[1], &ready, 1) != 1) _exit(1);
+      for (;;) pause();
+    }).detach();
+    syscall(SYS_exit, 0);
+  }
+  char answer = 0;
+  REQUIRE(read(ends[0], &answer, 1) == 1);
+  close(ends[0]);
+  close(ends[1]);
+  CHECK(volume.users() == 1);
+  volume.kill();
+  CHECK(signal_that_ended(child) == SIGKILL);
+  CHECK(volume.users() == 0);
+}

@@ -1,0 +1,142 @@
+// The planner's part of the arbiter's protocol (tests/model/arbiter.pml has the same steps).
+#include <doctest/doctest.h>
+
+#include "tests/unit/reconcile/plan_cases.h"
+
+using namespace plexvol;
+using namespace plexvol::reconcile;
+using namespace plexvol::reconcile::cases;
+
+namespace {
+
+// n1 is primary and frozen, and mounted.
+Seen frozen_primary() {
+  Seen seen = seen_mirrored("Primary", "Connecting");
+  seen.resource->suspended = "fencing";
+  seen.linked = true;
+  seen.mounts = {"/a", "/b"};
+  return seen;
+}
+
+Wanted with_current(Wanted wanted, std::set<std::string> nodes) {
+  wanted.current = model::Current{5, std::move(nodes)};
+  return wanted;
+}
+
+constexpr const char* kWayOut =
+    "KillUsers, GiveUpDisk, ResumeIo, Unmount: /b, Unmount: /a, Unlink, Demote, Down, LookAgain";
+
+}  // namespace
+
+TEST_CASE("plan: a frozen primary that is not in the set kills its users before all else") {
+  Seen seen = frozen_primary();
+  const Wanted lost = with_current(attached(mirrored()), {"n2"});
+  CHECK(kinds(lost, seen) == kWayOut);
+  SUBCASE("whether it is still wanted here or not") {
+    CHECK(kinds(with_current(attached(mirrored(), "n2", model::Holder::Mount), {"n2"}), seen) ==
+          kWayOut);
+    CHECK(kinds(with_current(mirrored(), {"n2"}), seen) == kWayOut);
+  }
+  SUBCASE("whoever uses it or is about to mount it") {
+    seen.users = {kPostgres};
+    seen.calls.mounting = 1;
+    CHECK(kinds(lost, seen) == kWayOut);
+  }
+  SUBCASE("also when somebody has thawed it, or the kernel never froze it") {
+    seen.resource->suspended = "no";
+    CHECK(kinds(lost, seen) == kWayOut);
+  }
+  SUBCASE("and goes on where it was interrupted") {
+    seen.resource->suspended = "no";
+    seen.resource->disk_state = "Diskless";
+    seen.mounts.clear();
+    seen.linked = false;
+    CHECK(kinds(lost, seen) == "KillUsers, GiveUpDisk, ResumeIo, Demote, Down, LookAgain");
+  }
+  SUBCASE("but not while it works on its peer's good copy") {
+    seen = seen_mirrored("Primary");
+    seen.resource->disk_state = "Inconsistent";
+    seen.resource->replication = "SyncTarget";
+    seen.linked = true;
+    CHECK(kinds(lost, seen).empty());
+  }
+}
+
+TEST_CASE(
+    "plan: a frozen primary that is in the set is thawed by its agent when the kernel's question "
+    "went unanswered") {
+  const Wanted wanted = attached(mirrored());
+  Seen seen = frozen_primary();
+  CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  seen.question_time_over = true;
+  CHECK(kinds(wanted, seen) == "Disconnect, AskArbiter: n2, ResumeIo, Adjust, LookAgain");
+  SUBCASE("not while the question is being answered") {
+    seen.question_under_way = true;
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  }
+  SUBCASE("not while DRBD itself agrees with the peer") {
+    seen.resource->connection = "Connected";
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  }
+  SUBCASE("not when a person holds it back") {
+    seen.resource->suspended = "user";
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+    CHECK(reason(wanted, seen).find("drbdsetup resume-io 1000") != std::string::npos);
+  }
+}
+
+TEST_CASE("plan: nothing looks into a frozen device") {
+  const Wanted wanted = attached(mirrored());
+  Seen seen = frozen_primary();
+  seen.mounts.clear();
+  seen.calls.waiting = 1;
+  CHECK_FALSE(needs_content(wanted, seen));
+  seen.resource->suspended = "no";
+  CHECK(needs_content(wanted, seen));
+}
+
+TEST_CASE("plan: a failed disk is taken out of the set before anything else is done with it") {
+  Seen seen = seen_mirrored();
+  seen.resource->disk_state = "Diskless";
+  CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, Adjust, LookAgain");
+  SUBCASE("unless it has only just been made, and can have missed nothing") {
+    seen.resource->untouched = true;
+    CHECK(kinds(mirrored(), seen) == "Adjust, LookAgain");
+  }
+  SUBCASE("or it is the last one") {
+    CHECK(kinds(with_current(mirrored(), {"n1"}), seen) == "Adjust, LookAgain");
+  }
+  SUBCASE("or it is out already") {
+    CHECK(kinds(with_current(mirrored(), {"n2"}), seen) == "Adjust, LookAgain");
+  }
+}
+
+TEST_CASE("plan: the peer's failed disk is taken out, too, by whoever sees it first") {
+  Seen seen = seen_mirrored("Primary");
+  seen.linked = true;
+  for (const char* state : {"Diskless", "Failed"}) {
+    seen.resource->peer_disk_state = state;
+    CHECK(kinds(attached(mirrored()), seen) == "TakeOut: n2, LookAgain");
+    CHECK(kinds(with_current(attached(mirrored()), {"n1"}), seen).empty());
+  }
+  seen.resource->disk_state = "Inconsistent";
+  CHECK(kinds(attached(mirrored()), seen).empty());
+}
+
+TEST_CASE(
+    "plan: of two that disagree about the past, the copy that is not in the set is thrown away") {
+  Seen seen = seen_mirrored("Secondary", "StandAlone");
+  const Wanted loser = with_current(mirrored(), {"n2"});
+  CHECK(kinds(loser, seen) == "ReconnectDiscarding, LookAgain");
+  SUBCASE("never the one in it") {
+    CHECK(kinds(with_current(mirrored(), {"n1"}), seen) == "Adjust, LookAgain");
+    CHECK(kinds(mirrored(), seen) == "Adjust, LookAgain");
+  }
+  SUBCASE("and not before it has its disk and its configuration") {
+    seen.config_current = false;
+    CHECK(kinds(loser, seen) == "WriteConfig, Adjust, LookAgain");
+    seen.config_current = true;
+    seen.resource->disk_state = "Diskless";
+    CHECK(kinds(loser, seen) == "Adjust, LookAgain");
+  }
+}
