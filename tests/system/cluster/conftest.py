@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from cluster import BUILD, Cluster
+from cluster import BUILD, Cluster, options, pod_dir
 from lab import Lab, wait_until
 
 _numbers = itertools.count(1)
@@ -36,6 +36,26 @@ def cluster(running_cluster: Cluster, restored_lab3: Lab) -> Iterator[Cluster]:
 def new_name() -> Callable[[], str]:
     """A volume name that no other test has had."""
     return lambda: f"pv-{next(_numbers)}"
+
+
+@pytest.fixture
+def mounted(cluster: Cluster, new_name: Callable[[], str]) -> Iterator[tuple[str, str, str]]:
+    """A mirrored volume of n1 and n2, mounted on n1: its name, mount point and options. Gone at the end."""
+    name = new_name()
+    created = cluster.plexvol(
+        "n3", "volume", "create", name, "--size", "128Mi", "--replicas", "2", "--nodes", "n1,n2", "--pool", "thick"
+    )
+    assert created.code == 0, created.text
+    pod, asked = pod_dir(name), options(name)
+    cluster.driver("n1").must("mount", pod, asked)
+    yield name, pod, asked
+    cluster.lab.restore()
+    cluster.wait_alive(["n1", "n2", "n3"])
+    for node in ("n1", "n2"):
+        cluster.driver(node).must("unmount", pod)
+    cluster.wait_detached("n3", name)
+    deleted = cluster.plexvol("n3", "volume", "delete", name)
+    assert deleted.code == 0, deleted.text
 
 
 @pytest.fixture(autouse=True)

@@ -1,60 +1,11 @@
 """What happens when a node, a link or an agent dies: the cases of the design that this stage covers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from cluster import CallFailed, Cluster, options, pod_dir
+from cluster import CallFailed, Cluster
 from lab import wait_until
-
-
-def mount_as_kubelets_do(cluster: Cluster, node: str, pod: str, asked: str) -> None:
-    """Again and again, until it succeeds."""
-
-    def attempt() -> bool:
-        return cluster.driver(node).call("mount", pod, asked).succeeded
-
-    wait_until(attempt, 180, f"{node} mounts {pod}")
-
-
-@pytest.fixture
-def mounted(cluster: Cluster, new_name: Callable[[], str]) -> Iterator[tuple[str, str, str]]:
-    """A mirrored volume of n1 and n2, mounted on n1: its name, mount point and options. Gone at the end."""
-    name = new_name()
-    created = cluster.plexvol(
-        "n3", "volume", "create", name, "--size", "128Mi", "--replicas", "2", "--nodes", "n1,n2", "--pool", "thick"
-    )
-    assert created.code == 0, created.text
-    pod, asked = pod_dir(name), options(name)
-    cluster.driver("n1").must("mount", pod, asked)
-    yield name, pod, asked
-    cluster.lab.restore()
-    cluster.wait_alive(["n1", "n2", "n3"])
-    for node in ("n1", "n2"):
-        cluster.driver(node).must("unmount", pod)
-    cluster.wait_detached("n3", name)
-    deleted = cluster.plexvol("n3", "volume", "delete", name)
-    assert deleted.code == 0, deleted.text
-
-
-def write_random(cluster: Cluster, node: str, path: str, mib: int) -> str:
-    """Writes a file, synced, and returns its checksum."""
-    script = f"dd if=/dev/urandom of={path} bs=1M count={mib} conv=fsync 2>/dev/null; sha256sum <{path}"
-    return cluster.node(node).sh(script).stdout.decode()
-
-
-@contextmanager
-def holding_open(cluster: Cluster, node: str, path: str) -> Iterator[None]:
-    """A pod's process: without one, mounts count as left over, and are let go of when another node asks."""
-    with cluster.node(node).popen(["sh", "-c", f"exec 3>{path}; echo holds; exec sleep 1000"]) as holder:
-        assert holder.line() == "holds"
-        yield
-        holder.kill()
-        holder.wait()
-
-
-def checksum(cluster: Cluster, node: str, path: str) -> str:
-    return cluster.node(node).sh(f"sha256sum <{path}").stdout.decode()
+from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 
 def test_the_primarys_node_loses_its_power(cluster: Cluster, mounted: tuple[str, str, str]) -> None:

@@ -1,0 +1,133 @@
+"""Never two truths: what becomes of a primary that is cut off, of a freeze that nobody ended, of a disk that fails."""
+
+import json
+from typing import Any
+
+from cluster import AGENT, Cluster
+from lab import Command, wait_until
+from pods import checksum, holding_open, mount_as_kubelets_do, write_random
+
+# A pod's process: each number is on the disk of both nodes, or of the one that goes on, before it is said.
+APPENDING = """
+import os, sys
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for number in range(1 << 30):
+    os.write(file, b"%d\\n" % number)
+    os.fsync(file)
+    print(number, flush=True)
+"""
+
+
+def start_appending(cluster: Cluster, node: str, path: str) -> Command:
+    return cluster.node(node).popen(["python3", "-I", "-S", "-c", APPENDING, path])
+
+
+def is_frozen(cluster: Cluster, node: str, name: str) -> bool:
+    """By the kernel's own words."""
+    lines = cluster.node(node).sh("drbdsetup events2 --now").stdout.decode().splitlines()
+    return f"exists resource name:{name} role:Primary suspended:fencing" in " ".join(lines)
+
+
+def current(cluster: Cluster, asked: str, name: str) -> dict[str, Any]:
+    node = cluster.node(asked)
+    key = f"/plexvol/current/{name}"
+    got = node.check(["etcdctl", f"--endpoints={node.etcd_url}", "get", "--print-value-only", key],
+                     env={"ETCDCTL_API": "3"})
+    value: dict[str, Any] = json.loads(got.stdout)
+    return value
+
+
+def test_a_primary_that_was_cut_off_and_lost_is_cleaned_up(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
+    name, pod, asked = mounted
+    with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
+        heard = int(next(writer.lines()))
+        cluster.lab.cut("n1")
+        mount_as_kubelets_do(cluster, "n2", pod, asked)
+        theirs = write_random(cluster, "n2", f"{pod}/theirs", 5)
+        kept = cluster.node("n2").sh(f"tail -n 1 {pod}/numbers").stdout
+        assert is_frozen(cluster, "n1", name)
+        cluster.lab.heal()
+        # No person, no reboot: the pod's process is killed, and the copy is made anew from the winner's.
+        assert writer.wait(120).code == 128 + 9
+        for line in writer.lines():
+            heard = int(line)
+    assert heard <= int(kept), "a write was acknowledged to the loser's pod and is lost"
+    cluster.wait_state("n2", name, "Ready")
+    assert cluster.replica("n2", name, "n1")["role"] == "Secondary"
+    assert cluster.replica("n2", name, "n1")["mounts"] == []
+    cluster.driver("n2").must("unmount", pod)
+    mount_as_kubelets_do(cluster, "n1", pod, asked)
+    assert checksum(cluster, "n1", f"{pod}/theirs") == theirs
+
+
+def test_an_agent_that_was_away_ends_the_freeze(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
+    name, pod, _ = mounted
+    n1 = cluster.node("n1")
+    cluster.kill_agent("n1")
+    with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
+        assert writer.line() is not None
+        cluster.node("n2").power_off()
+        wait_until(lambda: is_frozen(cluster, "n1", name), 60, "n1 is frozen")
+        # As after a helper that has given up: nobody will ask again.
+        wait_until(lambda: n1.run(["pkill", "-9", "-f", "plexvol fence-peer"]).code == 0, 30, "the kernel asks")
+        cluster.resume_agent("n1")
+        wait_until(lambda: not is_frozen(cluster, "n1", name), 60, "the freeze is over")
+        assert current(cluster, "n1", name)["nodes"] == ["n1"]
+        said = int(n1.sh(f"tail -n 1 {pod}/numbers").stdout)
+        wait_until(lambda: int(writer.line() or 0) > said, 30, "the writer goes on")
+        writer.kill()
+
+
+def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
+    cluster: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    name, pod, asked = mounted
+    with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
+        for node in cluster.lab.nodes:
+            node.kill_service("etcd")
+        before = int(writer.line() or -1)
+        wait_until(lambda: int(writer.line() or 0) > before + 5, 30, "mounted volumes go on")
+        refused = cluster.driver("n3").start("mount", pod, asked)
+        cluster.node("n2").power_off()
+        wait_until(lambda: is_frozen(cluster, "n1", name), 60, "n1 is frozen")
+        refused.kill()
+        cluster.node("n2").power_on()
+        for node in cluster.lab.nodes:
+            if node.name != "n2":
+                node.resume_service("etcd")
+        wait_until(lambda: not is_frozen(cluster, "n1", name), 120, "the freeze is over")
+        wait_until(lambda: writer.line() is not None, 30, "the writer goes on")
+        writer.kill()
+    cluster.wait_state("n1", name, "Ready")
+
+
+def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
+    cluster: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    name, pod, _ = mounted
+    n1 = cluster.node("n1")
+    device = f"vg0-{name.replace('-', '--')}"
+    table = n1.sh(f"dmsetup table {device}").stdout.decode().strip()
+    sectors = table.split()[1]
+    with holding_open(cluster, "n1", f"{pod}/open"):
+        n1.sh(f"dmsetup suspend --noflush {device}; dmsetup load {device} --table '0 {sectors} error'; dmsetup resume {device}")
+        during = write_random(cluster, "n1", f"{pod}/during", 3)
+        wait_until(lambda: current(cluster, "n1", name)["nodes"] == ["n2"], 60, "n1's copy is out of the set")
+        n1.sh(f"dmsetup suspend --noflush {device}; dmsetup load {device} --table '{table}'; dmsetup resume {device}")
+        cluster.wait_state("n1", name, "Ready", 180)
+        assert sorted(current(cluster, "n1", name)["nodes"]) == ["n1", "n2"]
+        assert checksum(cluster, "n1", f"{pod}/during") == during
+
+
+def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
+    name, pod, asked = mounted
+    kept = write_random(cluster, "n1", f"{pod}/kept", 5)
+    for node in cluster.lab.nodes:
+        node.power_off()
+    for node in reversed(cluster.lab.nodes):
+        node.power_on()
+    cluster.wait_alive([node.name for node in cluster.lab.nodes])
+    mount_as_kubelets_do(cluster, "n1", pod, asked)
+    assert checksum(cluster, "n1", f"{pod}/kept") == kept
+    cluster.wait_state("n3", name, "Ready")
+    assert AGENT in cluster.node("n1").sh("ls /persist/service").stdout.decode()
