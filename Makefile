@@ -31,7 +31,7 @@ PACKAGES := \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 busybox-static cpio python3 python3-pytest \
-  clang-format clang-tidy shellcheck pyflakes3
+  spin clang-format clang-tidy shellcheck pyflakes3
 
 # --- How things are compiled
 
@@ -162,6 +162,14 @@ test-programs: build unit asan
 .PHONY: asan
 asan: ## driver, agent and unit tests with the sanitizers, in build/asan
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined build unit
+
+.PHONY: model soak
+model: deps ## check the arbiter's protocol within larger bounds than `make test` does
+	@tests/model/check --large
+MINUTES ?= 60
+soak: deps ## random faults against a volume that is written to: make soak MINUTES=60
+	@$(MAKE) --no-print-directory build
+	@tests/system/faults/soak $(MINUTES)
 
 .PHONY: demo
 demo: deps ## two emulated machines, a replicated volume, and what happens when one of them dies

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "agent/log.h"
 #include "agent/store/etcd_store.h"
 #include "agent/store/file_store.h"
 
@@ -24,7 +25,11 @@ std::string read_password(const std::string& path) {
 
 std::unique_ptr<store::Store> make_store(const Config& config) {
   const StoreConfig& wanted = config.store;
-  if (wanted.kind == "embedded") return std::make_unique<store::FileStore>(wanted.directory);
+  if (wanted.kind == "embedded") {
+    auto opened = std::make_unique<store::FileStore>(wanted.directory);
+    if (const std::string note = opened->opening_note(); !note.empty()) log::warn(note);
+    return opened;
+  }
   return std::make_unique<store::EtcdStore>(
       store::EtcdSettings{.endpoints = wanted.endpoints,
                           .ca_file = wanted.ca_file,

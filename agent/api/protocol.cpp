@@ -68,6 +68,11 @@ constexpr auto fields_of(const CreateVolumeRequest*) {
 constexpr auto fields_of(const VolumeNameRequest*) {
   return std::tuple{must("name", &VolumeNameRequest::name)};
 }
+constexpr auto fields_of(const ForceCurrentRequest*) {
+  using S = ForceCurrentRequest;
+  return std::tuple{must("name", &S::name), must("node", &S::node),
+                    may("accept_data_loss", &S::accept_data_loss), may("by", &S::by)};
+}
 constexpr auto fields_of(const DeleteVolumeReply*) {
   return std::tuple{may("waiting_for", &DeleteVolumeReply::waiting_for)};
 }
@@ -81,7 +86,9 @@ constexpr auto fields_of(const ReplicaInfo*) {
                     may("disk_state", &S::disk_state),
                     may("connection", &S::connection),
                     may("synced_percent", &S::synced_percent),
+                    may("out_of_sync_bytes", &S::out_of_sync_bytes),
                     may("current", &S::current),
+                    may("left_at", &S::left_at),
                     may("mounts", &S::mounts),
                     may("error", &S::error)};
 }
@@ -91,7 +98,8 @@ constexpr auto fields_of(const VolumeInfo*) {
                     may("pool", &S::pool),         may("fs_type", &S::fs_type),
                     may("state", &S::state),       may("attached_to", &S::attached_to),
                     may("deleting", &S::deleting), may("drbd_minor", &S::drbd_minor),
-                    may("epoch", &S::epoch),       may("replicas", &S::replicas)};
+                    may("epoch", &S::epoch),       may("forced", &S::forced),
+                    may("replicas", &S::replicas)};
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
@@ -214,6 +222,9 @@ std::string to_json(const CreateVolumeRequest& value) {
 std::string to_json(const VolumeNameRequest& value) {
   return to_text_of(value);
 }
+std::string to_json(const ForceCurrentRequest& value) {
+  return to_text_of(value);
+}
 std::string to_json(const DeleteVolumeReply& value) {
   return to_text_of(value);
 }
@@ -260,6 +271,7 @@ template HelperRequest from_json(const std::string&);
 template HelperReply from_json(const std::string&);
 template CreateVolumeRequest from_json(const std::string&);
 template VolumeNameRequest from_json(const std::string&);
+template ForceCurrentRequest from_json(const std::string&);
 template DeleteVolumeReply from_json(const std::string&);
 template VolumeInfo from_json(const std::string&);
 template VersionReply from_json(const std::string&);

@@ -50,6 +50,8 @@ inline constexpr const char* kVolumeShowPath =
     "/v1/volume/show";  // VolumeNameRequest -> VolumeInfo
 inline constexpr const char* kVolumeDeletePath =
     "/v1/volume/delete";  // VolumeNameRequest -> DeleteVolumeReply
+inline constexpr const char* kForceCurrentPath =
+    "/v1/volume/force-current";                                // ForceCurrentRequest -> VolumeInfo
 inline constexpr const char* kNodeListPath = "/v1/node/list";  // {} -> {"nodes":[NodeInfo]}
 inline constexpr const char* kVersionPath = "/v1/version";     // {} -> VersionReply
 
@@ -126,6 +128,13 @@ struct CreateVolumeRequest {
 struct VolumeNameRequest {
   std::string name;
 };
+// Makes the copy on one node the only one that counts, whatever others may have had in addition.
+struct ForceCurrentRequest {
+  std::string name;
+  std::string node;
+  bool accept_data_loss = false;
+  std::string by;  // who decides, for the record
+};
 struct DeleteVolumeReply {
   std::vector<std::string>
       waiting_for;  // nodes that are away; their part is removed when they return
@@ -140,7 +149,10 @@ struct ReplicaInfo {
   std::string disk_state;
   std::string connection;
   double synced_percent = 100;
+  std::uint64_t out_of_sync_bytes = 0;
   bool current = false;  // this copy may be used without the others (design: the arbiter)
+  std::int64_t left_at =
+      0;  // when it was taken out of the current set, in seconds since 1970; 0: it is in
   std::vector<std::string> mounts;  // where it is mounted there
   std::string error;                // what the last pass of its agent could not do
 };
@@ -155,6 +167,7 @@ struct VolumeInfo {
   bool deleting = false;
   unsigned drbd_minor = 0;  // 0: no DRBD
   std::uint64_t epoch = 0;
+  std::string forced;  // "n2 by root on n3 at 2026-01-31T10:00:00Z": until the other is whole again
   std::vector<ReplicaInfo> replicas;
 };
 struct PoolInfo {
@@ -206,6 +219,7 @@ std::string to_json(const HelperRequest&);
 std::string to_json(const HelperReply&);
 std::string to_json(const CreateVolumeRequest&);
 std::string to_json(const VolumeNameRequest&);
+std::string to_json(const ForceCurrentRequest&);
 std::string to_json(const DeleteVolumeReply&);
 std::string to_json(const VolumeInfo&);
 std::string to_json(const std::vector<VolumeInfo>&);

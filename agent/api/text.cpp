@@ -1,6 +1,8 @@
 #include "agent/api/text.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 
 namespace plexvol {
 
@@ -27,6 +29,15 @@ std::string in_quotes(std::string_view text) {
   std::string shown(text.substr(0, end));
   std::replace_if(shown.begin(), shown.end(), is_control, '?');
   return '"' + shown + (end < text.size() ? "...\"" : "\"");
+}
+
+std::string time_to_text(std::int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&time, &parts) == nullptr) return std::to_string(seconds);
+  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text.data(), length};
 }
 
 }  // namespace plexvol

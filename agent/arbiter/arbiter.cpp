@@ -1,5 +1,6 @@
 #include "agent/arbiter/arbiter.h"
 
+#include <ctime>
 #include <utility>
 
 #include "agent/log.h"
@@ -56,7 +57,7 @@ Verdict Arbiter::decide(const std::string& volume, const std::string& asker,
       return Verdict::Lost;
     }
     model::Current next = seen->value;
-    next.nodes.erase(other);
+    if (next.nodes.erase(other) > 0) next.left[other] = std::time(nullptr);
     ++next.epoch;
     const std::string key = store::keys::current(volume);
     if (store_.commit(
@@ -77,6 +78,8 @@ bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
   if (seen && seen->revision == seen_revision) {
     model::Current next = seen->value;
     next.nodes.insert(node);
+    next.left.erase(node);
+    next.forced.reset();
     ++next.epoch;
     const std::string key = store::keys::current(volume);
     done =
@@ -86,6 +89,29 @@ bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
   const std::lock_guard lock(mutex_);
   ++(done ? counts_.put_back : counts_.put_back_too_late);
   return done;
+}
+
+void Arbiter::force(const std::string& volume, const std::string& node, const std::string& by) {
+  for (int race = 0; race < kMaxRaces; ++race) {
+    const auto seen = store_.find_current(volume);
+    if (!seen) {
+      throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
+    }
+    const std::int64_t now = std::time(nullptr);
+    model::Current next = seen->value;
+    for (const std::string& other : seen->value.nodes) next.left[other] = now;
+    next.left.erase(node);
+    next.nodes = {node};
+    next.forced = model::Current::Forced{.node = node, .at = now, .by = by};
+    ++next.epoch;
+    const std::string key = store::keys::current(volume);
+    if (store_.commit(
+            store::Change().require(key, seen->revision).put(key, model::to_json(next)))) {
+      log_change(volume, seen->value, next, "forced by " + by);
+      return;
+    }
+  }
+  throw Error(ErrorCode::Unavailable, "the current set of volume " + volume + " changes too often");
 }
 
 Arbiter::Question::Question(Arbiter& arbiter, std::string volume)

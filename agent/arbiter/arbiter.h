@@ -44,6 +44,9 @@ class Arbiter {
   // something has; look again.
   bool put_back(const std::string& volume, std::int64_t seen_revision, const std::string& node);
 
+  // A person's decision: from now on only the copy on `node` counts. Throws Unavailable as above.
+  void force(const std::string& volume, const std::string& node, const std::string& by);
+
   // While it lives, the kernel's own question about a volume is being answered here.
   class Question {
    public:

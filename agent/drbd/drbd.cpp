@@ -127,6 +127,16 @@ void Drbd::promote(const std::string& name) {
   throw to_error(what, output);
 }
 
+void Drbd::promote_by_force(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state || state->role == "Primary") return;
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "primary", std::to_string(state->minor), "--force"},
+                   .input = {},
+                   .stall_limit = kHandlerLimit});
+  if (output.exit_code != 0) throw to_error("force " + name + " to primary", output);
+}
+
 void Drbd::demote(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->role == "Secondary") return;

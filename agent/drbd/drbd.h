@@ -124,6 +124,10 @@ class Drbd {
   void down(const std::string& name);
   // The last three: no error when there is nothing to do or nothing there.
 
+  // For a copy that a person has chosen although it may be old or half overwritten: it counts as
+  // UpToDate from then on.
+  void promote_by_force(const std::string& name);
+
   // The way out of a frozen Primary that must not go on (trap 1): gives the disk up at once,
   // whatever is under way on it, then thaws. What was on this disk already and only waited for the
   // peer ends as a success, all else as an error: so whoever could be told must have been killed

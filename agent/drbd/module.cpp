@@ -77,7 +77,8 @@ void set_usermode_helper(const std::string& path, const ModuleFiles& module) {
   if (path.size() > kMostHelper) reject("the kernel takes at most 79 characters");
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) reject("there is no such file");
-  if (::access(path.c_str(), X_OK) != 0) reject("it is not executable");
+  if (::access(path.c_str(), X_OK) != 0)
+    reject("it is not executable, or its file system is mounted noexec");
   if (usermode_helper(module) == path) return;
 
   const std::string parameter = helper_file(module);

@@ -85,6 +85,10 @@ const std::map<std::string, Route>& routes() {
          const auto name = body_of<api::VolumeNameRequest>(r).name;
          return api::to_json(s.delete_volume(name, c));
        }},
+      {api::kForceCurrentPath,
+       [](Service& s, const Request& r, const Call&) {
+         return api::to_json(s.force_current(body_of<api::ForceCurrentRequest>(r)));
+       }},
       {api::kNodeListPath,
        [](Service& s, const Request&, const Call&) { return api::to_json(s.list_nodes()); }},
       {api::kVersionPath,

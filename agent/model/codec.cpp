@@ -89,14 +89,27 @@ Volume from_json<Volume>(const std::string& text) {
 }
 
 std::string to_json(const Current& current) {
-  return Json{{"epoch", current.epoch}, {"nodes", current.nodes}}.dump();
+  Json json{{"epoch", current.epoch}, {"nodes", current.nodes}, {"left", current.left}};
+  if (current.forced) {
+    json["forced"] = {
+        {"node", current.forced->node}, {"at", current.forced->at}, {"by", current.forced->by}};
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 template <>
 Current from_json<Current>(const std::string& text) {
   return decode("current set", text, [](const Json& json) {
-    return Current{.epoch = json.at("epoch"),
-                   .nodes = json.at("nodes").get<std::set<std::string>>()};
+    Current current{.epoch = json.at("epoch"),
+                    .nodes = json.at("nodes").get<std::set<std::string>>(),
+                    .left = json.at("left").get<std::map<std::string, std::int64_t>>(),
+                    .forced = {}};
+    if (json.contains("forced")) {
+      const Json& forced = json.at("forced");
+      current.forced =
+          Current::Forced{.node = forced.at("node"), .at = forced.at("at"), .by = forced.at("by")};
+    }
+    return current;
   });
 }
 
@@ -136,6 +149,7 @@ std::string to_json(const Status& status) {
               {"disk_state", status.disk_state},
               {"connection", status.connection},
               {"synced_percent", status.synced_percent},
+              {"out_of_sync_bytes", status.out_of_sync_bytes},
               {"mounts", status.mounts},
               {"refused_release", status.refused_release},
               {"error_code", to_text(status.error_code)},
@@ -154,6 +168,7 @@ Status from_json<Status>(const std::string& text) {
                   .disk_state = json.at("disk_state"),
                   .connection = json.at("connection"),
                   .synced_percent = json.at("synced_percent"),
+                  .out_of_sync_bytes = json.at("out_of_sync_bytes"),
                   .mounts = json.at("mounts").get<std::vector<std::string>>(),
                   .refused_release = json.at("refused_release"),
                   .error_code = error_code_from_text(json.at("error_code").get<std::string>()),

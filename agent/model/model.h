@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -57,8 +58,18 @@ struct Volume {
 // current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes
 // it.
 struct Current {
+  // A person has decided which copy counts, and accepted the loss of what only others have. Until a
+  // copy is put back, this node may be made primary whatever DRBD says of its disk.
+  struct Forced {
+    std::string node;
+    std::int64_t at = 0;  // seconds since 1970
+    std::string by;       // "root on n3"
+  };
+
   std::uint64_t epoch = 0;
   std::set<std::string> nodes;
+  std::map<std::string, std::int64_t> left;  // when those that are out were taken out, for people
+  std::optional<Forced> forced;
 };
 
 // Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last
@@ -92,6 +103,8 @@ struct Status {
   std::string disk_state;
   std::string connection;
   double synced_percent = 100;
+  std::uint64_t out_of_sync_bytes =
+      0;  // what this node knows that its peer lacks, or has to be sent
   std::vector<std::string> mounts;
   std::string refused_release;  // the id of the Release that it refuses
   ErrorCode error_code = ErrorCode::Internal;

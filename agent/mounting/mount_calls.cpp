@@ -81,7 +81,7 @@ Prepared MountCalls::wait(const std::string& id, std::chrono::steady_clock::time
     throw Error(ErrorCode::Unavailable, "the mount call was ended by its caller");
   }
   if (found->second.prepared) return *found->second.prepared;
-  if (found->second.error) throw *found->second.error;
+  if (found->second.error) throw Error(*found->second.error);
   throw Error(ErrorCode::Unavailable,
               "volume " + found->second.volume + " was not ready for a mount within the time");
 }

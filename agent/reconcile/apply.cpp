@@ -187,6 +187,8 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
       return tools.drbd.reconnect_discarding(volume.name);
     case ActionKind::Promote:
       return tools.drbd.promote(volume.name);
+    case ActionKind::PromoteByForce:
+      return tools.drbd.promote_by_force(volume.name);
     case ActionKind::Demote:
       return tools.drbd.demote(volume.name);
     case ActionKind::PutBack:

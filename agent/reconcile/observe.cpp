@@ -41,7 +41,7 @@ namespace {
 
 // DRBD has both devices open, by the file that holds this very volume's secret: they exist, are
 // active, and are ours. lvm2 need not be asked, which costs more than all the other looks together.
-bool is_attached(const Wanted& wanted, const Tools& tools, Seen& seen) {
+bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
   const model::Replica* replica = volume.find_replica(wanted.here);
   if (!volume.mirrored() || volume.deleting || replica == nullptr || !replica->made) return false;
@@ -60,7 +60,7 @@ bool is_attached(const Wanted& wanted, const Tools& tools, Seen& seen) {
 }  // namespace
 
 void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
-  if (is_attached(wanted, tools, seen)) return;
+  if (is_open_by_drbd(wanted, tools, seen)) return;
   const model::Volume& volume = wanted.volume;
   std::vector<std::string> names{volume.name};
   if (volume.mirrored()) names.push_back(metadata_name(volume));

@@ -287,7 +287,10 @@ class Planner {
       }
       add(ActionKind::AskArbiter, peer());
     }
-    add(ActionKind::Promote);
+    const bool forced = wanted_.current->forced && wanted_.current->forced->node == wanted_.here;
+    const std::string& disk = seen_.resource->disk_state;
+    const bool doubtful = disk == "Outdated" || disk == "Inconsistent";
+    add(forced && doubtful && !connected() ? ActionKind::PromoteByForce : ActionKind::Promote);
     add(ActionKind::LookAgain);
   }
 

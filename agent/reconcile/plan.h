@@ -98,6 +98,7 @@ enum class ActionKind {
   GiveUpDisk,
   ReconnectDiscarding,
   Promote,
+  PromoteByForce,
   Demote,
   PutBack,
   Link,

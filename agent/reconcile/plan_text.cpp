@@ -47,6 +47,8 @@ const char* word_of(ActionKind kind) {
       return "ReconnectDiscarding";
     case ActionKind::Promote:
       return "Promote";
+    case ActionKind::PromoteByForce:
+      return "PromoteByForce";
     case ActionKind::Demote:
       return "Demote";
     case ActionKind::PutBack:

@@ -135,6 +135,7 @@ class Reconciler::Pass {
                          .disk_state = {},
                          .connection = {},
                          .synced_percent = 100,
+                         .out_of_sync_bytes = 0,
                          .mounts = seen_.mounts,
                          .refused_release = seen_.refused_release,
                          .error_code = error_ ? error_->code() : ErrorCode::Internal,
@@ -144,6 +145,7 @@ class Reconciler::Pass {
       status.disk_state = seen_.resource->disk_state;
       status.connection = seen_.resource->connection;
       status.synced_percent = seen_.resource->synced_percent;
+      status.out_of_sync_bytes = seen_.resource->out_of_sync_bytes;
     }
     const auto before = tools_.store.find_status(owner_.settings_.here, volume_);
     if (before != status) tools_.store.put_status(owner_.settings_.here, volume_, status);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "agent/api/text.h"
 #include "agent/model/codec.h"
 #include "agent/service/service.h"
 
@@ -64,11 +65,15 @@ api::ReplicaInfo describe_replica(const model::Volume& volume, const std::string
                         .disk_state = {},
                         .connection = {},
                         .synced_percent = 100,
+                        .out_of_sync_bytes = 0,
                         .current = false,
+                        .left_at = 0,
                         .mounts = {},
                         .error = {}};
   if (const auto current = known.current.find(volume.name); current != known.current.end()) {
     info.current = current->second.nodes.contains(node);
+    const auto left = current->second.left.find(node);
+    if (left != current->second.left.end()) info.left_at = left->second;
   }
   const auto status = known.status.find(node + "/" + volume.name);
   if (status == known.status.end()) return info;
@@ -83,6 +88,7 @@ api::ReplicaInfo describe_replica(const model::Volume& volume, const std::string
   info.disk_state = status->second.disk_state;
   info.connection = status->second.connection;
   info.synced_percent = status->second.synced_percent;
+  info.out_of_sync_bytes = status->second.out_of_sync_bytes;
   info.mounts = status->second.mounts;
   return info;
 }
@@ -122,12 +128,16 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
                        .deleting = volume.deleting,
                        .drbd_minor = volume.minor,
                        .epoch = 0,
+                       .forced = {},
                        .replicas = {}};
   if (const auto held = known.attachments.find(volume.name); held != known.attachments.end()) {
     info.attached_to = held->second.node;
   }
   if (const auto current = known.current.find(volume.name); current != known.current.end()) {
     info.epoch = current->second.epoch;
+    if (const auto& forced = current->second.forced) {
+      info.forced = forced->node + " by " + forced->by + " at " + time_to_text(forced->at);
+    }
   }
   for (const std::string& node : volume.nodes()) {
     info.replicas.push_back(describe_replica(volume, node, known));

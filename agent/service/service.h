@@ -51,6 +51,7 @@ class Service {
   std::vector<api::VolumeInfo> list_volumes();
   api::VolumeInfo show_volume(const std::string& name);
   api::DeleteVolumeReply delete_volume(const std::string& name, const Call& call);
+  api::VolumeInfo force_current(const api::ForceCurrentRequest& request);
   std::vector<api::NodeInfo> list_nodes();
   api::VersionReply version();
 

@@ -34,7 +34,7 @@ bool Service::store_new(model::Volume volume, bool mirrored) {
     change.require(keys::slot(slot), 0).require(keys::next_slot(), next ? next->revision : 0);
     change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
   }
-  model::Current current{.epoch = 1, .nodes = {}};
+  model::Current current{.epoch = 1, .nodes = {}, .left = {}, .forced = {}};
   for (const std::string& node : volume.nodes()) current.nodes.insert(node);
   change.put(keys::volume(volume.name), model::to_json(volume))
       .put(keys::current(volume.name), model::to_json(current))

@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <cstdlib>
 #include <memory>
 
 #include <CLI/App.hpp>
@@ -6,6 +9,7 @@
 
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
+#include "agent/api/text.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
 
@@ -27,6 +31,17 @@ std::string nodes_of(const api::VolumeInfo& volume) {
   return join(nodes);
 }
 
+std::string current_text(const api::ReplicaInfo& replica) {
+  if (replica.current) return "yes";
+  return replica.left_at == 0 ? "no" : "no, since " + time_to_text(replica.left_at);
+}
+
+// Who sits there: the agent itself only sees root.
+std::string user_name() {
+  const char* sudo = std::getenv("SUDO_USER");  // NOLINT(concurrency-mt-unsafe): one thread
+  return sudo != nullptr && *sudo != '\0' ? sudo : "uid " + std::to_string(::getuid());
+}
+
 std::string synced_text(const api::ReplicaInfo& replica) {
   const auto tenths = static_cast<long>(replica.synced_percent * 10);
   return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + '%';
@@ -42,21 +57,23 @@ void print_list(const std::vector<api::VolumeInfo>& volumes) {
 }
 
 void print_volume(const api::VolumeInfo& volume) {
-  const Rows facts{{"Name:", volume.name},
-                   {"Size:", size_to_text(volume.size_bytes)},
-                   {"State:", volume.state},
-                   {"Attached to:", volume.attached_to},
-                   {"Pool:", volume.pool},
-                   {"File system:", volume.fs_type},
-                   {"DRBD minor:", volume.drbd_minor == 0 ? "" : std::to_string(volume.drbd_minor)},
-                   {"Epoch:", std::to_string(volume.epoch)}};
-  Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "CURRENT", "DEVICE",
-             "MOUNTED ON"}};
+  Rows facts{{"Name:", volume.name},
+             {"Size:", size_to_text(volume.size_bytes)},
+             {"State:", volume.state},
+             {"Attached to:", volume.attached_to},
+             {"Pool:", volume.pool},
+             {"File system:", volume.fs_type},
+             {"DRBD minor:", volume.drbd_minor == 0 ? "" : std::to_string(volume.drbd_minor)},
+             {"Epoch:", std::to_string(volume.epoch)}};
+  if (!volume.forced.empty()) facts.push_back({"Forced:", volume.forced});
+  Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "OUT OF SYNC", "CURRENT",
+             "DEVICE", "MOUNTED ON"}};
   std::string errors;
   for (const api::ReplicaInfo& replica : volume.replicas) {
     rows.push_back({replica.node, replica.alive ? "up" : "DOWN", replica.disk_state, replica.role,
-                    replica.connection, synced_text(replica), replica.current ? "yes" : "no",
-                    replica.device, join(replica.mounts)});
+                    replica.connection, synced_text(replica),
+                    size_to_text(replica.out_of_sync_bytes), current_text(replica), replica.device,
+                    join(replica.mounts)});
     if (!replica.error.empty()) errors += '\n' + replica.node + ": " + replica.error;
   }
   print_line(format_table(facts) + '\n' + format_table(rows) + errors);
@@ -124,6 +141,34 @@ void add_delete(CLI::App& parent, const CommandContext& context) {
   });
 }
 
+void add_force_current(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand(
+      "force-current",
+      "use the copy on one node although it may be old, when no current one will come back");
+  verb->footer(
+      "What the other copies have in addition is thrown away when they return. Prints what is "
+      "known\n"
+      "of the copies first; without --i-accept-data-loss nothing is changed.\n"
+      "Example:\n  plexvol volume force-current data --node n2 --i-accept-data-loss");
+  const auto request = std::make_shared<api::ForceCurrentRequest>();
+  verb->add_option("NAME", request->name, "the volume")->required();
+  verb->add_option("--node", request->node, "whose copy shall count from now on")->required();
+  verb->add_flag("--i-accept-data-loss", request->accept_data_loss, "do it");
+  verb->callback([request, &context] {
+    request->by = user_name();
+    if (!context.options().json()) {
+      const std::string before =
+          context.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{request->name}));
+      print_volume(api::from_json<api::VolumeInfo>(before));
+      print_line("");
+    }
+    const std::string result = context.ask(api::kForceCurrentPath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
+    print_line("volume " + request->name + ": from now on the copy on " + request->node +
+               " is the only one that counts");
+  });
+}
+
 }  // namespace
 
 void add_volume_commands(CLI::App& app, const CommandContext& context) {
@@ -133,6 +178,7 @@ void add_volume_commands(CLI::App& app, const CommandContext& context) {
   add_list(*noun, context);
   add_show(*noun, context);
   add_delete(*noun, context);
+  add_force_current(*noun, context);
 }
 
 }  // namespace plexvol::driver

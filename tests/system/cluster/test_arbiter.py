@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from cluster import AGENT, Cluster
-from lab import Command, wait_until
+from lab import Command, Result, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 # A pod's process: each number is on the disk of both nodes, or of the one that goes on, before it is said.
@@ -20,6 +20,20 @@ for number in range(1 << 30):
 
 def start_appending(cluster: Cluster, node: str, path: str) -> Command:
     return cluster.node(node).popen(["python3", "-I", "-S", "-c", APPENDING, path])
+
+
+def wait_beyond(writer: Command, number: int) -> None:
+    """Until it has said more than this, which it may have done long ago."""
+    assert any(int(line) > number for line in writer.lines(60)), "the writer has ended"
+
+
+def said_by(result: Result) -> str:
+    return (result.stdout + result.stderr).decode()
+
+
+def last_number(cluster: Cluster, node: str, pod: str) -> int:
+    # The last line may be on its way.
+    return int(cluster.node(node).sh(f"tail -n 2 {pod}/numbers | head -n 1").stdout)
 
 
 def is_frozen(cluster: Cluster, node: str, name: str) -> bool:
@@ -44,14 +58,14 @@ def test_a_primary_that_was_cut_off_and_lost_is_cleaned_up(cluster: Cluster, mou
         cluster.lab.cut("n1")
         mount_as_kubelets_do(cluster, "n2", pod, asked)
         theirs = write_random(cluster, "n2", f"{pod}/theirs", 5)
-        kept = cluster.node("n2").sh(f"tail -n 1 {pod}/numbers").stdout
+        kept = int(cluster.node("n2").sh(f"tail -n 1 {pod}/numbers").stdout)
         assert is_frozen(cluster, "n1", name)
         cluster.lab.heal()
         # No person, no reboot: the pod's process is killed, and the copy is made anew from the winner's.
         assert writer.wait(120).code == 128 + 9
         for line in writer.lines():
             heard = int(line)
-    assert heard <= int(kept), "a write was acknowledged to the loser's pod and is lost"
+    assert heard <= kept, "a write was acknowledged to the loser's pod and is lost"
     cluster.wait_state("n2", name, "Ready")
     assert cluster.replica("n2", name, "n1")["role"] == "Secondary"
     assert cluster.replica("n2", name, "n1")["mounts"] == []
@@ -73,8 +87,7 @@ def test_an_agent_that_was_away_ends_the_freeze(cluster: Cluster, mounted: tuple
         cluster.resume_agent("n1")
         wait_until(lambda: not is_frozen(cluster, "n1", name), 60, "the freeze is over")
         assert current(cluster, "n1", name)["nodes"] == ["n1"]
-        said = int(n1.sh(f"tail -n 1 {pod}/numbers").stdout)
-        wait_until(lambda: int(writer.line() or 0) > said, 30, "the writer goes on")
+        wait_beyond(writer, last_number(cluster, "n1", pod))
         writer.kill()
 
 
@@ -85,8 +98,7 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
     with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
         for node in cluster.lab.nodes:
             node.kill_service("etcd")
-        before = int(writer.line() or -1)
-        wait_until(lambda: int(writer.line() or 0) > before + 5, 30, "mounted volumes go on")
+        wait_beyond(writer, last_number(cluster, "n1", pod) + 5)
         refused = cluster.driver("n3").start("mount", pod, asked)
         cluster.node("n2").power_off()
         wait_until(lambda: is_frozen(cluster, "n1", name), 60, "n1 is frozen")
@@ -96,7 +108,7 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
             if node.name != "n2":
                 node.resume_service("etcd")
         wait_until(lambda: not is_frozen(cluster, "n1", name), 120, "the freeze is over")
-        wait_until(lambda: writer.line() is not None, 30, "the writer goes on")
+        wait_beyond(writer, last_number(cluster, "n1", pod))
         writer.kill()
     cluster.wait_state("n1", name, "Ready")
 
@@ -131,3 +143,40 @@ def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, 
     assert checksum(cluster, "n1", f"{pod}/kept") == kept
     cluster.wait_state("n3", name, "Ready")
     assert AGENT in cluster.node("n1").sh("ls /persist/service").stdout.decode()
+
+
+def test_a_person_can_choose_the_old_copy_when_the_newest_will_not_come_back(
+    cluster: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    name, pod, asked = mounted
+    both = write_random(cluster, "n1", f"{pod}/both", 3)
+    force = ("volume", "force-current", name, "--node", "n2")
+    refused = cluster.plexvol("n3", *force, "--i-accept-data-loss")
+    assert refused.code != 0 and "nothing needs to be forced" in said_by(refused)
+    cluster.node("n2").power_off()
+    write_random(cluster, "n1", f"{pod}/newer", 3)
+    cluster.node("n1").power_off()
+    cluster.node("n2").power_on()
+    cluster.wait_alive(["n2", "n3"])
+    wait_until(lambda: cluster.replica("n3", name, "n1").get("alive") is False, 60, "n1 counts as gone")
+
+    undecided = cluster.plexvol("n3", *force)
+    assert undecided.code != 0 and "--i-accept-data-loss" in said_by(undecided) and "no, since 20" in said_by(undecided)
+    assert current(cluster, "n3", name)["nodes"] == ["n1"]
+    chosen = cluster.plexvol("n3", *force, "--i-accept-data-loss")
+    assert chosen.code == 0, said_by(chosen)
+    assert current(cluster, "n3", name)["forced"]["node"] == "n2"
+    assert (cluster.volume("n3", name) or {})["forced"].startswith("n2 by uid 0 on n3 at 20")
+    mount_as_kubelets_do(cluster, "n2", pod, asked)
+    assert checksum(cluster, "n2", f"{pod}/both") == both
+    assert cluster.node("n2").run(["test", "-e", f"{pod}/newer"]).code != 0
+    later = write_random(cluster, "n2", f"{pod}/later", 3)
+
+    # What only n1 had is gone, as was accepted; it is made anew from what was chosen.
+    cluster.node("n1").power_on()
+    cluster.wait_state("n2", name, "Ready", 180)
+    assert "forced" not in current(cluster, "n3", name)
+    cluster.driver("n2").must("unmount", pod)
+    mount_as_kubelets_do(cluster, "n1", pod, asked)
+    assert checksum(cluster, "n1", f"{pod}/later") == later
+    assert cluster.node("n1").run(["test", "-e", f"{pod}/newer"]).code != 0

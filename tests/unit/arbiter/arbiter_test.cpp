@@ -30,8 +30,9 @@ struct Case {
   Arbiter arbiter{store};
 
   explicit Case(const Nodes& nodes) {
-    store.commit(Change().put(keys::current("v"),
-                              plexvol::model::to_json(Current{.epoch = 1, .nodes = nodes})));
+    store.commit(Change().put(
+        keys::current("v"),
+        plexvol::model::to_json(Current{.epoch = 1, .nodes = nodes, .left = {}, .forced = {}})));
   }
   Current current() { return store.find_current("v")->value; }
   std::int64_t revision() { return store.find_current("v")->revision; }
@@ -105,4 +106,32 @@ TEST_CASE("arbiter: it is known which volumes the kernel asks about") {
     CHECK_FALSE(c.arbiter.is_asked_about("w"));
   }
   CHECK_FALSE(c.arbiter.is_asked_about("v"));
+}
+
+TEST_CASE("arbiter: what a person forces is recorded until a copy is put back") {
+  Case c({"n1"});
+  c.arbiter.force("v", "n2", "root on n3");
+  Current forced = c.current();
+  CHECK(forced.nodes == Nodes{"n2"});
+  CHECK(forced.epoch == 2);
+  REQUIRE(forced.forced.has_value());
+  CHECK(forced.forced->node == "n2");
+  CHECK(forced.forced->by == "root on n3");
+  CHECK(forced.left.contains("n1"));
+  CHECK_FALSE(forced.left.contains("n2"));
+  CHECK(c.take_out("n1", "n2") == Verdict::Lost);
+  CHECK(c.take_out("n2", "n1") == Verdict::Won);
+  CHECK(c.current().forced.has_value());
+  CHECK(c.arbiter.put_back("v", c.revision(), "n1"));
+  CHECK_FALSE(c.current().forced.has_value());
+  CHECK(c.current().left.empty());
+}
+
+TEST_CASE("arbiter: when a copy was taken out is remembered, and not renewed") {
+  Case c({"n1", "n2"});
+  c.take_out("n1", "n2");
+  const auto first = c.current().left;
+  CHECK(first.contains("n2"));
+  c.take_out("n1", "n2");
+  CHECK(c.current().left == first);
 }

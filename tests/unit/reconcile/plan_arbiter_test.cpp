@@ -19,7 +19,7 @@ Seen frozen_primary() {
 }
 
 Wanted with_current(Wanted wanted, std::set<std::string> nodes) {
-  wanted.current = model::Current{5, std::move(nodes)};
+  wanted.current = model::Current{5, std::move(nodes), {}, {}};
   return wanted;
 }
 
@@ -138,5 +138,28 @@ TEST_CASE(
     seen.config_current = true;
     seen.resource->disk_state = "Diskless";
     CHECK(kinds(loser, seen) == "Adjust, LookAgain");
+  }
+}
+
+TEST_CASE(
+    "plan: a copy that a person has chosen is promoted whatever DRBD says of it, after asking") {
+  Wanted wanted = with_current(attached(mirrored()), {"n1"});
+  Seen seen = seen_mirrored("Secondary", "Connecting");
+  for (const char* disk : {"Outdated", "Inconsistent"}) {
+    wanted.current->forced.reset();
+    seen.resource->disk_state = disk;
+    CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
+    wanted.current->forced = model::Current::Forced{"n1", 0, "root on n3"};
+    CHECK(kinds(wanted, seen) == "AskArbiter: n2, PromoteByForce, LookAgain");
+    wanted.current->forced->node = "n2";
+    CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
+  }
+  SUBCASE("not where it is good anyway, or its peer has the data") {
+    wanted.current->forced = model::Current::Forced{"n1", 0, "root on n3"};
+    seen.resource->disk_state = "UpToDate";
+    CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
+    seen = seen_mirrored("Secondary", "Connected");
+    seen.resource->disk_state = "Inconsistent";
+    CHECK(kinds(wanted, seen) == "Promote, LookAgain");
   }
 }

@@ -22,7 +22,7 @@ inline Wanted single() {
   wanted.volume.fs_type = "ext4";
   wanted.volume.replicas = {{"n1", true}};
   wanted.volume.format = model::Format::Done;
-  wanted.current = model::Current{1, {"n1"}};
+  wanted.current = model::Current{1, {"n1"}, {}, {}};
   return wanted;
 }
 
@@ -30,7 +30,7 @@ inline Wanted mirrored() {
   Wanted wanted = single();
   wanted.volume.minor = 1000;
   wanted.volume.replicas = {{"n1", true}, {"n2", true}};
-  wanted.current = model::Current{1, {"n1", "n2"}};
+  wanted.current = model::Current{1, {"n1", "n2"}, {}, {}};
   return wanted;
 }
 
