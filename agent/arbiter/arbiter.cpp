@@ -15,16 +15,19 @@ namespace {
 constexpr int kMaxRaces = 20;
 
 std::string to_text(const std::set<std::string>& nodes) {
-  std::string text;
-  for (const std::string& node : nodes) text += (text.empty() ? "" : ",") + node;
-  return "{" + text + "}";
+  std::string text = "{";
+  for (const std::string& node : nodes) {
+    if (text.size() > 1) text += ',';
+    text += node;
+  }
+  return text += '}';
 }
 
 void log_change(const std::string& volume, const model::Current& from, const model::Current& to,
                 const std::string& reason) {
-  log::warn("current of " + volume + ": " + to_text(from.nodes) + " -> " + to_text(to.nodes) +
-                ", " + reason,
-            {{"volume", volume}, {"epoch", std::to_string(to.epoch)}});
+  std::string text = "current of " + volume + ": " + to_text(from.nodes);
+  text += " -> " + to_text(to.nodes) + ", " + reason;
+  log::warn(text, {{"volume", volume}, {"epoch", std::to_string(to.epoch)}});
 }
 
 }  // namespace
@@ -50,20 +53,15 @@ Verdict Arbiter::decide(const std::string& volume, const std::string& asker,
     if (!seen) {
       throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
     }
-    if (!seen->value.nodes.contains(asker)) {
-      log::warn("current of " + volume + " is " + to_text(seen->value.nodes) + " without " + asker +
-                    ": lost, " + reason,
-                {{"volume", volume}, {"epoch", std::to_string(seen->value.epoch)}});
-      return Verdict::Lost;
-    }
+    const bool won = seen->value.nodes.contains(asker);
     model::Current next = seen->value;
-    if (next.nodes.erase(other) > 0) next.left[other] = std::time(nullptr);
+    if (won && next.nodes.erase(other) > 0) next.left[other] = std::time(nullptr);
     ++next.epoch;
     const std::string key = store::keys::current(volume);
     if (store_.commit(
             store::Change().require(key, seen->revision).put(key, model::to_json(next)))) {
-      log_change(volume, seen->value, next, reason);
-      return Verdict::Won;
+      log_change(volume, seen->value, next, (won ? "won: " : "lost: ") + reason);
+      return won ? Verdict::Won : Verdict::Lost;
     }
   }
   throw Error(ErrorCode::Unavailable, "the current set of volume " + volume + " changed " +
@@ -91,27 +89,21 @@ bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
   return done;
 }
 
-void Arbiter::force(const std::string& volume, const std::string& node, const std::string& by) {
-  for (int race = 0; race < kMaxRaces; ++race) {
-    const auto seen = store_.find_current(volume);
-    if (!seen) {
-      throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
-    }
-    const std::int64_t now = std::time(nullptr);
-    model::Current next = seen->value;
-    for (const std::string& other : seen->value.nodes) next.left[other] = now;
-    next.left.erase(node);
-    next.nodes = {node};
-    next.forced = model::Current::Forced{.node = node, .at = now, .by = by};
-    ++next.epoch;
-    const std::string key = store::keys::current(volume);
-    if (store_.commit(
-            store::Change().require(key, seen->revision).put(key, model::to_json(next)))) {
-      log_change(volume, seen->value, next, "forced by " + by);
-      return;
-    }
-  }
-  throw Error(ErrorCode::Unavailable, "the current set of volume " + volume + " changes too often");
+bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
+                    const model::Current::Forced& forced) {
+  const auto seen = store_.find_current(volume);
+  if (!seen || seen->revision != seen_revision) return false;
+  model::Current next = seen->value;
+  for (const std::string& other : seen->value.nodes) next.left[other] = forced.at;
+  next.left.erase(forced.node);
+  next.nodes = {forced.node};
+  next.forced = forced;
+  ++next.epoch;
+  const std::string key = store::keys::current(volume);
+  const bool done =
+      store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+  if (done) log_change(volume, seen->value, next, "forced by " + forced.by);
+  return done;
 }
 
 Arbiter::Question::Question(Arbiter& arbiter, std::string volume)

@@ -30,8 +30,9 @@ class Arbiter {
  public:
   explicit Arbiter(store::TypedStore& store) : store_(store) {}
 
-  // "If `asker` is still in the set, take `other` out of it." Every win raises the epoch, also one
-  // that leaves the set as it was (rule 2). May be asked any number of times. Throws Unavailable
+  // "If `asker` is still in the set, take `other` out of it." Every answer raises the epoch, also
+  // "lost", and one that leaves the set as it was (rule 2): so no look at the two that was taken
+  // before it can put anybody back after it. May be asked any number of times. Throws Unavailable
   // when the store gives no answer: nobody has won then. `reason` is for the log.
   //
   // A node whose own disk has failed asks in its peer's name, with itself as the other one: so the
@@ -44,8 +45,10 @@ class Arbiter {
   // something has; look again.
   bool put_back(const std::string& volume, std::int64_t seen_revision, const std::string& node);
 
-  // A person's decision: from now on only the copy on `node` counts. Throws Unavailable as above.
-  void force(const std::string& volume, const std::string& node, const std::string& by);
+  // A person's decision: from now on only the copy on `node` counts. false: something has happened
+  // to the set since `seen_revision` was read, so it may not be needed any more; look again.
+  bool force(const std::string& volume, std::int64_t seen_revision,
+             const model::Current::Forced& forced);
 
   // While it lives, the kernel's own question about a volume is being answered here.
   class Question {

@@ -169,8 +169,8 @@ void Drbd::disconnect(const std::string& name) {
     throw Error(ErrorCode::Internal, "DRBD: cannot disconnect " + name + ": drbdsetup show " +
                                          name + " names no addresses");
   }
-  const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "disconnect", ends->local, ends->peer}, .input = {}});
+  const process::Output output = runner_.run(
+      {.argv = {kDrbdsetup, "disconnect", ends->local, ends->peer, "--force"}, .input = {}});
   if (output.exit_code != 0) throw to_error("disconnect " + name, output);
 }
 

@@ -118,8 +118,8 @@ class Drbd {
   // to be asked again.
   void promote(const std::string& name);  // primary; NotFound when the kernel has no such resource
   void demote(const std::string& name);   // secondary; Conflict while it is open
-  // A Primary marks its peer Outdated by this, a Secondary with a Primary peer itself: that is
-  // how 8.4 parts in peace.
+  // By force, as if the cable had been cut: a Primary freezes and asks. In peace it would mark its
+  // peer Outdated, and a Secondary itself, and the Primary would go on without asking anyone.
   void disconnect(const std::string& name);
   void down(const std::string& name);
   // The last three: no error when there is nothing to do or nothing there.

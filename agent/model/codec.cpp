@@ -91,8 +91,10 @@ Volume from_json<Volume>(const std::string& text) {
 std::string to_json(const Current& current) {
   Json json{{"epoch", current.epoch}, {"nodes", current.nodes}, {"left", current.left}};
   if (current.forced) {
-    json["forced"] = {
-        {"node", current.forced->node}, {"at", current.forced->at}, {"by", current.forced->by}};
+    json["forced"] = {{"node", current.forced->node},
+                      {"at", current.forced->at},
+                      {"by", current.forced->by},
+                      {"disk_state", current.forced->disk_state}};
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -106,8 +108,10 @@ Current from_json<Current>(const std::string& text) {
                     .forced = {}};
     if (json.contains("forced")) {
       const Json& forced = json.at("forced");
-      current.forced =
-          Current::Forced{.node = forced.at("node"), .at = forced.at("at"), .by = forced.at("by")};
+      current.forced = Current::Forced{.node = forced.at("node"),
+                                       .at = forced.at("at"),
+                                       .by = forced.at("by"),
+                                       .disk_state = forced.at("disk_state")};
     }
     return current;
   });

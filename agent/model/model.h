@@ -62,8 +62,9 @@ struct Current {
   // copy is put back, this node may be made primary whatever DRBD says of its disk.
   struct Forced {
     std::string node;
-    std::int64_t at = 0;  // seconds since 1970
-    std::string by;       // "root on n3"
+    std::int64_t at = 0;     // seconds since 1970
+    std::string by;          // "root on n3"
+    std::string disk_state;  // of that copy at that time, DRBD's word; "" when nobody knew
   };
 
   std::uint64_t epoch = 0;

@@ -106,6 +106,7 @@ std::optional<Stat> parse_stat(std::string_view text) {
     std::from_chars(word.data(), word.data() + word.size(), number);
     if (field == 3) stat.state = word.front();
     if (field == 5) stat.group = static_cast<pid_t>(number);
+    if (field == 9) stat.flags = static_cast<std::uint64_t>(number);
     if (field >= 14) stat.cpu_ticks += static_cast<std::uint64_t>(number);
     text.remove_prefix(std::min(length + 1, text.size()));
   }

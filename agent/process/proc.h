@@ -25,6 +25,7 @@ std::string command_of(pid_t pid);  // comm
 struct Stat {
   char state = '?';
   pid_t group = 0;
+  std::uint64_t flags = 0;      // the kernel's PF_...
   std::uint64_t cpu_ticks = 0;  // user and system, with those of the children that were waited for
 };
 // Pure. From /proc/<pid>/stat; nullopt when it is none.

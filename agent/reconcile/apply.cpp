@@ -49,6 +49,9 @@ void record_made(const Wanted& wanted, const Tools& tools) {
 
 void record_format(const Wanted& wanted, const Tools& tools, model::Format format) {
   change_volume(wanted, tools, [&](model::Volume& volume) {
+    if (volume.format == model::Format::Done && format == model::Format::Started) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " was formatted meanwhile");
+    }
     if (volume.format >= format) return false;
     volume.format = format;
     return true;
@@ -100,12 +103,34 @@ void ask_arbiter(const std::string& peer, const Wanted& wanted, const Tools& too
                                        " has gone on without it; bring " + peer + " back");
 }
 
+void take_out(const std::string& peer, const Wanted& wanted, const Tools& tools) {
+  const std::string& volume = wanted.volume.name;
+  const auto verdict =
+      tools.arbiter.take_out(volume, wanted.here, peer,
+                             wanted.here + " says that the copy of " + peer + " must not count");
+  if (verdict == arbiter::Verdict::Won) return;
+  throw Error(ErrorCode::Unavailable,
+              "the current set of volume " + volume + " has just changed, looks again");
+}
+
+// In the peer's name: only while it is in the set, so that the set never becomes empty.
+void leave_set(const std::string& peer, const Wanted& wanted, const Tools& tools) {
+  const std::string& volume = wanted.volume.name;
+  const auto verdict = tools.arbiter.take_out(volume, peer, wanted.here,
+                                              wanted.here + " says that its copy must not count");
+  if (verdict == arbiter::Verdict::Won) return;
+  throw Error(ErrorCode::Unavailable,
+              "the current set of volume " + volume + " has just changed, looks again");
+}
+
 // Rule 4. What was planned rests on a set that was read before the node was looked at: if this node
 // was put back since then, it has not lost at all.
 void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
   const auto current = tools.store.find_current(volume);
-  if (!current || current->value.nodes.contains(wanted.here)) {
+  const bool is_back = !current || current->value.nodes.contains(wanted.here);
+  // Of a volume that is being deleted no copy counts.
+  if (is_back && !wanted.volume.deleting) {
     throw Error(ErrorCode::Unavailable, "volume " + volume + " is back in the set, looks again");
   }
   if (seen.device) filesystem::kill_users(seen.device->major, seen.device->minor);
@@ -167,14 +192,9 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::AskArbiter:
       return ask_arbiter(action.text, wanted, tools);
     case ActionKind::LeaveSet:
-      // In the peer's name: only while it is in the set, so that the set never becomes empty.
-      tools.arbiter.take_out(volume.name, action.text, wanted.here,
-                             "the disk of " + wanted.here + " has failed, it says");
-      return;
+      return leave_set(action.text, wanted, tools);
     case ActionKind::TakeOut:
-      tools.arbiter.take_out(volume.name, wanted.here, action.text,
-                             "the disk of " + action.text + " has failed, says " + wanted.here);
-      return;
+      return take_out(action.text, wanted, tools);
     case ActionKind::Disconnect:
       return tools.drbd.disconnect(volume.name);
     case ActionKind::ResumeIo:

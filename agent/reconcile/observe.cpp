@@ -57,9 +57,7 @@ bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
          tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
 }
 
-}  // namespace
-
-void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
+void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   if (is_open_by_drbd(wanted, tools, seen)) return;
   const model::Volume& volume = wanted.volume;
   std::vector<std::string> names{volume.name};
@@ -72,7 +70,19 @@ void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   }
 }
 
-namespace {
+// A volume group that is gone, or a peer without an address, must not keep a primary from being
+// parted or thawed.
+template <class Look>
+void note_failure(Seen& seen, Look look) {
+  try {
+    look();
+  } catch (const Error& error) {
+    seen.data.reset();
+    seen.metadata.reset();
+    seen.config_current = false;
+    seen.backing_error = error;
+  }
+}
 
 std::optional<Device> find_device(const std::string& path) {
   struct stat status {};
@@ -82,6 +92,11 @@ std::optional<Device> find_device(const std::string& path) {
 
 }  // namespace
 
+void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  seen.backing_error.reset();
+  note_failure(seen, [&] { look_at_backing(wanted, tools, seen); });
+}
+
 void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
   seen.resource.reset();
@@ -90,8 +105,12 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
     seen.resource = tools.drbd.find_resource(volume.name);
     // What is being deleted needs no configuration, and may have no peer any more.
     const bool complete = seen.data && seen.metadata && !volume.deleting;
-    seen.config_current =
-        complete && tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
+    seen.config_current = false;
+    if (complete) {
+      note_failure(seen, [&] {
+        seen.config_current = tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
+      });
+    }
     if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));
   } else if (seen.data && seen.data->active) {
     seen.device = find_device(seen.data->device);

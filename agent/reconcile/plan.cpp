@@ -40,6 +40,9 @@ class Planner {
       // Before all that could hang on a device that answers nobody.
     } else if (plan_letting_go()) {
       // Before all that could fail: what is broken can still be let go of.
+    } else if (seen_.backing_error) {
+      plan_failed_disks();
+      fail(seen_.backing_error->code(), seen_.backing_error->what());
     } else if (!replica->made) {
       plan_making();
     } else if (plan_foundation()) {
@@ -60,6 +63,10 @@ class Planner {
     return wanted_.current && wanted_.current->nodes.contains(node);
   }
   std::string peer() const { return volume_.peer_of(wanted_.here); }
+  // DRBD's word is necessary, though never sufficient (rule 3).
+  bool disk_usable() const {
+    return seen_.resource->disk_state == "UpToDate" || seen_.resource->disk_state == "Consistent";
+  }
   bool in_use() const {
     return seen_.calls.waiting + seen_.calls.mounting > 0 || !seen_.users.empty();
   }
@@ -125,7 +132,21 @@ class Planner {
 
   void plan_resource() {
     const auto& resource = seen_.resource;
-    if (!seen_.config_current) add(ActionKind::WriteConfig);
+    // A primary without a disk works on its peer's. Given its own back it would be resynchronised
+    // under it, and when the link breaks then, DRBD ends what waits as a success by itself.
+    if (primary() && resource->disk_state == "Diskless") return;
+    // What is out, and comes up now, must not be put back by a look from before.
+    if (!resource && !is_current(wanted_.here) && is_current(peer())) {
+      add(ActionKind::LeaveSet, peer());
+    }
+    if (!seen_.config_current) {
+      // Rule 1: a change of the configuration may part the two in peace, and then a primary goes on
+      // without asking anyone.
+      if (connected() && is_current(wanted_.here) && is_current(peer())) {
+        add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
+      }
+      add(ActionKind::WriteConfig);
+    }
     const bool parted = resource && resource->connection == "StandAlone";
     const bool whole = resource && resource->disk_state != "Diskless" && !parted;
     if (seen_.config_current && whole) return;
@@ -140,17 +161,25 @@ class Planner {
   // Rule 1: what a failed disk lacks from now on, nobody may miss later. Whoever sees it first
   // takes it out: this node itself, or its peer.
   void plan_failed_disks() {
-    if (!volume_.mirrored() || !is_current(wanted_.here) || !is_current(peer())) return;
+    if (!volume_.mirrored() || !is_current(peer())) return;
     const auto failed = [](const std::string& disk) {
       return disk == "Diskless" || disk == "Failed";
     };
-    const bool own_gone = !seen_.data || !seen_.metadata;
-    const bool own_failed =
-        seen_.resource && failed(seen_.resource->disk_state) && !seen_.resource->untouched;
+    const bool own_gone = !seen_.backing_error && (!seen_.data || !seen_.metadata);
+    // A connected peer sends nothing to who has no disk, and yet it misses all of it.
+    const bool just_made = seen_.resource && seen_.resource->untouched && !connected();
+    const bool own_failed = seen_.resource && failed(seen_.resource->disk_state) && !just_made;
     if (own_gone || own_failed) {
-      add(ActionKind::LeaveSet, peer());
-    } else if (connected() && seen_.resource->disk_state == "UpToDate" &&
-               failed(seen_.resource->peer_disk_state)) {
+      // Also when it is out already, before it is attached again: the peer may be about to put it
+      // back by an older look.
+      if (is_current(wanted_.here) || !primary()) add(ActionKind::LeaveSet, peer());
+      return;
+    }
+    // One that is only behind goes, too: a primary that loses such a peer goes on unasked.
+    const std::string peer_disk = seen_.resource ? seen_.resource->peer_disk_state : "";
+    const bool peer_behind = peer_disk == "Inconsistent" || peer_disk == "Outdated";
+    if (is_current(wanted_.here) && connected() && seen_.resource->disk_state == "UpToDate" &&
+        (failed(peer_disk) || peer_behind)) {
       add(ActionKind::TakeOut, peer());
     }
   }
@@ -162,6 +191,10 @@ class Planner {
   bool plan_parting() {
     if (!primary() || !wanted_.current || is_current(wanted_.here)) return false;
     if (connected() && seen_.resource->peer_disk_state == "UpToDate") return false;
+    // Apart, and told to the store once more: from here on nothing that anybody saw before can
+    // connect it or put it back.
+    add(ActionKind::Disconnect);
+    add(ActionKind::LeaveSet, peer());
     add(ActionKind::KillUsers);
     add(ActionKind::GiveUpDisk);
     add(ActionKind::ResumeIo);
@@ -183,6 +216,14 @@ class Planner {
       fail(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
                                        "): `drbdsetup resume-io " + std::to_string(volume_.minor) +
                                        "` ends it");
+    } else if (!disk_usable()) {
+      // Who has nothing to go on with must not win.
+      if (is_current(peer())) {
+        add(ActionKind::LeaveSet, peer());
+        add(ActionKind::LookAgain);
+      } else {
+        fail(ErrorCode::Conflict, what + "and its disk has failed, the last one that counts");
+      }
     } else if (connected()) {
       fail(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
     } else if (seen_.question_under_way || !seen_.question_time_over) {
@@ -281,17 +322,31 @@ class Planner {
                       (connected() ? "it is being resynchronised from " + peer()
                                    : "bring " + peer() + " back, which has them"));
     }
+    // Before anybody is asked: a node that cannot be promoted must not take its peer out.
+    const bool by_force = !disk_usable() && !connected() && may_be_forced();
+    if (!disk_usable() && !by_force) {
+      return fail(ErrorCode::Unavailable, "the disk of " + name() + " on " + wanted_.here + " is " +
+                                              seen_.resource->disk_state +
+                                              " and cannot be used before it has been "
+                                              "resynchronised from " +
+                                              peer());
+    }
     if (!connected()) {
       if (wanted_.peer_alive && !seen_.connect_time_over) {
         return fail(ErrorCode::Unavailable, name() + " waits for its connection to " + peer());
       }
       add(ActionKind::AskArbiter, peer());
     }
-    const bool forced = wanted_.current->forced && wanted_.current->forced->node == wanted_.here;
-    const std::string& disk = seen_.resource->disk_state;
-    const bool doubtful = disk == "Outdated" || disk == "Inconsistent";
-    add(forced && doubtful && !connected() ? ActionKind::PromoteByForce : ActionKind::Promote);
+    add(by_force ? ActionKind::PromoteByForce : ActionKind::Promote);
     add(ActionKind::LookAgain);
+  }
+
+  // A person has chosen this copy as it was then; half overwritten only when it was so already.
+  bool may_be_forced() const {
+    const auto& forced = wanted_.current->forced;
+    const std::string& disk = seen_.resource->disk_state;
+    return forced && forced->node == wanted_.here &&
+           (disk == "Outdated" || (disk == "Inconsistent" && forced->disk_state == disk));
   }
 
   // True: there is a file system, and it is this volume's.
@@ -344,6 +399,13 @@ class Planner {
 
   // Each node removes its own part and needs no other for it.
   void plan_removal() {
+    if (frozen(seen_)) {
+      add(ActionKind::Disconnect);
+      add(ActionKind::KillUsers);
+      add(ActionKind::GiveUpDisk);
+      add(ActionKind::ResumeIo);
+      return add(ActionKind::LookAgain);
+    }
     if (in_use()) return fail(ErrorCode::Conflict, "deletion waits: " + why_in_use());
     unmount_all();
     if (seen_.linked) add(ActionKind::Unlink);

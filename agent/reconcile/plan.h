@@ -59,6 +59,9 @@ struct Device {
 struct Seen {
   std::optional<Backing> data;
   std::optional<Backing> metadata;  // DRBD's, for mirrored volumes
+  // Why the last two, or what they are compared with, could not be looked at: they say nothing
+  // then.
+  std::optional<Error> backing_error;
   bool config_current = false;
   std::optional<drbd::ResourceState> resource;
   bool connect_time_over =
@@ -90,8 +93,8 @@ enum class ActionKind {
   WriteConfig,
   Adjust,
   AskArbiter,
-  LeaveSet,  // rule 1: this node's own disk has failed
-  TakeOut,   // rule 1: the connected peer's disk has failed
+  LeaveSet,  // rule 1: this node's copy must not count: its disk has failed, or it is about to part
+  TakeOut,   // rule 1: the peer's must not
   Disconnect,
   ResumeIo,
   KillUsers,

@@ -17,6 +17,8 @@ using std::chrono::seconds;
 
 // Stands for all that is assigned here, as kMounts does for what was mounted or unmounted.
 constexpr const char* kEverything = "/all";
+// All is looked at again and again: an event that was never sent must not be missed for ever.
+constexpr seconds kPatrol{60};
 
 }  // namespace
 
@@ -50,7 +52,12 @@ class Workers::Impl {
  private:
   void work() {
     while (const auto name = queue_.take()) {
-      switch (look(*name)) {
+      const Outcome outcome = look(*name);
+      if (*name == kEverything && outcome == Outcome::Settled) {
+        queue_.retry(*name, kPatrol, kPatrol);
+        continue;
+      }
+      switch (outcome) {
         case Outcome::Settled:
           queue_.done(*name);
           break;

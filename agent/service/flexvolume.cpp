@@ -209,6 +209,13 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   const arbiter::Arbiter::Question question(arbiter_, request.object);
   const auto verdict = arbiter_.take_out(request.object, settings_.here, peer,
                                          "DRBD on " + settings_.here + " asks, it lost " + peer);
+  try {
+    // The answer may come too late for the kernel, which then has nothing more to say: somebody has
+    // to put the peer back all the same.
+    store_.commit(store::Change().wake(volume->value));
+  } catch (const Error& error) {
+    log::warn(error.what());
+  }
   return {.exit_code = verdict == arbiter::Verdict::Won ? kPeerOutdated : kUnknown};
 }
 

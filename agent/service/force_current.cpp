@@ -1,5 +1,6 @@
 // A person's word against the arbiter's.
 #include <algorithm>
+#include <ctime>
 
 #include "agent/api/names.h"
 #include "agent/service/service.h"
@@ -19,6 +20,8 @@ bool is_usable(const api::ReplicaInfo& replica) {
 api::VolumeInfo Service::force_current(const api::ForceCurrentRequest& request) {
   check_node_name(request.node);
   const model::Volume volume = get_volume(request.name);
+  // Read before the look at the copies: what happens in between makes the write fail.
+  const auto current = store_.find_current(request.name);
   const api::VolumeInfo known = show_volume(request.name);
   if (!volume.mirrored()) {
     throw Error(ErrorCode::Conflict, "volume " + request.name + " has only one copy");
@@ -41,7 +44,17 @@ api::VolumeInfo Service::force_current(const api::ForceCurrentRequest& request) 
                     "good what only others have: nothing was changed; say --i-accept-data-loss "
                     "to do it");
   }
-  arbiter_.force(request.name, request.node, request.by + " on " + settings_.here);
+  const auto chosen =
+      std::find_if(known.replicas.begin(), known.replicas.end(),
+                   [&](const auto& candidate) { return candidate.node == request.node; });
+  const model::Current::Forced forced{.node = request.node,
+                                      .at = std::time(nullptr),
+                                      .by = request.by + " on " + settings_.here,
+                                      .disk_state = chosen->disk_state};
+  if (!current || !arbiter_.force(request.name, current->revision, forced)) {
+    throw Error(ErrorCode::Unavailable, "the current set of volume " + request.name +
+                                            " has just changed: nothing was forced, look again");
+  }
   store_.commit(store::Change().wake(volume));
   return show_volume(request.name);
 }

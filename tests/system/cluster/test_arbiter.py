@@ -116,7 +116,7 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
 def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:
-    name, pod, _ = mounted
+    name, pod, asked = mounted
     n1 = cluster.node("n1")
     device = f"vg0-{name.replace('-', '--')}"
     table = n1.sh(f"dmsetup table {device}").stdout.decode().strip()
@@ -126,9 +126,13 @@ def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
         during = write_random(cluster, "n1", f"{pod}/during", 3)
         wait_until(lambda: current(cluster, "n1", name)["nodes"] == ["n2"], 60, "n1's copy is out of the set")
         n1.sh(f"dmsetup suspend --noflush {device}; dmsetup load {device} --table '{table}'; dmsetup resume {device}")
-        cluster.wait_state("n1", name, "Ready", 180)
-        assert sorted(current(cluster, "n1", name)["nodes"]) == ["n1", "n2"]
         assert checksum(cluster, "n1", f"{pod}/during") == during
+    # It is not given back to a primary: that would be resynchronised under it.
+    cluster.driver("n1").must("unmount", pod)
+    cluster.wait_state("n1", name, "Ready", 180)
+    assert sorted(current(cluster, "n1", name)["nodes"]) == ["n1", "n2"]
+    mount_as_kubelets_do(cluster, "n1", pod, asked)
+    assert checksum(cluster, "n1", f"{pod}/during") == during
 
 
 def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, mounted: tuple[str, str, str]) -> None:

@@ -53,14 +53,15 @@ TEST_CASE("arbiter: of two that ask for each other, the second has lost") {
   CHECK(c.arbiter.counts().lost == 1);
 }
 
-TEST_CASE("arbiter: every win raises the epoch, also one that changes nothing") {
+TEST_CASE("arbiter: every win raises the epoch, also one that changes nothing, and every loss") {
   Case c({"n1"});
   CHECK(c.take_out("n1", "n2") == Verdict::Won);
   CHECK(c.current().epoch == 2);
   CHECK(c.take_out("n1", "n2") == Verdict::Won);
   CHECK(c.current().epoch == 3);
   CHECK(c.take_out("n2", "n1") == Verdict::Lost);
-  CHECK(c.current().epoch == 3);
+  CHECK(c.current().epoch == 4);
+  CHECK(c.current().nodes == Nodes{"n1"});
 }
 
 TEST_CASE("arbiter: a node is put back only if nothing has happened since it was looked at") {
@@ -110,10 +111,14 @@ TEST_CASE("arbiter: it is known which volumes the kernel asks about") {
 
 TEST_CASE("arbiter: what a person forces is recorded until a copy is put back") {
   Case c({"n1"});
-  c.arbiter.force("v", "n2", "root on n3");
+  const Current::Forced chosen{.node = "n2", .at = 7, .by = "root on n3", .disk_state = "Outdated"};
+  const std::int64_t seen = c.revision();
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  CHECK_FALSE(c.arbiter.force("v", seen, chosen));
+  CHECK(c.arbiter.force("v", c.revision(), chosen));
   Current forced = c.current();
   CHECK(forced.nodes == Nodes{"n2"});
-  CHECK(forced.epoch == 2);
+  CHECK(forced.epoch == 3);
   REQUIRE(forced.forced.has_value());
   CHECK(forced.forced->node == "n2");
   CHECK(forced.forced->by == "root on n3");

@@ -232,7 +232,7 @@ TEST_CASE("disconnect names the ends that the kernel uses, not those of a file")
   Kernel kernel;
   kernel.is("connected-primary")
       .gets({"show", "v1"}, {.out = read_data_file("drbd/show.txt"), .err = {}})
-      .gets({"disconnect", "ipv4:10.77.0.1:7001", "ipv4:10.77.0.2:7001"});
+      .gets({"disconnect", "ipv4:10.77.0.1:7001", "ipv4:10.77.0.2:7001", "--force"});
   kernel.drbd.disconnect("v1");
   CHECK(kernel.runner.is_done());
 }

@@ -12,6 +12,7 @@
 #include "agent/filesystem/filesystem.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/boost_runner.h"
+#include "agent/process/proc.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
 #include "tests/support/temporary_directory.h"
@@ -92,6 +93,10 @@ TEST_CASE("a user whose first thread has ended is seen and killed, too") {
   REQUIRE(read(ends[0], &answer, 1) == 1);
   close(ends[0]);
   close(ends[1]);
+  const std::string stat = "/proc/" + std::to_string(child) + "/stat";
+  while (plexvol::process::parse_stat(plexvol::process::read_text_file(stat))->state != 'Z') {
+    std::this_thread::yield();
+  }
   CHECK(volume.users() == 1);
   volume.kill();
   CHECK(signal_that_ended(child) == SIGKILL);

@@ -24,7 +24,8 @@ Wanted with_current(Wanted wanted, std::set<std::string> nodes) {
 }
 
 constexpr const char* kWayOut =
-    "KillUsers, GiveUpDisk, ResumeIo, Unmount: /b, Unmount: /a, Unlink, Demote, Down, LookAgain";
+    "Disconnect, LeaveSet: n2, KillUsers, GiveUpDisk, ResumeIo, Unmount: /b, Unmount: /a, Unlink, "
+    "Demote, Down, LookAgain";
 
 }  // namespace
 
@@ -51,7 +52,8 @@ TEST_CASE("plan: a frozen primary that is not in the set kills its users before 
     seen.resource->disk_state = "Diskless";
     seen.mounts.clear();
     seen.linked = false;
-    CHECK(kinds(lost, seen) == "KillUsers, GiveUpDisk, ResumeIo, Demote, Down, LookAgain");
+    CHECK(kinds(lost, seen) ==
+          "Disconnect, LeaveSet: n2, KillUsers, GiveUpDisk, ResumeIo, Demote, Down, LookAgain");
   }
   SUBCASE("but not while it works on its peer's good copy") {
     seen = seen_mirrored("Primary");
@@ -101,20 +103,22 @@ TEST_CASE("plan: a failed disk is taken out of the set before anything else is d
   CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, Adjust, LookAgain");
   SUBCASE("unless it has only just been made, and can have missed nothing") {
     seen.resource->untouched = true;
+    CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, Adjust, LookAgain");
+    seen.resource->connection = "StandAlone";
     CHECK(kinds(mirrored(), seen) == "Adjust, LookAgain");
   }
   SUBCASE("or it is the last one") {
     CHECK(kinds(with_current(mirrored(), {"n1"}), seen) == "Adjust, LookAgain");
   }
-  SUBCASE("or it is out already") {
-    CHECK(kinds(with_current(mirrored(), {"n2"}), seen) == "Adjust, LookAgain");
+  SUBCASE("also when it is out already, for the peer may be about to put it back") {
+    CHECK(kinds(with_current(mirrored(), {"n2"}), seen) == "LeaveSet: n2, Adjust, LookAgain");
   }
 }
 
 TEST_CASE("plan: the peer's failed disk is taken out, too, by whoever sees it first") {
   Seen seen = seen_mirrored("Primary");
   seen.linked = true;
-  for (const char* state : {"Diskless", "Failed"}) {
+  for (const char* state : {"Diskless", "Failed", "Inconsistent", "Outdated"}) {
     seen.resource->peer_disk_state = state;
     CHECK(kinds(attached(mirrored()), seen) == "TakeOut: n2, LookAgain");
     CHECK(kinds(with_current(attached(mirrored()), {"n1"}), seen).empty());
@@ -137,29 +141,99 @@ TEST_CASE(
     CHECK(kinds(loser, seen) == "WriteConfig, Adjust, LookAgain");
     seen.config_current = true;
     seen.resource->disk_state = "Diskless";
-    CHECK(kinds(loser, seen) == "Adjust, LookAgain");
+    CHECK(kinds(loser, seen) == "LeaveSet: n2, Adjust, LookAgain");
   }
 }
 
-TEST_CASE(
-    "plan: a copy that a person has chosen is promoted whatever DRBD says of it, after asking") {
+TEST_CASE("plan: a copy that a person has chosen is promoted though DRBD would not") {
   Wanted wanted = with_current(attached(mirrored()), {"n1"});
   Seen seen = seen_mirrored("Secondary", "Connecting");
-  for (const char* disk : {"Outdated", "Inconsistent"}) {
-    wanted.current->forced.reset();
-    seen.resource->disk_state = disk;
-    CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
-    wanted.current->forced = model::Current::Forced{"n1", 0, "root on n3"};
-    CHECK(kinds(wanted, seen) == "AskArbiter: n2, PromoteByForce, LookAgain");
+  seen.resource->disk_state = "Outdated";
+  CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  wanted.current->forced = model::Current::Forced{"n1", 0, "root on n3", ""};
+  CHECK(kinds(wanted, seen) == "AskArbiter: n2, PromoteByForce, LookAgain");
+  SUBCASE("not on another node's behalf") {
     wanted.current->forced->node = "n2";
-    CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  }
+  SUBCASE("half overwritten only when it was so already") {
+    seen.resource->disk_state = "Inconsistent";
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+    wanted.current->forced->disk_state = "Inconsistent";
+    CHECK(kinds(wanted, seen) == "AskArbiter: n2, PromoteByForce, LookAgain");
   }
   SUBCASE("not where it is good anyway, or its peer has the data") {
-    wanted.current->forced = model::Current::Forced{"n1", 0, "root on n3"};
     seen.resource->disk_state = "UpToDate";
     CHECK(kinds(wanted, seen) == "AskArbiter: n2, Promote, LookAgain");
     seen = seen_mirrored("Secondary", "Connected");
-    seen.resource->disk_state = "Inconsistent";
-    CHECK(kinds(wanted, seen) == "Promote, LookAgain");
+    seen.resource->disk_state = "Outdated";
+    CHECK(kinds(wanted, seen) == "Fail Unavailable");
+  }
+}
+
+TEST_CASE("plan: a node that cannot be promoted does not take its peer out") {
+  Seen seen = seen_mirrored("Secondary", "Connecting");
+  for (const char* disk : {"Inconsistent", "Outdated", "Attaching", "Negotiating"}) {
+    seen.resource->disk_state = disk;
+    CHECK(kinds(attached(mirrored()), seen) == "Fail Unavailable");
+  }
+  seen.resource->disk_state = "Consistent";
+  CHECK(kinds(attached(mirrored()), seen) == "AskArbiter: n2, Promote, LookAgain");
+}
+
+TEST_CASE("plan: a primary that is frozen without a disk leaves the set instead of asking") {
+  Seen seen = frozen_primary();
+  seen.question_time_over = true;
+  seen.resource->disk_state = "Diskless";
+  CHECK(kinds(attached(mirrored()), seen) == "LeaveSet: n2, LookAgain");
+  CHECK(kinds(with_current(attached(mirrored()), {"n1"}), seen) == "Fail Conflict");
+}
+
+TEST_CASE("plan: a primary without a disk is not given it back while it is primary") {
+  Seen seen = seen_mirrored("Primary");
+  seen.linked = true;
+  seen.resource->disk_state = "Diskless";
+  const Wanted out = with_current(attached(mirrored()), {"n2"});
+  CHECK(kinds(attached(mirrored()), seen) == "LeaveSet: n2, LookAgain");
+  CHECK(kinds(out, seen).empty());
+  seen.config_current = false;
+  CHECK(kinds(out, seen).empty());
+}
+
+TEST_CASE("plan: what lvm2 cannot tell keeps nobody from parting or thawing") {
+  Seen seen = frozen_primary();
+  seen.data.reset();
+  seen.metadata.reset();
+  seen.backing_error = Error(ErrorCode::NotFound, "no volume group vg");
+  CHECK(kinds(with_current(attached(mirrored()), {"n2"}), seen) == kWayOut);
+  seen.question_time_over = true;
+  CHECK(kinds(attached(mirrored()), seen) ==
+        "Disconnect, AskArbiter: n2, ResumeIo, Adjust, LookAgain");
+  seen = seen_mirrored("Primary");
+  seen.data.reset();
+  seen.backing_error = Error(ErrorCode::NotFound, "no volume group vg");
+  CHECK(kinds(attached(mirrored()), seen) == "Fail NotFound");
+  seen.resource->disk_state = "Diskless";
+  CHECK(kinds(attached(mirrored()), seen) == "LeaveSet: n2, Fail NotFound");
+}
+
+TEST_CASE("plan: a deleted volume that is frozen here is thawed before it is taken apart") {
+  Wanted wanted = mirrored();
+  wanted.volume.deleting = true;
+  Seen seen = frozen_primary();
+  seen.users = {kPostgres};
+  CHECK(kinds(wanted, seen) == "Disconnect, KillUsers, GiveUpDisk, ResumeIo, LookAgain");
+}
+
+TEST_CASE("plan: a changed configuration may part the two, so one leaves the set before") {
+  Seen seen = seen_mirrored();
+  seen.config_current = false;
+  CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, WriteConfig, Adjust, LookAgain");
+  seen.resource->role = "Primary";
+  CHECK(kinds(attached(mirrored()), seen) == "TakeOut: n2, WriteConfig, Adjust, LookAgain");
+  SUBCASE("unless they are parted, or one is out already") {
+    CHECK(kinds(with_current(attached(mirrored()), {"n1"}), seen) ==
+          "WriteConfig, Adjust, LookAgain");
+    CHECK(kinds(mirrored(), seen_mirrored("Secondary", "Connecting")).empty());
   }
 }
