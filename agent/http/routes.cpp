@@ -34,6 +34,7 @@ std::string mount(service::Service& service, const Request& request, const servi
   return api::to_json(reply);
 }
 
+// NOLINTNEXTLINE(readability-function-size): a table
 const std::map<std::string, Route>& routes() {
   using service::Call;
   using service::Service;

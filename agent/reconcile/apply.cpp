@@ -161,6 +161,7 @@ void unmount(const std::string& mount_point, const Wanted& wanted) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-function-size): a table
 void apply(const Action& action, const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   const auto pool = [&]() -> Pool& { return get_pool(tools, volume); };

@@ -1,5 +1,6 @@
 #include "agent/reconcile/plan.h"
 
+#include <ranges>
 #include <utility>
 
 namespace plexvol::reconcile {
@@ -36,10 +37,9 @@ class Planner {
     if (replica == nullptr) return {};
     if (volume_.deleting) {
       plan_removal();
-    } else if (plan_parting() || plan_freeze()) {
-      // Before all that could hang on a device that answers nobody.
-    } else if (plan_letting_go()) {
-      // Before all that could fail: what is broken can still be let go of.
+    } else if (plan_parting() || plan_freeze() || plan_letting_go()) {
+      // The first two before all that could hang on a device that answers nobody, the last one
+      // before all that could fail: what is broken can still be let go of.
     } else if (seen_.backing_error) {
       plan_failed_disks();
       fail(seen_.backing_error->code(), seen_.backing_error->what());
@@ -297,8 +297,8 @@ class Planner {
   }
 
   void unmount_all() {
-    for (auto mount = seen_.mounts.rbegin(); mount != seen_.mounts.rend(); ++mount) {
-      add(ActionKind::Unmount, *mount);
+    for (const std::string& mount : seen_.mounts | std::views::reverse) {
+      add(ActionKind::Unmount, mount);
     }
   }
 

@@ -5,6 +5,7 @@ namespace plexvol::reconcile {
 
 namespace {
 
+// NOLINTNEXTLINE(readability-function-size): a table
 const char* word_of(ActionKind kind) {
   switch (kind) {
     case ActionKind::CreateData:

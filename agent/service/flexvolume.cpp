@@ -27,7 +27,7 @@ model::Volume Service::get_volume(const std::string& name) {
 }
 
 model::Volume Service::find_existing(const Wish& wish) {
-  const model::Volume volume = get_volume(wish.volume);
+  model::Volume volume = get_volume(wish.volume);
   check_same_volume(wish, volume);
   return volume;
 }

@@ -139,7 +139,8 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
   awaiter.until<bool>(call, made, [&] {
     std::string text = "waited for the copies of volume " + volume.name + " to be made";
     for (const std::string& node : volume.nodes()) {
-      if (const std::string said = say(node); !said.empty()) text += "; " + node + ": " + said;
+      const std::string said = say(node);
+      if (!said.empty()) text.append("; ").append(node).append(": ").append(said);
     }
     return text;
   });

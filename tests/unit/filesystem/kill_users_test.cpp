@@ -36,7 +36,7 @@ struct MountedVolume {
   std::string point = (around.path() / "mnt").string();
   Mount mounted = make();
 
-  Mount make() {
+  Mount make() const {
     plexvol::process::BoostRunner runner;
     plexvol::filesystem::Filesystem(runner).make({.device = device.path(),
                                                   .type = "ext4",

@@ -2,9 +2,9 @@
 
 #include "tests/unit/reconcile/plan_cases.h"
 
-using namespace plexvol;
-using namespace plexvol::reconcile;
-using namespace plexvol::reconcile::cases;
+using namespace plexvol;                    // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile;         // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile::cases;  // NOLINT(google-build-using-namespace)
 
 TEST_CASE("plan: a new copy is made, wiped, and only then recorded as made") {
   Wanted wanted = single();
