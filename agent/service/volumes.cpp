@@ -177,8 +177,10 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
   const auto gone = [&]() -> std::optional<Nodes> {
     Nodes away = remaining();
     const auto alive = store_.list_alive_nodes();
-    const bool somebody_works = std::any_of(away.begin(), away.end(),
-                                            [&](const auto& node) { return alive.contains(node); });
+    // This node works on it, too, though its own key may come a moment after its agent.
+    const bool somebody_works = std::any_of(away.begin(), away.end(), [&](const auto& node) {
+      return node == settings_.here || alive.contains(node);
+    });
     if (somebody_works) return std::nullopt;
     return away;
   };
