@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import Command, Lab, Node, Result, wait_until
+from lab.paths import GUEST_SOURCE
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
 PLUGINS = "/var/lib/kubelet/volumeplugins"
@@ -169,6 +170,13 @@ class Cluster:
             return shown is not None and shown["attached_to"] == ""
 
         wait_until(look, timeout, f"volume {volume} is attached nowhere")
+
+    def restore(self) -> None:
+        """All machines on, the network whole, etcd and the agents running, whatever was done to them."""
+        self.lab.restore()
+        for node in self.lab.nodes:
+            for service in ("etcd", AGENT):
+                node.run(["/bin/busybox", "sh", str(GUEST_SOURCE / "service.sh"), "start", service])
 
     def kill_agent(self, name: str) -> None:
         self.node(name).kill_service(AGENT)

@@ -21,9 +21,10 @@ def running_cluster(lab3: Lab) -> Cluster:
 def cluster(running_cluster: Cluster, restored_lab3: Lab) -> Iterator[Cluster]:
     """All nodes on, all agents alive. At the end: no volume, and nothing of one on any node or in the store."""
     names = [node.name for node in restored_lab3.nodes]
+    running_cluster.restore()
     running_cluster.wait_alive(names)
     yield running_cluster
-    restored_lab3.restore()
+    running_cluster.restore()
     running_cluster.wait_alive(names)
     for name in names:
         wait_until(lambda name=name: running_cluster.left_over(name) == [], 60, f"{name} is clean")
@@ -49,7 +50,7 @@ def mounted(cluster: Cluster, new_name: Callable[[], str]) -> Iterator[tuple[str
     pod, asked = pod_dir(name), options(name)
     cluster.driver("n1").must("mount", pod, asked)
     yield name, pod, asked
-    cluster.lab.restore()
+    cluster.restore()
     cluster.wait_alive(["n1", "n2", "n3"])
     for node in ("n1", "n2"):
         cluster.driver(node).must("unmount", pod)

@@ -96,9 +96,10 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
 ) -> None:
     name, pod, asked = mounted
     with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
+        first = int(writer.line(60) or -1)
         for node in cluster.lab.nodes:
             node.kill_service("etcd")
-        wait_beyond(writer, last_number(cluster, "n1", pod) + 5)
+        wait_beyond(writer, first + 5)
         refused = cluster.driver("n3").start("mount", pod, asked)
         cluster.node("n2").power_off()
         wait_until(lambda: is_frozen(cluster, "n1", name), 60, "n1 is frozen")
