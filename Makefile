@@ -163,9 +163,13 @@ test-programs: build unit asan
 asan: ## driver, agent and unit tests with the sanitizers, in build/asan
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined build unit
 
-.PHONY: model
+.PHONY: model soak
 model: deps ## check the arbiter's protocol within larger bounds than `make test` does
 	@tests/model/check --large
+MINUTES ?= 60
+soak: deps ## random faults against a volume that is written to: make soak MINUTES=60
+	@$(MAKE) --no-print-directory build
+	@tests/system/faults/soak $(MINUTES)
 
 .PHONY: demo
 demo: deps ## two emulated machines, a replicated volume, and what happens when one of them dies

@@ -1,0 +1,288 @@
+"""A pod with the volume, and the kubelets and the controller that keep it running on the node it should be on.
+
+As in Kubernetes: the pod's process is killed and its volume unmounted by the old node's kubelet, if that can be
+reached; if not, or if it takes too long, somebody forces the pod's deletion and it is started on the other node while
+the old process may still run. A kubelet calls `mount` again and again until it succeeds.
+"""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import blocks
+from cluster import options, pod_dir
+from lab import Command, CommandTimeout, LabError, MachineLost, wait_until
+
+from . import GUEST
+from .ledger import Ledger, Scan
+from .world import CALL_SECONDS, World, wait_or_tell
+
+WRITER = ["python3", "-I", "-S", str(GUEST / "writer.py")]
+SLOTS = 64
+SCAN_SECONDS = 90
+# How long a pod may be Terminating on a node that can be reached before its deletion is forced.
+FORCE_AFTER = 25.0
+RETRY_SECONDS = 0.5
+
+
+@dataclass
+class Pod:
+    """One pod on one node; with a writer once its mount has succeeded."""
+
+    node: str
+    directory: str
+    generation: int = 0
+    writer: Command | None = None
+    pid: int = 0
+    began: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    how: str = ""
+    leaving_since: float = 0.0
+    # Kubelets do not wait for each other: each pod is taken away by a thread of its own.
+    kubelet: threading.Thread | None = None
+    gone: bool = False
+
+
+@dataclass
+class Subject:
+    """A volume and all that was ever promised about it. One sequence may follow another on the same volume."""
+
+    volume: str
+    ledger: Ledger = field(default_factory=Ledger)
+    generations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    pod_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    sequences: int = 0
+    failed: bool = False
+
+
+class Workload:
+    """`start()`, then `move(node)` at any time; `stop()` takes the pod away and says where something is left."""
+
+    def __init__(self, world: World, subject: Subject, node: str) -> None:
+        self.world = world
+        self.volume = subject.volume
+        self.ledger = subject.ledger
+        self.target = node
+        self.notes: list[tuple[float, str]] = []  # when, and what happened to the pods, for the evidence
+        self.broken: list[str] = []  # answers of the driver that no kubelet could read
+        self.last_refusal = ""
+        self._subject = subject
+        self._candidate: Pod | None = None
+        self._running: Pod | None = None
+        self._leaving: list[Pod] = []
+        self._stopping = threading.Event()
+        self._wanted = True
+        self._thread = threading.Thread(target=self._run, daemon=True, name="workload")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def primary(self) -> str:
+        """The node of the pod, or where it is wanted while there is none."""
+        running = self._running
+        return running.node if running is not None else self.target
+
+    def move(self, node: str) -> None:
+        self.target = node
+
+    def kill_writer(self) -> None:
+        running = self._running
+        if running is not None and running.pid and self.world.takes_commands(running.node):
+            self.world.node(running.node).run(["kill", "-KILL", str(running.pid)], timeout=20)
+
+    def progress(self) -> tuple[int, int]:
+        """The writer that runs where it should, and how much it has acknowledged; (0, 0) when none does."""
+        running = self._running
+        if running is None or running.node != self.target or running.ended.is_set():
+            return (0, 0)
+        return (running.generation, self.ledger.count(running.generation))
+
+    def has_written(self, blocks: int, since: tuple[int, int]) -> bool:
+        """Whether the writer that runs has acknowledged so many blocks since that `progress`."""
+        generation, count = self.progress()
+        return generation > 0 and count - (since[1] if generation == since[0] else 0) >= blocks
+
+    def stop(self, timeout: float) -> None:
+        """Deletes the pod and waits until nothing of it is left on any node."""
+        self._wanted = False
+        wait_or_tell(
+            lambda: not (self._running or self._candidate or self._leaving),
+            timeout,
+            lambda: f"all pods of {self.volume} end; {self.state()}",
+        )
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Ends the controller, and leaves everything where it is."""
+        self._stopping.set()
+        self._thread.join(CALL_SECONDS + 60)
+
+    def state(self) -> str:
+        pods = [("candidate", self._candidate), ("running", self._running)]
+        pods += [("leaving", pod) for pod in self._leaving]
+        texts = [
+            f"{word} on {pod.node}, writer {pod.generation or 'none'}" + (f" ended: {pod.how}" if pod.how else "")
+            for word, pod in pods
+            if pod is not None
+        ]
+        return f"wanted on {self.target}: {'; '.join(texts) or 'no pods'}; last refusal: {self.last_refusal or 'none'}"
+
+    def read_on(self, node: str, timeout: float) -> int:
+        """Mounts the volume on a node, reads all blocks into the ledger, and unmounts: the number of blocks."""
+        pod = self._new_pod(node)
+        wait_until(lambda: self._mounts(pod), timeout, f"{self.volume} can be mounted on {node}", RETRY_SECONDS)
+        scan = self._start_writer(pod, count=0)
+        if not pod.ended.wait(SCAN_SECONDS) or not scan.complete:
+            raise LabError(f"{node}: reading {self.volume} back: {pod.how or 'does not end'}")
+        self.world.cluster.driver(node).must("unmount", pod.directory, timeout=CALL_SECONDS + 30)
+        self.world.cluster.wait_detached("n3", self.volume)
+        return len(scan.found)
+
+    def note(self, text: str) -> None:
+        self.notes.append((time.monotonic(), "       " + text))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._step()
+            except LabError as error:
+                self.note(f"the control plane: {str(error).splitlines()[0]}")
+            except ValueError as error:  # not one JSON object
+                self.broken.append(f"the driver's answer: {error}")
+            self._stopping.wait(RETRY_SECONDS)  # as a kubelet's loop does; ends at once when we are to stop
+
+    def _step(self) -> None:
+        for pod in [self._candidate, self._running]:
+            if pod is not None and (not self._wanted or pod.node != self.target or pod.ended.is_set()):
+                self._let_go(pod)
+        for pod in list(self._leaving):
+            if pod.gone:
+                self._leaving.remove(pod)
+            elif (pod.kubelet is None or not pod.kubelet.is_alive()) and self.world.kubelet_reachable(pod.node):
+                pod.kubelet = threading.Thread(target=self._terminate, args=(pod,), daemon=True)
+                pod.kubelet.start()
+        if self._wanted and self._running is None and self._may_start():
+            self._try_to_start()
+
+    def _let_go(self, pod: Pod) -> None:
+        pod.leaving_since = time.monotonic()
+        self._leaving.append(pod)
+        if pod is self._candidate:
+            self._candidate = None
+        else:
+            self.note(f"the pod on {pod.node} (writer {pod.generation}) goes: {pod.how or 'moved or deleted'}")
+            self._running = None
+
+    def _may_start(self) -> bool:
+        """Never two pods with the volume on one node; on two nodes when the old one cannot be told, or does not go."""
+        now = time.monotonic()
+        for pod in self._leaving:
+            reachable = self.world.kubelet_reachable(pod.node)
+            if pod.node == self.target or (reachable and now - pod.leaving_since < FORCE_AFTER):
+                return False
+        return self.world.takes_commands(self.target)
+
+    def _new_pod(self, node: str) -> Pod:
+        return Pod(node, pod_dir(self.volume, f"pod{next(self._subject.pod_numbers)}"))
+
+    def _try_to_start(self) -> None:
+        pod = self._candidate or self._new_pod(self.target)
+        self._candidate = pod
+        if not self._mounts(pod):
+            return
+        self._running = pod
+        self._candidate = None
+        self._start_writer(pod, count=-1)
+        self.note(f"the pod on {pod.node} starts (writer {pod.generation})")
+
+    def _mounts(self, pod: Pod) -> bool:
+        # Kubelets have no time limit; the driver ends every call itself.
+        reply = self.world.cluster.driver(pod.node).call(
+            "mount", pod.directory, options(self.volume), timeout=CALL_SECONDS + 30
+        )
+        if not reply.succeeded:
+            if reply.message != self.last_refusal:
+                self.note(f"mount on {pod.node} refused: {reply.message}")
+            self.last_refusal = reply.message
+        return reply.succeeded
+
+    def _start_writer(self, pod: Pod, count: int) -> Scan:
+        pod.generation = next(self._subject.generations)
+        scan = self.ledger.begin_scan(pod.generation, pod.node)
+        try:
+            arguments = [self.volume, pod.directory, str(pod.generation), str(SLOTS), str(count)]
+            pod.writer = self.world.node(pod.node).popen([*WRITER, *arguments])
+        except LabError as error:
+            pod.how = str(error)
+            pod.ended.set()
+            return scan
+        threading.Thread(target=self._follow, args=(pod, pod.writer, scan), daemon=True).start()
+        return scan
+
+    def _follow(self, pod: Pod, writer: Command, scan: Scan) -> None:
+        """Takes the writer's lines for as long as it lives. What its machine sent before it died still counts."""
+        try:
+            while True:
+                try:
+                    line = writer.line(timeout=5)
+                except CommandTimeout:
+                    continue  # it hangs: frozen, or its machine is paused
+                if line is None:
+                    said = writer.stderr.decode(errors="replace")[-300:].strip()
+                    pod.how = pod.how or f"exit code {writer.code} {said}".strip()
+                    return
+                self._take_line(pod, scan, line.split())
+        except MachineLost:
+            pod.how = "its machine lost its power"
+        finally:
+            writer.close()
+            pod.ended.set()
+
+    def _take_line(self, pod: Pod, scan: Scan, words: list[str]) -> None:
+        match words:
+            case ["pid", pid]:
+                pod.pid = int(pid)
+            case ["made"]:
+                self.ledger.made(pod.generation, pod.node)
+            case ["found", mode, slot, "garbage"]:
+                scan.found[mode, int(slot)] = None
+            case ["found", mode, slot, generation, sequence]:
+                scan.found[mode, int(slot)] = (int(generation), int(sequence))
+            case ["begin"]:
+                scan.complete = True
+                pod.began.set()
+            case ["ack", sequence, mode, offset, checksum]:
+                stamp = (pod.generation, int(sequence))
+                place = (mode, int(offset) // blocks.SIZE)
+                if int(checksum) != blocks.checksum(blocks.encode(self.volume, *place, *stamp)):
+                    self.broken.append(f"block {stamp} has another checksum than it should: {checksum}")
+                self.ledger.acknowledge(place, stamp, pod.node)
+            case ["unmounted"]:
+                pod.how = "its volume was unmounted before it began"
+            case ["error", what, number]:
+                pod.how = f"{what} error {number}"
+                self.note(f"writer {pod.generation} on {pod.node} ends: {pod.how}")
+            case _:
+                self.broken.append(f"the writer said: {json.dumps(words)}")
+
+    def _terminate(self, pod: Pod) -> None:
+        """What a kubelet does for a deleted pod: one try."""
+        try:
+            if pod.writer is not None and not pod.ended.is_set():
+                if pod.pid:
+                    self.world.node(pod.node).run(["kill", "-KILL", str(pod.pid)], timeout=20)
+                if not pod.ended.wait(3):
+                    return  # it hangs in the kernel
+            reply = self.world.cluster.driver(pod.node).call("unmount", pod.directory, timeout=CALL_SECONDS + 30)
+            if reply.succeeded:
+                pod.gone = True
+            else:
+                self.note(f"unmount on {pod.node} refused: {reply.message}")
+        except LabError as error:
+            self.note(f"the kubelet of {pod.node}: {str(error).splitlines()[0]}")
+        except ValueError as error:
+            self.broken.append(f"the driver's answer: {error}")

@@ -1,0 +1,150 @@
+"""The cluster as the faults have left it: what is cut, off, paused or killed, and how all of it is healed."""
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cluster import AGENT, MOUNT_DRIVER, Cluster
+from lab import CommandFailed, Lab, LabError, Node, etcd, wait_until
+
+ETCD = etcd.SERVICE
+# As long as the fence callback of the product waits at most, and shorter than a person's patience with a mount.
+CALL_SECONDS = 60
+
+Link = tuple[str, str]  # what the first sends to the second
+
+
+class Network:
+    """Cuts that may overlap: a link is whole again when the last fault that cut it is healed."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._names = [node.name for node in lab.nodes]
+        self._faults: list[frozenset[Link]] = []
+
+    def cut(self, links: frozenset[Link]) -> None:
+        self._faults.append(links)
+        self._apply(links)
+
+    def heal(self, links: frozenset[Link]) -> None:
+        self._faults.remove(links)
+        self._apply(links)
+
+    def heal_all(self) -> None:
+        self._faults.clear()
+        self._lab.heal()
+
+    def between(self, a: str, b: str) -> frozenset[Link]:
+        return frozenset({(a, b), (b, a)})
+
+    def all_of(self, name: str) -> frozenset[Link]:
+        return frozenset().union(*(self.between(name, other) for other in self._names if other != name))
+
+    def all(self) -> frozenset[Link]:
+        return frozenset(itertools.permutations(self._names, 2))
+
+    def in_majority(self, name: str) -> bool:
+        """Whether this node reaches one more of the three: so the part of a cluster where decisions are made."""
+        cut = frozenset().union(*self._faults)
+        return any(not cut & self.between(name, other) for other in self._names if other != name)
+
+    def _apply(self, changed: frozenset[Link]) -> None:
+        cut = frozenset().union(*self._faults)
+        for a, b in sorted({(min(link), max(link)) for link in changed}):
+            self._lab.heal(a, b)
+            for link in sorted(self.between(a, b) & cut):
+                self._lab.cut(*link, one_way=True)
+
+
+class World:
+    """Three nodes with Plexvol on them; the volumes of this suite have their copies on the first two."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.lab = cluster.lab
+        self.network = Network(self.lab)
+        self.names = [node.name for node in self.lab.nodes]
+        self.replicas = self.names[:2]
+        self.lab.on_all(_set_call_time)
+
+    def node(self, name: str) -> Node:
+        return self.lab.node(name)
+
+    def other_replica(self, name: str) -> str:
+        return next(other for other in self.replicas if other != name)
+
+    def takes_commands(self, name: str) -> bool:
+        return self.node(name).state == "ready"
+
+    def kubelet_reachable(self, name: str) -> bool:
+        """Whether the control plane, which is where the majority is, can tell the node's kubelet anything."""
+        return self.takes_commands(name) and self.network.in_majority(name)
+
+    def resume_service(self, name: str, service: str) -> None:
+        """Does nothing when it runs: a boot in the meantime has started it."""
+        try:
+            self.node(name).resume_service(service)
+        except CommandFailed as error:
+            if b"runs already" not in error.result.stderr:
+                raise
+
+    def heal_all(self) -> None:
+        """The network whole, all machines on, etcd and the agents running and seeing each other."""
+        self.network.heal_all()
+        self.lab.restore()
+        for node in self.lab.nodes:
+            for service in (ETCD, AGENT):
+                self.resume_service(node.name, service)
+            # Whoever still stops tools midway, then the tools that were stopped.
+            node.run(["pkill", "-KILL", "-f", "stop_tools.py"])
+            node.run(["pkill", "-CONT", "-f", "drbd|lv|mkfs|fsck|e2fs"])
+        for node in self.lab.nodes:
+            etcd.wait_healthy(node)
+        self.cluster.wait_alive(self.names)
+
+    def read_current(self, volume: str) -> dict[str, Any]:
+        """current/VOLUME in etcd, whatever the product says about it."""
+        key = base64.b64encode(f"/plexvol/current/{volume}".encode()).decode()
+        urls = [f"{node.etcd_url}/v3/kv/range" for node in self.lab.nodes]
+        node = next(node for node in self.lab.nodes if node.state == "ready")
+        for url in urls:
+            # By hand: etcdctl takes seconds to start under emulation.
+            result = node.run(["curl", "-s", "--max-time", "5", "-d", json.dumps({"key": key}), url])
+            if result.code == 0 and result.stdout:
+                found = json.loads(result.stdout).get("kvs", [])
+                return dict(json.loads(base64.b64decode(found[0]["value"]))) if found else {}
+        raise LabError("no etcd answers")
+
+    def create_volume(self, volume: str, size: str = "32Mi") -> None:
+        created = self.cluster.plexvol(
+            "n3", "volume", "create", volume, "--size", size, "--replicas", "2", "--nodes", ",".join(self.replicas),
+            "--pool", "thick",
+        )  # fmt: skip
+        if created.code != 0:
+            raise LabError(f"volume create: {created.stdout.decode()}{created.stderr.decode()}")
+
+    def delete_volume(self, volume: str) -> None:
+        def deleted() -> bool:
+            result = self.cluster.plexvol("n3", "volume", "delete", volume)
+            return result.code == 0 or self.cluster.volume("n3", volume) is None
+
+        wait_until(deleted, 60, f"{volume} is deleted")
+        for name in self.replicas:
+            wait_until(lambda name=name: self.cluster.left_over(name) == [], 60, f"{volume} has left {name}")
+
+
+def _set_call_time(node: Node) -> None:
+    folder = MOUNT_DRIVER.rsplit("/", 1)[0]
+    node.write_file(f"{folder}/.plexvol.json", json.dumps({"attach": False, "timeout_seconds": CALL_SECONDS}))
+
+
+def wait_or_tell(condition: Callable[[], bool], timeout: float, describe: Callable[[], str]) -> None:
+    """wait_until, with a message that is made when the time is over."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"not within {timeout} s: {describe()}")
+        time.sleep(0.2)

@@ -1,0 +1,46 @@
+"""The fault suite in its short form: a few sequences. The long form is ./soak."""
+
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from suite.evidence import describe
+from suite.sequence import Sequence, draw
+from suite.workload import Subject
+from suite.world import World
+
+# One that is always the same, so that a change that breaks the basics is seen at once; one that is new each time.
+# Only such as spend little time between the faults: all of this should take three minutes.
+FIXED_FROM = 28
+MOST_SECONDS = 12.0
+
+
+def _seeds() -> list[int]:
+    asked = os.environ.get("PLEXVOL_FAULT_SEED")
+    return [int(asked)] if asked else [_find_short(FIXED_FROM), _find_short(secrets.randbelow(1 << 31))]
+
+
+def _find_short(seed: int) -> int:
+    return next(seed for seed in itertools.count(seed) if sum(step.gap.seconds for step in draw(seed)) < MOST_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def subject(world: World) -> Iterator[Subject]:
+    """One volume for all sequences; deleted unless one of them failed."""
+    subject = Subject(f"fault-{os.getpid()}")
+    yield subject
+    if subject.sequences > 0 and not subject.failed:
+        world.delete_volume(subject.volume)
+
+
+@pytest.mark.parametrize("seed", _seeds())
+def test_nothing_acknowledged_is_lost(world: World, subject: Subject, seed: int) -> None:
+    steps = draw(seed)
+    print(f"PLEXVOL_FAULT_SEED={seed}: {', '.join(map(str, steps))}")
+    sequence = Sequence(world, subject, 1, seed, steps)
+    outcome = sequence.play()
+    if not outcome.passed:
+        pytest.fail(describe(sequence), pytrace=False)
+    print(outcome.line())
