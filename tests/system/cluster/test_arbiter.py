@@ -140,7 +140,6 @@ def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
     assert checksum(cluster, "n1", f"{pod}/during") == during
 
 
-@unproven
 def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     kept = write_random(cluster, "n1", f"{pod}/kept", 5)
