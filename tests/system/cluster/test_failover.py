@@ -61,7 +61,6 @@ def test_the_stale_copy_is_refused_when_it_comes_back_first(cluster: Cluster, mo
     assert checksum(cluster, "n2", f"{pod}/alone") == alone
 
 
-@unproven
 def test_the_link_breaks_and_the_primary_goes_on(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     with holding_open(cluster, "n1", f"{pod}/open"):
