@@ -154,7 +154,6 @@ def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, 
     assert AGENT in cluster.node("n1").sh("ls /persist/service").stdout.decode()
 
 
-@unproven
 def test_a_person_can_choose_the_old_copy_when_the_newest_will_not_come_back(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:

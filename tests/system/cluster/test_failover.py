@@ -85,7 +85,6 @@ def test_a_mounted_volume_is_not_taken_from_a_living_node_that_uses_it(
     mount_as_kubelets_do(cluster, "n2", pod, asked)
 
 
-@unproven
 def test_deleting_waits_for_a_node_that_is_away(cluster: Cluster, new_name: Callable[[], str]) -> None:
     name = new_name()
     created = cluster.plexvol(
