@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import pytest
 from cluster import AGENT, Cluster
 from lab import Command, Result, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
@@ -17,8 +16,6 @@ for number in range(1 << 30):
     os.fsync(file)
     print(number, flush=True)
 """
-
-unproven = pytest.mark.skip(reason="passed before the arbiter's steps were changed, or never ran yet: the next stretch of work runs it")
 
 
 def start_appending(cluster: Cluster, node: str, path: str) -> Command:
@@ -94,7 +91,6 @@ def test_an_agent_that_was_away_ends_the_freeze(cluster: Cluster, mounted: tuple
         writer.kill()
 
 
-@unproven
 def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:

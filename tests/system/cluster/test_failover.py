@@ -7,8 +7,6 @@ from cluster import CallFailed, Cluster
 from lab import wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
-unproven = pytest.mark.skip(reason="passed before the arbiter's steps were changed, or never ran yet: the next stretch of work runs it")
-
 
 def test_the_primarys_node_loses_its_power(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
@@ -43,7 +41,6 @@ def test_the_secondarys_node_loses_its_power(cluster: Cluster, mounted: tuple[st
     assert checksum(cluster, "n1", f"{pod}/alone") == alone
 
 
-@unproven
 def test_the_stale_copy_is_refused_when_it_comes_back_first(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     cluster.node("n2").power_off()
@@ -73,7 +70,6 @@ def test_the_link_breaks_and_the_primary_goes_on(cluster: Cluster, mounted: tupl
         assert checksum(cluster, "n1", f"{pod}/alone") == alone
 
 
-@unproven
 def test_a_mounted_volume_is_not_taken_from_a_living_node_that_uses_it(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:

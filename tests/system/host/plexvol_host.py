@@ -192,19 +192,18 @@ class Host:
 
     def start(self) -> None:
         """The agent; returns when it listens."""
+        before = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("a") as log:
             argv = [BUILD / "plexvold", "--config", self._config]
             agent = self.machine.popen(argv, stdout=log, stderr=subprocess.STDOUT)
         self._agent = agent
 
         def listens() -> bool:
+            # A connection would not tell: a tool of a killed agent may still hold the old socket open for a moment.
             assert agent.poll() is None, f"the agent ended with {agent.returncode}"
-            try:
-                with socket.socket(socket.AF_UNIX) as caller:
-                    caller.connect(str(self.socket))
-                return True
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
+            with self.log_path.open("rb") as log:
+                log.seek(before)
+                return b"serving " in log.read()
 
         wait_until(listens, 30, "the agent listens", interval=0.01)
 
