@@ -38,6 +38,7 @@ struct DrbdConfig {
   std::string helper =
       "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/plexvol~plexvol/plexvol";
   unsigned first_port = 7000;  // a volume uses first_port + its slot, on every node
+  unsigned max_resyncs = 2;    // at a time, on this node
   unsigned connect_seconds =
       15;  // given to a living peer to connect before its copy is done without
 };
@@ -52,6 +53,7 @@ struct Config {
   DrbdConfig drbd;
   std::string state_directory = "/var/lib/plexvol";
   std::string device_directory = "/dev/plexvol";
+  unsigned rebuild_seconds = 600;  // after so long its copies are made anew on other nodes
   unsigned workers = 4;            // volumes that are looked after at the same time
   unsigned max_connections = 256;  // calls that are served at the same time
   std::string log_level = "info";  // trace, debug, info, warning, error

@@ -131,6 +131,7 @@ void check_drbd(const DrbdConfig& drbd) {
                                       std::to_string(drbd.helper.size()));
   }
   check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
+  check_range("drbd.max_resyncs", drbd.max_resyncs, 1, 100);
   check_range("drbd.connect_seconds", drbd.connect_seconds, 1, 600);
 }
 
@@ -161,6 +162,7 @@ void check(const Config& config) {
   for (const std::string& socket : config.sockets) check_absolute("sockets", socket);
   check_absolute("state_directory", config.state_directory);
   check_absolute("device_directory", config.device_directory);
+  check_range("rebuild_seconds", config.rebuild_seconds, 1, 30 * 24 * 3600);
   check_range("workers", config.workers, 1, 64);
   check_range("max_connections", config.max_connections, 8, 4096);
   const std::set<std::string> levels = {"trace", "debug", "info", "warning", "error"};

@@ -1,6 +1,8 @@
 // Puts the agent's parts together and runs them; decides nothing.
 #include <signal.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <map>
@@ -31,6 +33,11 @@ std::string prepare_drbd(drbd::Drbd& drbd, const Config& config) {
     return error.what();
   }
   return "";
+}
+
+// Often enough to notice in time that a node has been away for too long.
+std::chrono::seconds patrol_time(const Config& config) {
+  return std::chrono::seconds(std::clamp(config.rebuild_seconds / 4, 1U, 60U));
 }
 
 // Blocked before any thread is started, so that only main() ever sees them.
@@ -82,11 +89,15 @@ int run(const Config& config) {
       {.here = config.node_name,
        .session = session,
        .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
-       .space_changed = [&report] { report.look_again(); }});
+       .rebuild_time = std::chrono::seconds(config.rebuild_seconds),
+       .max_resyncs = config.drbd.max_resyncs,
+       .space_changed = [&report] { report.look_again(); },
+       .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }});
   const reconcile::Workers workers(reconciler, queue, store,
                                    {.here = config.node_name,
                                     .workers = config.workers,
-                                    .watch_drbd = !drbd.module_version().empty()});
+                                    .watch_drbd = !drbd.module_version().empty(),
+                                    .patrol = patrol_time(config)});
   service::Service service(store, arbiter, calls,
                            [&queue] { queue.add(reconcile::Workers::kMounts); },
                            {.here = config.node_name,

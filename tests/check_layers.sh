@@ -15,10 +15,12 @@ declare -A may_include=(
   [agent/filepool]="agent/api agent/process"
   [agent/store]="agent/api agent/model"
   [agent/arbiter]="agent/api agent/model agent/store agent/log.h"
+  [agent/placement]="agent/api agent/model"
   [agent/metrics]="agent/api"
   [agent/reconcile]="agent/api agent/model agent/mounting agent/process agent/lvm agent/drbd
-                     agent/filesystem agent/filepool agent/store agent/arbiter agent/metrics agent/log.h"
-  [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/metrics
+                     agent/filesystem agent/filepool agent/store agent/arbiter agent/placement agent/metrics
+                     agent/log.h"
+  [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/placement agent/metrics
                    agent/filesystem/filesystem.h agent/log.h" # for its option parsers, which are pure
   [agent/http]="agent/api agent/process agent/service agent/metrics agent/log.h"
   [flexdriver]="agent/api"

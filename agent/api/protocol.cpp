@@ -99,7 +99,7 @@ constexpr auto fields_of(const VolumeInfo*) {
                     may("state", &S::state),       may("attached_to", &S::attached_to),
                     may("deleting", &S::deleting), may("drbd_minor", &S::drbd_minor),
                     may("epoch", &S::epoch),       may("forced", &S::forced),
-                    may("replicas", &S::replicas)};
+                    may("replicas", &S::replicas), may("former", &S::former)};
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
@@ -114,7 +114,19 @@ constexpr auto fields_of(const NodeInfo*) {
                     may("address", &S::address),
                     may("version", &S::version),
                     may("drbd_version", &S::drbd_version),
+                    may("cordon", &S::cordon),
                     may("pools", &S::pools)};
+}
+constexpr auto fields_of(const NodeChange*) {
+  return std::tuple{must("name", &NodeChange::name), must("action", &NodeChange::action)};
+}
+constexpr auto fields_of(const NodeChangeReply::Left*) {
+  using S = NodeChangeReply::Left;
+  return std::tuple{must("volume", &S::volume), may("why", &S::why),
+                    may("needs_person", &S::needs_person)};
+}
+constexpr auto fields_of(const NodeChangeReply*) {
+  return std::tuple{must("left", &NodeChangeReply::left)};
 }
 constexpr auto fields_of(const VersionReply*) {
   using S = VersionReply;
@@ -231,6 +243,12 @@ std::string to_json(const DeleteVolumeReply& value) {
 std::string to_json(const VolumeInfo& value) {
   return to_text_of(value);
 }
+std::string to_json(const NodeChange& value) {
+  return to_text_of(value);
+}
+std::string to_json(const NodeChangeReply& value) {
+  return to_text_of(value);
+}
 std::string to_json(const VersionReply& value) {
   return to_text_of(value);
 }
@@ -274,6 +292,8 @@ template VolumeNameRequest from_json(const std::string&);
 template ForceCurrentRequest from_json(const std::string&);
 template DeleteVolumeReply from_json(const std::string&);
 template VolumeInfo from_json(const std::string&);
+template NodeChange from_json(const std::string&);
+template NodeChangeReply from_json(const std::string&);
 template VersionReply from_json(const std::string&);
 
 std::string to_json(const Reply& reply) {

@@ -53,7 +53,8 @@ inline constexpr const char* kVolumeDeletePath =
 inline constexpr const char* kForceCurrentPath =
     "/v1/volume/force-current";                                // ForceCurrentRequest -> VolumeInfo
 inline constexpr const char* kNodeListPath = "/v1/node/list";  // {} -> {"nodes":[NodeInfo]}
-inline constexpr const char* kVersionPath = "/v1/version";     // {} -> VersionReply
+inline constexpr const char* kNodeChangePath = "/v1/node/change";  // NodeChange -> NodeChangeReply
+inline constexpr const char* kVersionPath = "/v1/version";         // {} -> VersionReply
 
 // The FlexVolume options object: flat, string to string (flexvolume-contract fact 19).
 using Options = std::map<std::string, std::string>;
@@ -169,6 +170,7 @@ struct VolumeInfo {
   std::uint64_t epoch = 0;
   std::string forced;  // "n2 by root on n3 at 2026-01-31T10:00:00Z": until the other is whole again
   std::vector<ReplicaInfo> replicas;
+  std::vector<std::string> former;  // nodes whose copy was replaced and is still to be removed
 };
 struct PoolInfo {
   std::string name;
@@ -183,7 +185,23 @@ struct NodeInfo {
   std::string address;
   std::string version;
   std::string drbd_version;  // "" when the module is not there
+  std::string cordon;        // "", "cordoned", "draining" or "being forgotten"
   std::vector<PoolInfo> pools;
+};
+// What is to become of a node. May be asked again and again: each time it does what can be done
+// now.
+struct NodeChange {
+  std::string name;
+  std::string action;  // cordon, uncordon, drain, forget
+};
+struct NodeChangeReply {
+  // What a drained or forgotten node still has. Empty: done.
+  struct Left {
+    std::string volume;
+    std::string why;
+    bool needs_person = false;  // waiting does not help
+  };
+  std::vector<Left> left;
 };
 struct VersionReply {
   std::string version;
@@ -224,6 +242,8 @@ std::string to_json(const DeleteVolumeReply&);
 std::string to_json(const VolumeInfo&);
 std::string to_json(const std::vector<VolumeInfo>&);
 std::string to_json(const std::vector<NodeInfo>&);
+std::string to_json(const NodeChange&);
+std::string to_json(const NodeChangeReply&);
 std::string to_json(const VersionReply&);
 
 // Defined for every struct above, and for std::vector<VolumeInfo> and std::vector<NodeInfo>.

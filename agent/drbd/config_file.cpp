@@ -41,6 +41,10 @@ std::string dump_path(const Settings& settings, const std::string& name) {
   return settings.config_directory + "/" + name + ".dump";
 }
 
+std::string untold_path(const Settings& settings, const std::string& name) {
+  return settings.config_directory + "/" + name + ".untold";
+}
+
 std::optional<std::string> read_file(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {

@@ -8,9 +8,11 @@
 
 namespace plexvol::drbd {
 
-// <directory>/<name>.res, and the metadata of a resource that is being made.
+// <directory>/<name>.res; the metadata of a resource that is being made; and what exists while the
+// kernel has not been told of the first.
 std::string config_path(const Settings& settings, const std::string& name);
 std::string dump_path(const Settings& settings, const std::string& name);
+std::string untold_path(const Settings& settings, const std::string& name);
 
 // nullopt when there is none. Throws Internal when it cannot be read.
 std::optional<std::string> read_file(const std::string& path);

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -69,20 +71,43 @@ std::map<std::string, ResourceState> Drbd::list_resources() {
 }
 
 bool Drbd::config_is_current(const Resource& resource) const {
-  return read_file(config_path(settings_, resource.name)) == to_config(resource);
+  return ::access(untold_path(settings_, resource.name).c_str(), F_OK) != 0 &&
+         read_file(config_path(settings_, resource.name)) == to_config(resource);
 }
 
 void Drbd::write_config(const Resource& resource) {
-  replace_file(config_path(settings_, resource.name), to_config(resource));
+  const std::string text = to_config(resource);
+  replace_file(untold_path(settings_, resource.name), "");
+  replace_file(config_path(settings_, resource.name), text);
 }
 
 void Drbd::remove_config(const std::string& name) {
   const std::string path = config_path(settings_, name);
   ::unlink(dump_path(settings_, name).c_str());
+  ::unlink(untold_path(settings_, name).c_str());
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
   const int number = errno;
   throw Error(ErrorCode::Internal,
               "cannot remove " + path + ": " + std::generic_category().message(number));
+}
+
+std::vector<std::string> Drbd::list_configured() const {
+  constexpr std::string_view kEnd = ".res";
+  std::vector<std::string> names;
+  std::error_code error;  // no folder: no resource was ever configured here
+  for (const auto& entry : std::filesystem::directory_iterator(settings_.config_directory, error)) {
+    std::string name = entry.path().filename().string();
+    if (name.starts_with('.') || !name.ends_with(kEnd)) continue;
+    name.resize(name.size() - kEnd.size());
+    names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool Drbd::has_config_of(const std::string& name, const std::string& secret) const {
+  const auto config = read_file(config_path(settings_, name));
+  return config && config->find("shared-secret \"" + secret + "\"") != std::string::npos;
 }
 
 void Drbd::adjust(const std::string& name) {
@@ -99,6 +124,7 @@ void Drbd::adjust(const std::string& name) {
   const process::Output output =
       runner_.run({.argv = {kDrbdadm, "-c", path, "adjust", "all"}, .input = {}});
   if (output.exit_code != 0) throw to_error("bring up " + name + " as " + path + " says", output);
+  ::unlink(untold_path(settings_, name).c_str());
 }
 
 void Drbd::promote(const std::string& name) {
@@ -180,6 +206,22 @@ void Drbd::give_up_disk(const std::string& name) {
   const process::Output output = runner_.run(
       {.argv = {kDrbdsetup, "detach", std::to_string(state->minor), "--force"}, .input = {}});
   if (output.exit_code != 0) throw to_error("give up the disk of " + name, output);
+}
+
+void Drbd::pause_resync(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state || state->resync_suspended.find("user") != std::string::npos) return;
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "pause-sync", std::to_string(state->minor)}, .input = {}});
+  if (output.exit_code != 0) throw to_error("hold the resync of " + name + " back", output);
+}
+
+void Drbd::resume_resync(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state || state->resync_suspended.find("user") == std::string::npos) return;
+  const process::Output output =
+      runner_.run({.argv = {kDrbdsetup, "resume-sync", std::to_string(state->minor)}, .input = {}});
+  if (output.exit_code != 0) throw to_error("let the resync of " + name + " go on", output);
 }
 
 void Drbd::resume_io(const std::string& name) {

@@ -41,6 +41,8 @@ struct ResourceState {
   std::string peer_role;        // Primary, Secondary, Unknown
   std::string peer_disk_state;  // DUnknown when not connected
   std::string replication;      // Established, SyncSource, SyncTarget, Off, ...
+  std::string
+      resync_suspended;  // "no", or who holds a resync back: "user", "peer", "user,peer", ...
   double synced_percent = 100;  // of the whole device; below 100 while a resync runs or waits
   std::uint64_t out_of_sync_bytes = 0;
   // Nothing was ever read, written, sent or received: it has only just been made, and can have
@@ -91,10 +93,14 @@ class Drbd {
   std::map<std::string, ResourceState> list_resources();
 
   // Configuration: rendered whole, compared, written beside and renamed (mode 0600: it holds the
-  // secret).
+  // secret). Current only once `adjust` has told the kernel, too: else a kernel that is still
+  // connected to a former peer could be taken for one that is connected to the new.
   bool config_is_current(const Resource& resource) const;
   void write_config(const Resource& resource);
-  void remove_config(const std::string& name);  // no error when there is none
+  void remove_config(const std::string& name);       // no error when there is none
+  std::vector<std::string> list_configured() const;  // the names of all resources that have one
+  // There is one, and it is of this very volume, not of one that had the same name before.
+  bool has_config_of(const std::string& name, const std::string& secret) const;
 
   // Metadata, offline; needs no peer. `has_metadata`: true, false, or Error(Internal) when the
   // tool's answer is neither (never guessed).
@@ -133,6 +139,10 @@ class Drbd {
   // peer ends as a success, all else as an error: so whoever could be told must have been killed
   // before.
   void give_up_disk(const std::string& name);
+  // Holds a resync back on this side, and lets it go on. No error when it is so already, or there
+  // is none.
+  void pause_resync(const std::string& name);
+  void resume_resync(const std::string& name);
   // Ends a freeze. The caller must have made sure that no peer can go on with other data.
   void resume_io(const std::string& name);
   // As adjust, for a StandAlone Secondary whose data is known to be the worthless one of two: where

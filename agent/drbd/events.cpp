@@ -74,6 +74,7 @@ void read_line(const EventLine& line, Picture& picture) {
   } else if (line.object == "peer-device") {
     state.replication = needed(line, "replication");
     state.peer_disk_state = needed(line, "peer-disk");
+    state.resync_suspended = find_field(line.fields, "resync-suspended");
     state.out_of_sync_bytes = bytes_of(line, "out-of-sync");
     picture.moved_bytes += bytes_of(line, "received") + bytes_of(line, "sent");
   }

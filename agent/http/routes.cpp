@@ -92,6 +92,10 @@ const std::map<std::string, Route>& routes() {
        }},
       {api::kNodeListPath,
        [](Service& s, const Request&, const Call&) { return api::to_json(s.list_nodes()); }},
+      {api::kNodeChangePath,
+       [](Service& s, const Request& r, const Call&) {
+         return api::to_json(s.change_node(body_of<api::NodeChange>(r)));
+       }},
       {api::kVersionPath,
        [](Service& s, const Request&, const Call&) { return api::to_json(s.version()); }},
   };

@@ -47,13 +47,16 @@ auto decode(const char* what, const std::string& text, F read) {
 std::string to_json(const Volume& volume) {
   Json replicas = Json::array();
   for (const Replica& replica : volume.replicas) {
-    replicas.push_back({{"node", replica.node}, {"made", replica.made}});
+    replicas.push_back({{"node", replica.node},
+                        {"made", replica.made},
+                        {"filled_by_peer", replica.filled_by_peer}});
   }
   return Json{{"name", volume.name},
               {"id", volume.id},
               {"size_bytes", volume.size_bytes},
               {"pool", volume.pool},
               {"replicas", replicas},
+              {"former", volume.former},
               {"fs_type", volume.fs_type},
               {"mkfs_options", volume.mkfs_options},
               {"minor", volume.minor},
@@ -73,6 +76,7 @@ Volume from_json<Volume>(const std::string& text) {
                   .size_bytes = json.at("size_bytes"),
                   .pool = json.at("pool"),
                   .replicas = {},
+                  .former = json.at("former").get<std::set<std::string>>(),
                   .fs_type = json.at("fs_type"),
                   .mkfs_options = json.at("mkfs_options"),
                   .minor = json.at("minor"),
@@ -82,7 +86,9 @@ Volume from_json<Volume>(const std::string& text) {
                   .format = value_of(kFormats, json.at("format").get<std::string>()),
                   .deleting = json.at("deleting")};
     for (const Json& replica : json.at("replicas")) {
-      volume.replicas.push_back({.node = replica.at("node"), .made = replica.at("made")});
+      volume.replicas.push_back({.node = replica.at("node"),
+                                 .made = replica.at("made"),
+                                 .filled_by_peer = replica.at("filled_by_peer")});
     }
     return volume;
   });
@@ -215,6 +221,18 @@ Node from_json<Node>(const std::string& text) {
                             .error = pool.at("error")});
     }
     return node;
+  });
+}
+
+std::string to_json(const Cordon& cordon) {
+  return Json{{"drain", cordon.drain}, {"forget", cordon.forget}, {"since", cordon.since}}.dump();
+}
+
+template <>
+Cordon from_json<Cordon>(const std::string& text) {
+  return decode("cordon", text, [](const Json& json) {
+    return Cordon{
+        .drain = json.at("drain"), .forget = json.at("forget"), .since = json.at("since")};
   });
 }
 

@@ -13,6 +13,7 @@ std::string to_json(const Current& current);
 std::string to_json(const Attachment& attachment);
 std::string to_json(const Status& status);
 std::string to_json(const Node& node);
+std::string to_json(const Cordon& cordon);
 
 template <class T>
 T from_json(const std::string& text);
@@ -26,5 +27,7 @@ template <>
 Status from_json<Status>(const std::string& text);
 template <>
 Node from_json<Node>(const std::string& text);
+template <>
+Cordon from_json<Cordon>(const std::string& text);
 
 }  // namespace plexvol::model

@@ -24,6 +24,16 @@ std::vector<std::string> Volume::nodes() const {
   return names;
 }
 
+bool Volume::concerns(const std::string& node) const {
+  return find_replica(node) != nullptr || former.contains(node);
+}
+
+std::set<std::string> Volume::concerned_nodes() const {
+  std::set<std::string> names = former;
+  for (const Replica& replica : replicas) names.insert(replica.node);
+  return names;
+}
+
 const Pool* Node::find_pool(const std::string& pool) const {
   const auto found =
       std::find_if(pools.begin(), pools.end(), [&](const Pool& p) { return p.name == pool; });

@@ -24,6 +24,8 @@ inline constexpr unsigned kSlots = 16384;
 struct Replica {
   std::string node;
   bool made = false;
+  bool filled_by_peer =
+      false;  // it came later than the volume: its metadata begins as Inconsistent
 };
 
 // Started is recorded before mkfs runs and Done after it. So a signature found under Never is a
@@ -39,6 +41,7 @@ struct Volume {
   std::uint64_t size_bytes = 0;
   std::string pool;
   std::vector<Replica> replicas;
+  std::set<std::string> former;  // nodes whose copy was replaced, and has not been removed yet
   std::string fs_type;
   std::string mkfs_options;
   unsigned minor = 0;  // DRBD's; 0 when there is no mirror
@@ -49,10 +52,15 @@ struct Volume {
   bool deleting = false;
 
   bool mirrored() const { return minor != 0; }
+  unsigned wanted_copies() const { return mirrored() ? 2 : 1; }
   const Replica* find_replica(const std::string& node) const;
-  // The other node of a mirrored volume; "" when there is none.
+  // The other node of a mirrored volume; "" when there is none: its copy was lost for good, and no
+  // node can take another.
   std::string peer_of(const std::string& node) const;
-  std::vector<std::string> nodes() const;
+  std::vector<std::string> nodes() const;  // of its copies
+  // Has a copy, or still has to remove one.
+  bool concerns(const std::string& node) const;
+  std::set<std::string> concerned_nodes() const;
 };
 
 // current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes
@@ -112,6 +120,13 @@ struct Status {
   std::string error;  // "" when the last pass did all there is to do
 
   bool operator==(const Status&) const = default;
+};
+
+// cordons/<node>: no new replica goes there. Absent: the node is like any other.
+struct Cordon {
+  bool drain = false;   // those that it has are to be moved away
+  bool forget = false;  // it never comes back: what it has is lost, and may be given up unreplaced
+  std::int64_t since = 0;  // seconds since 1970, for people
 };
 
 struct Pool {

@@ -64,11 +64,12 @@ void forget_replica(const Wanted& wanted, const Tools& tools) {
   if (!found || found->value.id != wanted.volume.id) return;
   model::Volume volume = found->value;
   std::erase_if(volume.replicas, [&](const auto& replica) { return replica.node == wanted.here; });
+  volume.former.erase(wanted.here);
   Change change;
   change.require(keys::volume(volume.name), found->revision)
       .remove(keys::assigned(wanted.here, volume.name))
       .remove(keys::status(wanted.here, volume.name));
-  if (volume.replicas.empty()) {
+  if (volume.concerned_nodes().empty()) {
     change.remove(keys::volume(volume.name)).remove(keys::current(volume.name));
     if (volume.mirrored()) change.remove(keys::slot(volume.minor - model::kFirstMinor));
   } else {
@@ -93,10 +94,11 @@ void drop_attachment(const Wanted& wanted, const Tools& tools) {
 }
 
 void ask_arbiter(const std::string& peer, const Wanted& wanted, const Tools& tools) {
+  const std::string without = peer.empty() ? "a second copy" : peer;
   const auto verdict = tools.arbiter.take_out(
       wanted.volume.name, wanted.here, peer,
       wanted.here + (wanted.attached_here() ? " is to use it without " : " goes on without ") +
-          peer);
+          without);
   if (verdict == arbiter::Verdict::Won) return;
   throw Error(ErrorCode::Conflict, "the copy of volume " + wanted.volume.name + " on " +
                                        wanted.here + " may lack the newest writes: " + peer +
@@ -179,7 +181,9 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::WipeData:
       return filesystem::wipe_ends(seen.data->device);
     case ActionKind::CreateMetadata:
-      return tools.drbd.create_metadata(resource(), volume.current_uuid);
+      return volume.find_replica(wanted.here)->filled_by_peer
+                 ? tools.drbd.create_blank_metadata(resource())
+                 : tools.drbd.create_metadata(resource(), volume.current_uuid);
     case ActionKind::FinishMetadata:
       return pool().finish(metadata_name(volume), volume.id);
     case ActionKind::FinishData:
@@ -248,6 +252,7 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::Fail:
       throw Error(action.code, action.text);
     case ActionKind::RefuseRelease:
+    case ActionKind::ReplacePeer:
     case ActionKind::LookAgain:
       return;  // the pass's own
   }

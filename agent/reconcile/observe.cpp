@@ -18,14 +18,25 @@ Pool& get_pool(const Tools& tools, const model::Volume& volume) {
   return *found->second;
 }
 
+namespace {
+
+// The peer of a volume that has none: DRBD wants an address, and nobody answers on this one.
+drbd::Host nobody(const model::Node& here, std::uint16_t port) {
+  const bool is_ipv6 = here.address.find(':') != std::string::npos;
+  return {.node = "", .address = is_ipv6 ? "::1" : "127.0.0.1", .port = port};
+}
+
+}  // namespace
+
 drbd::Resource to_resource(const Wanted& wanted, const Seen& seen, store::TypedStore& store) {
   const model::Volume& volume = wanted.volume;
   const auto host = [&](const std::string& name) {
-    const auto node = store.find_node(name);
+    const auto node = store.find_node(name.empty() ? wanted.here : name);
     if (!node || node->address.empty()) {
       throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
                                               ", whose agent has not announced its address");
     }
+    if (name.empty()) return nobody(*node, volume.port);
     return drbd::Host{.node = name, .address = node->address, .port = volume.port};
   };
   return {.name = volume.name,
@@ -103,8 +114,9 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.device.reset();
   if (volume.mirrored()) {
     seen.resource = tools.drbd.find_resource(volume.name);
-    // What is being deleted needs no configuration, and may have no peer any more.
-    const bool complete = seen.data && seen.metadata && !volume.deleting;
+    // What is being deleted or was replaced needs no configuration, and may have no peer any more.
+    const bool stays = !volume.deleting && volume.find_replica(wanted.here) != nullptr;
+    const bool complete = seen.data && seen.metadata && stays;
     seen.config_current = false;
     if (complete) {
       note_failure(seen, [&] {

@@ -1,5 +1,6 @@
 #include "agent/reconcile/plan.h"
 
+#include <algorithm>
 #include <ranges>
 #include <utility>
 
@@ -27,6 +28,11 @@ bool was_left(const Wanted& wanted, const Seen& seen) {
          seen.mounts.empty() && seen.calls.waiting + seen.calls.mounting == 0;
 }
 
+// DRBD's word is necessary, though never sufficient (rule 3).
+bool disk_usable(const drbd::ResourceState& resource) {
+  return resource.disk_state == "UpToDate" || resource.disk_state == "Consistent";
+}
+
 class Planner {
  public:
   Planner(const Wanted& wanted, const Seen& seen)
@@ -34,9 +40,11 @@ class Planner {
 
   std::vector<Action> run() {
     const model::Replica* replica = volume_.find_replica(wanted_.here);
-    if (replica == nullptr) return {};
+    if (!volume_.concerns(wanted_.here)) return {};
     if (volume_.deleting) {
       plan_removal();
+    } else if (replica == nullptr) {
+      plan_leaving();
     } else if (plan_parting() || plan_freeze() || plan_letting_go()) {
       // The first two before all that could hang on a device that answers nobody, the last one
       // before all that could fail: what is broken can still be let go of.
@@ -47,6 +55,7 @@ class Planner {
       plan_making();
     } else if (plan_foundation()) {
       plan_attachment();
+      if (actions_.empty()) plan_replacement();
     }
     return std::move(actions_);
   }
@@ -63,10 +72,7 @@ class Planner {
     return wanted_.current && wanted_.current->nodes.contains(node);
   }
   std::string peer() const { return volume_.peer_of(wanted_.here); }
-  // DRBD's word is necessary, though never sufficient (rule 3).
-  bool disk_usable() const {
-    return seen_.resource->disk_state == "UpToDate" || seen_.resource->disk_state == "Consistent";
-  }
+  bool disk_usable() const { return reconcile::disk_usable(*seen_.resource); }
   bool in_use() const {
     return seen_.calls.waiting + seen_.calls.mounting > 0 || !seen_.users.empty();
   }
@@ -145,6 +151,10 @@ class Planner {
       if (connected() && is_current(wanted_.here) && is_current(peer())) {
         add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
       }
+      // The peer was replaced: the former one must notice nothing that ends in peace.
+      if (connected() && is_current(wanted_.here) && !is_current(peer())) {
+        add(ActionKind::Disconnect);
+      }
       add(ActionKind::WriteConfig);
     }
     const bool parted = resource && resource->connection == "StandAlone";
@@ -194,7 +204,8 @@ class Planner {
     // Apart, and told to the store once more: from here on nothing that anybody saw before can
     // connect it or put it back.
     add(ActionKind::Disconnect);
-    add(ActionKind::LeaveSet, peer());
+    // A copy that was replaced is no longer spoken of.
+    if (volume_.find_replica(wanted_.here) != nullptr) add(ActionKind::LeaveSet, peer());
     add(ActionKind::KillUsers);
     add(ActionKind::GiveUpDisk);
     add(ActionKind::ResumeIo);
@@ -283,6 +294,33 @@ class Planner {
     if (both_good && is_current(wanted_.here) && !is_current(peer())) {
       add(ActionKind::PutBack, peer());
     }
+  }
+
+  void plan_replacement() {
+    if (!may_replace_peer(wanted_, seen_)) return;
+    add(ActionKind::ReplacePeer, peer());
+    add(ActionKind::LookAgain);
+  }
+
+  // What was replaced is taken out of use at once. Its data stays until it is worth nothing any
+  // more.
+  void plan_leaving() {
+    if (plan_parting()) return;
+    if (in_use())
+      return fail(ErrorCode::Conflict,
+                  "the copy on " + wanted_.here + " was replaced, but " + why_in_use());
+    unmount_all();
+    if (seen_.linked) add(ActionKind::Unlink);
+    if (primary()) add(ActionKind::Demote);
+    if (seen_.resource) add(ActionKind::Down);
+    if (!all_current()) return;
+    if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
+    plan_data_removal();
+  }
+
+  bool all_current() const {
+    return std::ranges::all_of(volume_.nodes(),
+                               [&](const std::string& node) { return is_current(node); });
   }
 
   void plan_unattached() {
@@ -410,6 +448,10 @@ class Planner {
     unmount_all();
     if (seen_.linked) add(ActionKind::Unlink);
     if (seen_.resource) add(ActionKind::Down);
+    plan_data_removal();
+  }
+
+  void plan_data_removal() {
     if (volume_.mirrored()) add(ActionKind::RemoveConfig);
     if (seen_.metadata && seen_.metadata->ours) add(ActionKind::RemoveMetadata);
     if (seen_.data && seen_.data->ours) add(ActionKind::RemoveData);
@@ -443,6 +485,20 @@ bool needs_users(const Wanted& wanted, const Seen& seen) {
 
 bool frozen(const Seen& seen) {
   return seen.resource && seen.resource->role == "Primary" && seen.resource->suspended != "no";
+}
+
+// The copy here has everything, so nothing but the second copy is at stake, and that one serves
+// nobody.
+bool may_replace_peer(const Wanted& wanted, const Seen& seen) {
+  if (wanted.peer_fate == PeerFate::Stays || !seen.resource || !wanted.current) return false;
+  const drbd::ResourceState& resource = *seen.resource;
+  if (!wanted.current->nodes.contains(wanted.here) || !disk_usable(resource)) return false;
+  if (resource.suspended != "no") return false;
+  if (resource.connection != "Connected") return true;
+  const std::string peer = wanted.volume.peer_of(wanted.here);
+  const bool serves =
+      resource.peer_role == "Primary" || (wanted.attachment && wanted.attachment->node == peer);
+  return wanted.peer_fate == PeerFate::Drained && !serves;
 }
 
 bool needs_content(const Wanted& wanted, const Seen& seen) {

@@ -14,7 +14,9 @@
 //   - nothing is formatted where anything but our own interrupted mkfs could be;
 //   - a volume that a process uses or a mount call is about to use is never unmounted or made
 //   secondary, but for a primary that was left behind: there its users are killed first of all;
-//   - nothing waits on a frozen device or looks into a file system on one.
+//   - nothing waits on a frozen device or looks into a file system on one;
+//   - a copy is replaced only by the node of the other one, which is in `current`, and removed only
+//   when all others are.
 #pragma once
 
 #include <optional>
@@ -29,6 +31,14 @@
 
 namespace plexvol::reconcile {
 
+// Whether the other copy is to be replaced by one on another node.
+enum class PeerFate {
+  Stays,
+  Gone,     // its agent has been away for longer than the grace time
+  Drained,  // a person wants that node empty
+  Lost,     // a person says that it never comes back, or it has been given up already
+};
+
 // What should be: from the store.
 struct Wanted {
   model::Volume volume;
@@ -36,6 +46,7 @@ struct Wanted {
   std::optional<model::Attachment> attachment;
   std::optional<model::Current> current;
   bool peer_alive = false;  // its agent holds its lease
+  PeerFate peer_fate = PeerFate::Stays;
 
   bool attached_here() const { return attachment && attachment->node == here; }
 };
@@ -104,6 +115,7 @@ enum class ActionKind {
   PromoteByForce,
   Demote,
   PutBack,
+  ReplacePeer,
   Link,
   Unlink,
   Unmount,
@@ -140,6 +152,9 @@ bool frozen(const Seen& seen);
 
 // The volume can be mounted here: attached, device usable, file system made.
 bool is_ready(const Wanted& wanted, const Seen& seen);
+
+// Nothing is missing but that the peer is to be replaced.
+bool may_replace_peer(const Wanted& wanted, const Seen& seen);
 
 // "Promote", "Unmount /mnt", "Fail Conflict: ...": one a line, for the golden tests and the log.
 std::string to_text(const Action& action);

@@ -54,6 +54,8 @@ const char* word_of(ActionKind kind) {
       return "Demote";
     case ActionKind::PutBack:
       return "PutBack";
+    case ActionKind::ReplacePeer:
+      return "ReplacePeer";
     case ActionKind::Link:
       return "Link";
     case ActionKind::Unlink:

@@ -7,6 +7,7 @@
 #include "agent/log.h"
 #include "agent/reconcile/apply.h"
 #include "agent/reconcile/observe.h"
+#include "agent/reconcile/replace.h"
 
 namespace plexvol::reconcile {
 
@@ -19,8 +20,7 @@ constexpr int kMaxRounds = 12;
 // Not for reporting an error: those that want the device prepared wait for it. Nor is this one of
 // theirs.
 bool concerns_mount_calls(const Wanted& wanted) {
-  return wanted.attached_here() || wanted.volume.deleting ||
-         wanted.volume.find_replica(wanted.here) == nullptr;
+  return wanted.attached_here() || wanted.volume.deleting || !wanted.volume.concerns(wanted.here);
 }
 
 }  // namespace
@@ -67,8 +67,13 @@ class Reconciler::Pass {
   }
 
   bool load() {
-    const auto volume = tools_.store.find_volume(volume_);
-    if (!volume || volume->value.find_replica(owner_.settings_.here) == nullptr) {
+    auto volume = tools_.store.find_volume(volume_);
+    // A node that was forgotten has come back with its old copy.
+    if (volume && !volume->value.concerns(owner_.settings_.here) &&
+        tools_.drbd.has_config_of(volume_, volume->value.secret)) {
+      volume->value.former.insert(owner_.settings_.here);
+    }
+    if (!volume || !volume->value.concerns(owner_.settings_.here)) {
       wanted_.reset();
       return false;
     }
@@ -76,7 +81,8 @@ class Reconciler::Pass {
                   .here = owner_.settings_.here,
                   .attachment = {},
                   .current = {},
-                  .peer_alive = false};
+                  .peer_alive = false,
+                  .peer_fate = PeerFate::Stays};
     if (const auto attachment = tools_.store.find_attachment(volume_)) {
       wanted.attachment = attachment->value;
       attachment_revision_ = attachment->revision;
@@ -84,6 +90,10 @@ class Reconciler::Pass {
     if (const auto current = tools_.store.find_current(volume_)) wanted.current = current->value;
     if (wanted.volume.mirrored() && wanted.attached_here()) {
       wanted.peer_alive = tools_.store.is_alive(wanted.volume.peer_of(wanted.here));
+    }
+    const bool has_copy = wanted.volume.find_replica(wanted.here) != nullptr;
+    if (wanted.volume.mirrored() && has_copy && !not_replaced_) {
+      wanted.peer_fate = owner_.peers_.fate_of(wanted.volume.peer_of(wanted.here));
     }
     wanted_ = std::move(wanted);
     return true;
@@ -98,13 +108,30 @@ class Reconciler::Pass {
       if (touches_backing(action.kind)) backing_known = false;
       if (action.kind == ActionKind::RefuseRelease) {
         seen_.refused_release = wanted_->attachment->release->id;
-        refusal_ = action.text;
+        note_ = action.text;
+        continue;
+      }
+      if (action.kind == ActionKind::ReplacePeer) {
+        replace();
         continue;
       }
       apply(action, *wanted_, seen_, tools_);
       if (changes_space(action.kind)) owner_.settings_.space_changed();
     }
     return backing_known;
+  }
+
+  // The volume is as usable as before when no node can take a second copy: a note, not an error.
+  // The patrol tries again.
+  void replace() {
+    try {
+      replace_peer(*wanted_, tools_.store);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::OutOfSpace) throw;
+      note_ = error.what();
+      not_replaced_ = true;
+      log::warn(note_);
+    }
   }
 
   void report() {
@@ -117,6 +144,7 @@ class Reconciler::Pass {
       if (wanted_ && concerns_mount_calls(*wanted_)) tools_.calls.report(volume_, *error_);
     }
     if (!wanted_) return;
+    if (owner_.resync_turns_.note(volume_, seen_.resource)) owner_.settings_.resyncs_changed();
     owner_.remember_mounts(volume_, seen_);
     try {
       write_status();
@@ -139,7 +167,7 @@ class Reconciler::Pass {
                          .mounts = seen_.mounts,
                          .refused_release = seen_.refused_release,
                          .error_code = error_ ? error_->code() : ErrorCode::Internal,
-                         .error = error_ ? error_->what() : refusal_};
+                         .error = error_ ? error_->what() : note_};
     if (seen_.resource) {
       status.role = seen_.resource->role;
       status.disk_state = seen_.resource->disk_state;
@@ -158,12 +186,30 @@ class Reconciler::Pass {
   std::int64_t attachment_revision_ = 0;
   Seen seen_;
   int rounds_left_ = 0;
-  std::string refusal_;
+  std::string note_;  // for people, beside all that went well
+  bool not_replaced_ = false;
   std::optional<Error> error_;
 };
 
 Reconciler::Reconciler(Tools tools, ReconcilerSettings settings)
-    : tools_(std::move(tools)), settings_(std::move(settings)) {}
+    : tools_(std::move(tools)),
+      settings_(std::move(settings)),
+      peers_(settings_.rebuild_time),
+      resync_turns_(settings_.max_resyncs) {}
+
+void Reconciler::look_at_peers() {
+  peers_.look(tools_.store);
+}
+
+std::set<std::string> Reconciler::list_concerned() {
+  std::set<std::string> names = tools_.store.list_assigned(settings_.here);
+  for (const std::string& name : tools_.drbd.list_configured()) names.insert(name);
+  return names;
+}
+
+void Reconciler::take_turns() {
+  resync_turns_.look(tools_.drbd);
+}
 
 Outcome Reconciler::reconcile(const std::string& volume) {
   return Pass(*this, volume).run();

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,10 @@
 #include "agent/filesystem/filesystem.h"
 #include "agent/mounting/mount_calls.h"
 #include "agent/reconcile/links.h"
+#include "agent/reconcile/peers.h"
 #include "agent/reconcile/plan.h"
 #include "agent/reconcile/pools.h"
+#include "agent/reconcile/resync_turns.h"
 #include "agent/store/typed_store.h"
 
 namespace plexvol::reconcile {
@@ -45,7 +48,11 @@ struct ReconcilerSettings {
   // How long I/O may be frozen before this agent itself ends the freeze: the kernel asks at once,
   // and goes on by itself when it is answered.
   std::chrono::seconds question_time{5};
+  // How long a node may be away before its copies are made anew on others.
+  std::chrono::seconds rebuild_time{600};
+  unsigned max_resyncs = 2;                     // at a time; the others wait for their turn
   std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
+  std::function<void()> resyncs_changed = [] {};  // called when one begins or ends
 };
 
 enum class Outcome {
@@ -61,6 +68,13 @@ class Reconciler {
   // One pass. Never throws: what went wrong is in the volume's status, and told to the mount calls
   // that wait for it.
   Outcome reconcile(const std::string& volume);
+
+  // Which nodes are away, and which are to be emptied: looked at for all volumes at once.
+  void look_at_peers();
+  // All that this node may have to do something about.
+  std::set<std::string> list_concerned();
+  // Holds back the resyncs that are too many at a time.
+  void take_turns();
 
   // The volumes whose mounts are not those that their last pass saw.
   std::vector<std::string> list_changed_mounts();
@@ -82,6 +96,8 @@ class Reconciler {
 
   Tools tools_;
   ReconcilerSettings settings_;
+  Peers peers_;
+  ResyncTurns resync_turns_;
   std::mutex mutex_;
   std::map<std::string, Clock::time_point> unconnected_since_;
   std::map<std::string, Clock::time_point> frozen_since_;

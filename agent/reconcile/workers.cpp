@@ -17,8 +17,6 @@ using std::chrono::seconds;
 
 // Stands for all that is assigned here, as kMounts does for what was mounted or unmounted.
 constexpr const char* kEverything = "/all";
-// All is looked at again and again: an event that was never sent must not be missed for ever.
-constexpr seconds kPatrol{60};
 
 }  // namespace
 
@@ -33,6 +31,8 @@ class Workers::Impl {
     store_watch_ = store_.raw().watch(prefix, [this, prefix](const std::string& key) {
       queue_.add(key.size() > prefix.size() ? key.substr(prefix.size()) : kEverything);
     });
+    cordon_watch_ = store_.raw().watch(store::keys::cordon_prefix(),
+                                       [this](const std::string&) { queue_.add(kEverything); });
     mount_watch_ = std::make_unique<filesystem::MountWatch>([this] { queue_.add(kMounts); });
     if (settings_.watch_drbd) {
       drbd_watch_ = std::make_unique<drbd::EventWatch>([this](const std::string& resource) {
@@ -43,6 +43,7 @@ class Workers::Impl {
 
   ~Impl() {
     store_watch_.reset();
+    cordon_watch_.reset();
     mount_watch_.reset();
     drbd_watch_.reset();
     queue_.stop();
@@ -54,7 +55,7 @@ class Workers::Impl {
     while (const auto name = queue_.take()) {
       const Outcome outcome = look(*name);
       if (*name == kEverything && outcome == Outcome::Settled) {
-        queue_.retry(*name, kPatrol, kPatrol);
+        queue_.retry(*name, settings_.patrol, settings_.patrol);
         continue;
       }
       switch (outcome) {
@@ -77,8 +78,14 @@ class Workers::Impl {
         for (const std::string& volume : reconciler_.list_changed_mounts()) queue_.add(volume);
         return Outcome::Settled;
       }
+      if (name == kResyncs) {
+        reconciler_.take_turns();
+        return Outcome::Settled;
+      }
       if (name == kEverything) {
-        for (const std::string& volume : store_.list_assigned(settings_.here)) queue_.add(volume);
+        reconciler_.look_at_peers();
+        for (const std::string& volume : reconciler_.list_concerned()) queue_.add(volume);
+        queue_.add(kResyncs);
         return Outcome::Settled;
       }
     } catch (const std::exception& error) {
@@ -96,6 +103,7 @@ class Workers::Impl {
   WorkerSettings settings_;
   std::vector<std::thread> threads_;
   std::unique_ptr<store::Watch> store_watch_;
+  std::unique_ptr<store::Watch> cordon_watch_;
   std::unique_ptr<filesystem::MountWatch> mount_watch_;
   std::unique_ptr<drbd::EventWatch> drbd_watch_;
 };

@@ -2,6 +2,7 @@
 // what fills it.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,8 @@ struct WorkerSettings {
   std::string here;
   unsigned workers = 4;
   bool watch_drbd = true;  // false where the module is not loaded
+  // All is looked at again so often: an event that was never sent must not be missed for ever.
+  std::chrono::seconds patrol{60};
 };
 
 // Hints come from the store (assigned/<here>/), DRBD's events and the mount table; all end in
@@ -23,6 +26,7 @@ class Workers {
   // A name in the queue that stands for every volume whose mounts have changed: no volume's name
   // begins with a slash.
   static constexpr const char* kMounts = "/mounts";
+  static constexpr const char* kResyncs = "/resyncs";  // for whose turn it is
 
   Workers(Reconciler& reconciler, Queue& queue, store::TypedStore& store, WorkerSettings settings);
   ~Workers();

@@ -98,8 +98,9 @@ std::string describe_state(const model::Volume& volume,
   const auto any = [&](auto test) { return std::any_of(replicas.begin(), replicas.end(), test); };
   const auto all = [&](auto test) { return std::all_of(replicas.begin(), replicas.end(), test); };
   if (volume.deleting) return "Deleting";
-  if (std::any_of(volume.replicas.begin(), volume.replicas.end(),
-                  [](const model::Replica& replica) { return !replica.made; })) {
+  if (std::any_of(
+          volume.replicas.begin(), volume.replicas.end(),
+          [](const model::Replica& replica) { return !replica.made && !replica.filled_by_peer; })) {
     return "Creating";
   }
   if (!any([](const auto& replica) { return replica.alive && replica.current; })) {
@@ -110,12 +111,18 @@ std::string describe_state(const model::Volume& volume,
       })) {
     return "Syncing";
   }
-  const bool whole = all([&](const api::ReplicaInfo& replica) {
-    return replica.alive && replica.current && replica.error.empty() &&
-           (!volume.mirrored() ||
-            (replica.connection == "Connected" && replica.disk_state == "UpToDate"));
-  });
+  const bool whole =
+      replicas.size() == volume.wanted_copies() && all([&](const api::ReplicaInfo& replica) {
+        return replica.alive && replica.current && replica.error.empty() &&
+               (!volume.mirrored() ||
+                (replica.connection == "Connected" && replica.disk_state == "UpToDate"));
+      });
   return whole ? "Ready" : "Degraded";
+}
+
+std::string describe_cordon(const model::Cordon& cordon) {
+  if (cordon.forget) return "being forgotten";
+  return cordon.drain ? "draining" : "cordoned";
 }
 
 api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& known) {
@@ -129,7 +136,8 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
                        .drbd_minor = volume.minor,
                        .epoch = 0,
                        .forced = {},
-                       .replicas = {}};
+                       .replicas = {},
+                       .former = {volume.former.begin(), volume.former.end()}};
   if (const auto held = known.attachments.find(volume.name); held != known.attachments.end()) {
     info.attached_to = held->second.node;
   }
@@ -164,6 +172,7 @@ api::VolumeInfo Service::show_volume(const std::string& name) {
 
 std::vector<api::NodeInfo> Service::list_nodes() {
   const auto alive = store_.list_alive_nodes();
+  const auto cordons = store_.list_cordons();
   std::vector<api::NodeInfo> nodes;
   for (const model::Node& node : store_.list_nodes()) {
     api::NodeInfo info{.name = node.name,
@@ -171,7 +180,11 @@ std::vector<api::NodeInfo> Service::list_nodes() {
                        .address = node.address,
                        .version = node.version,
                        .drbd_version = node.drbd_version,
+                       .cordon = {},
                        .pools = {}};
+    if (const auto cordon = cordons.find(node.name); cordon != cordons.end()) {
+      info.cordon = describe_cordon(cordon->second);
+    }
     for (const model::Pool& pool : node.pools) {
       info.pools.push_back({.name = pool.name,
                             .type = pool.type,

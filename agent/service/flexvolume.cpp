@@ -201,11 +201,11 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
     return {.exit_code = 0};
   }
   const auto volume = store_.find_volume(request.object);
-  const std::string peer = volume ? volume->value.peer_of(settings_.here) : "";
-  if (peer.empty()) {
+  if (!volume || !volume->value.mirrored()) {
     log::warn("DRBD asks to fence the peer of " + request.object + ", which is no volume of ours");
     return {.exit_code = kUnknown};
   }
+  const std::string peer = volume->value.peer_of(settings_.here);
   const arbiter::Arbiter::Question question(arbiter_, request.object);
   const auto verdict = arbiter_.take_out(request.object, settings_.here, peer,
                                          "DRBD on " + settings_.here + " asks, it lost " + peer);

@@ -53,6 +53,7 @@ class Service {
   api::DeleteVolumeReply delete_volume(const std::string& name, const Call& call);
   api::VolumeInfo force_current(const api::ForceCurrentRequest& request);
   std::vector<api::NodeInfo> list_nodes();
+  api::NodeChangeReply change_node(const api::NodeChange& request);
   api::VersionReply version();
 
  private:

@@ -5,7 +5,7 @@
 #include "agent/api/names.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/model/codec.h"
-#include "agent/service/placement.h"
+#include "agent/placement/placement.h"
 #include "agent/service/random.h"
 #include "agent/service/service.h"
 
@@ -64,7 +64,7 @@ model::Volume Service::create(const NewVolume& wanted) {
     if (const auto found = store_.find_volume(wanted.name)) {
       const model::Volume& old = found->value;
       const bool same = !old.deleting && old.size_bytes == wanted.size_bytes &&
-                        old.replicas.size() == wanted.replicas && old.fs_type == fs_type &&
+                        old.wanted_copies() == wanted.replicas && old.fs_type == fs_type &&
                         (wanted.pool.empty() || old.pool == wanted.pool);
       if (same) return old;
       throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
@@ -72,19 +72,22 @@ model::Volume Service::create(const NewVolume& wanted) {
                       ? "volume " + wanted.name + " is still being deleted"
                       : "volume " + wanted.name + " exists already, of size " +
                             size_to_text(old.size_bytes) + " with " +
-                            std::to_string(old.replicas.size()) + " replica(s) of " + old.fs_type);
+                            std::to_string(old.wanted_copies()) + " replica(s) of " + old.fs_type);
     }
-    const Placement placement = place({.size_bytes = wanted.size_bytes,
-                                       .replicas = wanted.replicas,
-                                       .pool = wanted.pool,
-                                       .nodes = wanted.nodes,
-                                       .asking = wanted.asking},
-                                      store_.list_nodes(), store_.list_alive_nodes());
+    const auto placed = placement::place({.size_bytes = wanted.size_bytes,
+                                          .replicas = wanted.replicas,
+                                          .mirrored = wanted.replicas > 1,
+                                          .pool = wanted.pool,
+                                          .nodes = wanted.nodes,
+                                          .asking = wanted.asking,
+                                          .barred = placement::bar_cordoned(store_.list_cordons())},
+                                         store_.list_nodes(), store_.list_alive_nodes());
     model::Volume volume{.name = wanted.name,
                          .id = random_uuid(),
                          .size_bytes = wanted.size_bytes,
-                         .pool = placement.pool,
+                         .pool = placed.pool,
                          .replicas = {},
+                         .former = {},
                          .fs_type = fs_type,
                          .mkfs_options = wanted.mkfs_options,
                          .minor = 0,
@@ -94,7 +97,7 @@ model::Volume Service::create(const NewVolume& wanted) {
                          .current_uuid = random_hex(15) + "8",
                          .format = model::Format::Never,
                          .deleting = false};
-    for (const std::string& node : placement.nodes) volume.replicas.push_back({node, false});
+    for (const std::string& node : placed.nodes) volume.replicas.push_back({.node = node});
     if (store_new(volume, wanted.replicas > 1)) return get_volume(wanted.name);
   }
   throw Error(ErrorCode::Unavailable, "the store changes too often to create " + wanted.name);
@@ -172,7 +175,9 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
   using Nodes = std::vector<std::string>;
   const auto remaining = [&]() -> Nodes {
     const auto volume = store_.find_volume(name);
-    return volume && volume->value.id == id ? volume->value.nodes() : Nodes{};
+    if (!volume || volume->value.id != id) return Nodes{};
+    const auto nodes = volume->value.concerned_nodes();
+    return {nodes.begin(), nodes.end()};
   };
   const auto gone = [&]() -> std::optional<Nodes> {
     Nodes away = remaining();

@@ -12,6 +12,12 @@ std::string node(const std::string& node) {
 std::string alive(const std::string& node) {
   return "alive/" + node;
 }
+std::string cordon_prefix() {
+  return "cordons/";
+}
+std::string cordon(const std::string& node) {
+  return cordon_prefix() + node;
+}
 std::string volume(const std::string& volume) {
   return "volumes/" + volume;
 }
@@ -84,8 +90,8 @@ Change& Change::remove(const std::string& key) {
 }
 
 Change& Change::wake(const model::Volume& volume) {
-  for (const model::Replica& replica : volume.replicas) {
-    put(keys::assigned(replica.node, volume.name), volume.id);
+  for (const std::string& node : volume.concerned_nodes()) {
+    put(keys::assigned(node, volume.name), volume.id);
   }
   return *this;
 }
@@ -125,6 +131,19 @@ std::optional<model::Node> TypedStore::find_node(const std::string& node) {
 
 std::set<std::string> TypedStore::list_alive_nodes() {
   return list_names(store_, keys::alive(""));
+}
+
+std::optional<Versioned<model::Cordon>> TypedStore::find_cordon(const std::string& node) {
+  return find<model::Cordon>(store_, keys::cordon(node));
+}
+
+std::map<std::string, model::Cordon> TypedStore::list_cordons() {
+  std::map<std::string, model::Cordon> found;
+  const std::string prefix = keys::cordon_prefix();
+  for (const Entry& entry : store_.list(prefix)) {
+    found[entry.key.substr(prefix.size())] = model::from_json<model::Cordon>(entry.value);
+  }
+  return found;
 }
 
 bool TypedStore::is_alive(const std::string& node) {

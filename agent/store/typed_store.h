@@ -15,6 +15,8 @@ namespace plexvol::store {
 namespace keys {
 std::string node(const std::string& node);
 std::string alive(const std::string& node);
+std::string cordon(const std::string& node);
+std::string cordon_prefix();
 std::string volume(const std::string& volume);
 std::string assigned(const std::string& node, const std::string& volume);
 std::string assigned_prefix(const std::string& node);
@@ -61,6 +63,8 @@ class TypedStore {
   std::vector<model::Node> list_nodes();
   std::optional<model::Node> find_node(const std::string& node);
   std::set<std::string> list_alive_nodes();
+  std::optional<Versioned<model::Cordon>> find_cordon(const std::string& node);
+  std::map<std::string, model::Cordon> list_cordons();  // by node
   bool is_alive(const std::string& node);
   std::set<std::string> list_assigned(const std::string& node);
   // The volume that this name stands for on this node.

@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -18,18 +23,91 @@ std::string pool_text(const api::PoolInfo& pool) {
   return text;
 }
 
+std::string state_text(const api::NodeInfo& node) {
+  return std::string(node.alive ? "up" : "DOWN") + (node.cordon.empty() ? "" : ", " + node.cordon);
+}
+
 // A line for each pool: a node's own columns stand in the first of them.
 void print_nodes(const std::vector<api::NodeInfo>& nodes) {
   std::vector<std::vector<std::string>> rows{
       {"NAME", "STATE", "ADDRESS", "VERSION", "DRBD", "POOLS"}};
   for (const api::NodeInfo& node : nodes) {
-    rows.push_back({node.name, node.alive ? "up" : "DOWN", node.address, node.version,
-                    node.drbd_version, node.pools.empty() ? "" : pool_text(node.pools.front())});
+    rows.push_back({node.name, state_text(node), node.address, node.version, node.drbd_version,
+                    node.pools.empty() ? "" : pool_text(node.pools.front())});
     for (std::size_t i = 1; i < node.pools.size(); ++i) {
       rows.push_back({" ", " ", " ", " ", " ", pool_text(node.pools[i])});
     }
   }
   print_line(format_table(rows));
+}
+
+std::string describe(const api::NodeChangeReply& reply) {
+  std::string text;
+  for (const auto& left : reply.left) {
+    text += (text.empty() ? "" : "\n") + left.volume + ": " + left.why;
+  }
+  return text;
+}
+
+// Until nothing is left, or only what waiting does not help. What was asked for stays so, and goes
+// on, when this command is interrupted.
+void change_and_wait(const api::NodeChange& change, const CommandContext& context) {
+  constexpr std::chrono::seconds kPause(2);
+  std::string said;
+  while (true) {
+    const std::string result = context.ask(api::kNodeChangePath, api::to_json(change));
+    const auto reply = api::from_json<api::NodeChangeReply>(result);
+    const bool stuck = std::all_of(reply.left.begin(), reply.left.end(),
+                                   [](const auto& left) { return left.needs_person; });
+    if (context.options().json() && stuck) print_line(result);
+    if (const std::string now = describe(reply); now != said && !context.options().json()) {
+      if (!now.empty()) print_line(now);
+      said = now;
+    }
+    if (stuck && !reply.left.empty()) {
+      throw Error(ErrorCode::Conflict, "what is left on " + change.name + " needs a person");
+    }
+    if (reply.left.empty()) return;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+struct Verb {
+  const char* action;
+  const char* what;
+  const char* more;
+  const char* done;
+  bool waits;
+};
+
+constexpr Verb kVerbs[] = {
+    {"cordon", "no new copy goes to this node", "", "is cordoned", false},
+    {"uncordon", "the node is like any other again", "", "is uncordoned", false},
+    {"drain", "move all copies that this node has to others, and wait until they are whole there",
+     "It goes on when this command is interrupted; `plexvol node uncordon` ends it. What is "
+     "mounted "
+     "on\nthe node moves once its pods have left.\n",
+     "is empty", true},
+    {"forget", "do without a node that never comes back",
+     "Its copies are made anew on other nodes, where there is room. Refused while its agent "
+     "answers,\nand for volumes that have nothing but the copy there.\n",
+     "is forgotten", true},
+};
+
+void add_change(CLI::App& parent, const CommandContext& context, const Verb& verb) {
+  CLI::App* command = parent.add_subcommand(verb.action, verb.what);
+  command->footer(std::string(verb.more) + "Example:\n  plexvol node " + verb.action + " n2");
+  const auto request = std::make_shared<api::NodeChange>();
+  request->action = verb.action;
+  command->add_option("NODE", request->name, "as `plexvol node list` calls it")->required();
+  command->callback([request, &context, &verb] {
+    if (verb.waits) {
+      change_and_wait(*request, context);
+    } else {
+      context.ask(api::kNodeChangePath, api::to_json(*request));
+    }
+    if (!context.options().json()) print_line("node " + request->name + " " + verb.done);
+  });
 }
 
 }  // namespace
@@ -44,6 +122,7 @@ void add_node_commands(CLI::App& app, const CommandContext& context) {
     if (context.options().json()) return print_line(result);
     print_nodes(api::from_json<std::vector<api::NodeInfo>>(result));
   });
+  for (const Verb& change : kVerbs) add_change(*noun, context, change);
 }
 
 }  // namespace plexvol::driver

@@ -66,6 +66,7 @@ void print_volume(const api::VolumeInfo& volume) {
              {"DRBD minor:", volume.drbd_minor == 0 ? "" : std::to_string(volume.drbd_minor)},
              {"Epoch:", std::to_string(volume.epoch)}};
   if (!volume.forced.empty()) facts.push_back({"Forced:", volume.forced});
+  if (!volume.former.empty()) facts.push_back({"Removed soon from:", join(volume.former)});
   Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "OUT OF SYNC", "CURRENT",
              "DEVICE", "MOUNTED ON"}};
   std::string errors;

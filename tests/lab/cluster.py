@@ -15,6 +15,7 @@ PLUGINS = "/var/lib/kubelet/volumeplugins"
 MOUNT_DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
 ATTACH_DRIVER = f"{PLUGINS}/plexvol~attached/plexvol"
 AGENT = "plexvold"
+CONFIG = "/etc/plexvol/plexvold.json"
 LEASE_SECONDS = 8
 
 
@@ -105,8 +106,16 @@ class Cluster:
             node.sh(f"mkdir -p {folder} && cp {BUILD}/plexvol {path}")
             node.write_file(f"{folder}/.plexvol.json", json.dumps({"attach": attach, "timeout_seconds": 240}))
         node.sh("mkdir -p /var/lib/plexvol/images")
-        node.write_file("/etc/plexvol/plexvold.json", json.dumps(self._config(node)))
+        node.write_file(CONFIG, json.dumps(self._config(node)))
         node.start_service(AGENT, [str(BUILD / "plexvold")])
+
+    def reconfigure(self, **settings: Any) -> None:
+        """Every agent is started anew with these settings beside the usual ones."""
+        for node in self.lab.nodes:
+            node.write_file(CONFIG, json.dumps({**self._config(node), **settings}))
+            self.kill_agent(node.name)
+            self.resume_agent(node.name)
+        self.wait_alive([node.name for node in self.lab.nodes])
 
     def _config(self, node: Node) -> dict[str, Any]:
         return {

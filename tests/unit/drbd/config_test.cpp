@@ -121,18 +121,37 @@ TEST_CASE("the minor of a written configuration is found again") {
   CHECK_FALSE(find_minor("\n  device minor 12"));
 }
 
-TEST_CASE("a configuration is current only when it is what would be written") {
+TEST_CASE(
+    "a configuration is current only when it is what would be written, and the kernel knows") {
   const TemporaryDirectory directory;
+  std::ofstream(directory.path() / "proc") << "version: 8.4.11\n";
   ScriptedRunner runner;
   const std::string folder = (directory.path() / "made" / "when missing").string();
-  Drbd drbd(runner, {.config_directory = folder});
+  Drbd drbd(runner, {.config_directory = folder,
+                     .module = {.directory = (directory.path() / "none").string(),
+                                .proc = (directory.path() / "proc").string()}});
+  const auto adjust = [&](int exit_code) {
+    runner.expect({"/usr/sbin/drbdsetup", "events2", "--now", "--statistics"},
+                  {.exit_code = 0, .out = "exists -\n", .err = {}});
+    runner.expect({"/usr/sbin/drbdadm", "-c", folder + "/v1.res", "adjust", "all"},
+                  {.exit_code = exit_code, .out = {}, .err = {}});
+    drbd.adjust("v1");
+  };
   Resource resource = sample_resource();
   CHECK_FALSE(drbd.config_is_current(resource));
   drbd.write_config(resource);
+  CHECK_FALSE(drbd.config_is_current(resource));
+  adjust(0);
   CHECK(drbd.config_is_current(resource));
+  CHECK(drbd.list_configured() == std::vector<std::string>{"v1"});
+  CHECK(drbd.has_config_of("v1", resource.secret));
+  CHECK_FALSE(drbd.has_config_of("v1", "another"));
   resource.peer.address = "10.77.0.3";
   CHECK_FALSE(drbd.config_is_current(resource));
   drbd.write_config(resource);
+  CHECK_THROWS_AS(adjust(1), plexvol::Error);
+  CHECK_FALSE(drbd.config_is_current(resource));
+  adjust(0);
   CHECK(drbd.config_is_current(resource));
   drbd.remove_config("v1");
   CHECK_FALSE(drbd.config_is_current(resource));
@@ -152,7 +171,6 @@ TEST_CASE(
   struct stat status {};
   REQUIRE(stat((directory.path() / "v1.res").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777U) == 0600U);
-  CHECK(drbd.config_is_current(sample_resource()));
   CHECK_FALSE(std::filesystem::exists(directory.path() / ".v1.res.new"));
 }
 

@@ -232,7 +232,7 @@ TEST_CASE("plan: a changed configuration may part the two, so one leaves the set
   seen.resource->role = "Primary";
   CHECK(kinds(attached(mirrored()), seen) == "TakeOut: n2, WriteConfig, Adjust, LookAgain");
   SUBCASE("unless they are parted, or one is out already") {
-    CHECK(kinds(with_current(attached(mirrored()), {"n1"}), seen) ==
+    CHECK(kinds(with_current(attached(mirrored()), {"n2"}), seen) ==
           "WriteConfig, Adjust, LookAgain");
     CHECK(kinds(mirrored(), seen_mirrored("Secondary", "Connecting")).empty());
   }

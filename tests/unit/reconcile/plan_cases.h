@@ -69,6 +69,7 @@ inline Seen seen_mirrored(const std::string& role = "Secondary",
                                       .peer_role = connected ? "Secondary" : "Unknown",
                                       .peer_disk_state = connected ? "UpToDate" : "DUnknown",
                                       .replication = connected ? "Established" : "Off",
+                                      .resync_suspended = "no",
                                       .synced_percent = 100,
                                       .out_of_sync_bytes = 0};
   return seen;

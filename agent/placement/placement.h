@@ -1,21 +1,24 @@
-// On which nodes a new volume goes. Pure.
+// On which nodes the copies of a volume go. Pure.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "agent/model/model.h"
 
-namespace plexvol::service {
+namespace plexvol::placement {
 
 struct PlacementRequest {
   std::uint64_t size_bytes = 0;
   unsigned replicas = 1;
+  bool mirrored = false;           // by DRBD, which not every node has
   std::string pool;                // "": the only one there is, or the one named "default"
   std::vector<std::string> nodes;  // "": any; else exactly these
   std::string asking;              // first choice, "" when there is none
+  std::map<std::string, std::string> barred;  // nodes that get none: why
 };
 
 struct Placement {
@@ -33,4 +36,8 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
 // than 8.4.4 takes late answers).
 std::string why_no_mirror(const std::string& drbd_version);
 
-}  // namespace plexvol::service
+// The reasons why cordoned nodes get no replica.
+std::map<std::string, std::string> bar_cordoned(
+    const std::map<std::string, model::Cordon>& cordons);
+
+}  // namespace plexvol::placement

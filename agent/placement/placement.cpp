@@ -1,11 +1,11 @@
-#include "agent/service/placement.h"
+#include "agent/placement/placement.h"
 
 #include <algorithm>
 #include <cstdio>
 
 #include "agent/api/names.h"
 
-namespace plexvol::service {
+namespace plexvol::placement {
 
 namespace {
 
@@ -13,6 +13,10 @@ std::string join(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
   return text.empty() ? "none" : text;
+}
+
+std::string nodes_in_words(unsigned count) {
+  return std::to_string(count) + (count == 1 ? " more node" : " nodes");
 }
 
 std::string choose_pool(const PlacementRequest& request, const std::vector<model::Node>& nodes) {
@@ -35,11 +39,14 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
 // Why this node cannot take a replica; "" when it can.
 std::string why_not(const model::Node& node, const PlacementRequest& request,
                     const std::string& pool_name, const std::set<std::string>& alive) {
+  if (const auto barred = request.barred.find(node.name); barred != request.barred.end()) {
+    return barred->second;
+  }
   if (!alive.contains(node.name)) return "its agent is not running";
   const model::Pool* pool = node.find_pool(pool_name);
   if (pool == nullptr) return "it has no pool " + pool_name;
   if (!pool->error.empty()) return "its pool " + pool_name + " has a fault: " + pool->error;
-  if (request.replicas > 1) {
+  if (request.mirrored) {
     if (!node.mirror_error.empty()) return node.mirror_error;
     if (const std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
     if (node.address.empty()) return "its agent is configured without an address for replication";
@@ -110,10 +117,10 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     }
   }
   if (able.size() < request.replicas) {
-    throw Error(ErrorCode::OutOfSpace,
-                std::to_string(request.replicas) + " nodes are needed for a volume of " +
-                    size_to_text(request.size_bytes) + " in pool " + pool + ", and only " +
-                    std::to_string(able.size()) + " can take it (" + reasons + ")");
+    throw Error(ErrorCode::OutOfSpace, "a volume of " + size_to_text(request.size_bytes) +
+                                           " in pool " + pool + " needs room on " +
+                                           nodes_in_words(request.replicas) + ", and there is on " +
+                                           std::to_string(able.size()) + " (" + reasons + ")");
   }
   std::sort(able.begin(), able.end(), [&](const model::Node* a, const model::Node* b) {
     const bool a_asks = a->name == request.asking;
@@ -128,4 +135,15 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
   return placement;
 }
 
-}  // namespace plexvol::service
+std::map<std::string, std::string> bar_cordoned(
+    const std::map<std::string, model::Cordon>& cordons) {
+  std::map<std::string, std::string> barred;
+  for (const auto& [node, cordon] : cordons) {
+    barred[node] = std::string("it is ") + (cordon.forget  ? "being forgotten"
+                                            : cordon.drain ? "being drained"
+                                                           : "cordoned");
+  }
+  return barred;
+}
+
+}  // namespace plexvol::placement

@@ -1,0 +1,93 @@
+#include "agent/reconcile/replace.h"
+
+#include <ctime>
+
+#include "agent/log.h"
+#include "agent/model/codec.h"
+#include "agent/placement/placement.h"
+
+namespace plexvol::reconcile {
+
+namespace {
+
+namespace keys = store::keys;
+
+// "" when none can, and the volume does without.
+std::string choose_node(const model::Volume& volume, bool must, store::TypedStore& store) {
+  auto barred = placement::bar_cordoned(store.list_cordons());
+  for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
+  for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
+  try {
+    return placement::place({.size_bytes = volume.size_bytes,
+                             .replicas = 1,
+                             .mirrored = true,
+                             .pool = volume.pool,
+                             .nodes = {},
+                             .asking = "",
+                             .barred = barred},
+                            store.list_nodes(), store.list_alive_nodes())
+        .nodes.front();
+  } catch (const Error& error) {
+    if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));
+    return "";
+  }
+}
+
+// Whether the reason still holds, as conditions of the transaction.
+bool require_reason(const std::string& peer, PeerFate fate, store::TypedStore& store,
+                    store::Change& change) {
+  if (peer.empty()) return true;
+  if (fate == PeerFate::Gone) {
+    change.require(keys::alive(peer), 0);
+    return true;
+  }
+  const auto cordon = store.find_cordon(peer);
+  if (!cordon) return false;
+  change.require(keys::cordon(peer), cordon->revision);
+  return fate == PeerFate::Lost ? cordon->value.forget : cordon->value.drain;
+}
+
+}  // namespace
+
+void replace_peer(const Wanted& wanted, store::TypedStore& store) {
+  const std::string& name = wanted.volume.name;
+  const std::string peer = wanted.volume.peer_of(wanted.here);
+  const auto volume = store.find_volume(name);
+  const auto current = store.find_current(name);
+  const auto attachment = store.find_attachment(name);
+  store::Change change;
+  const bool serves = attachment && attachment->value.node == peer;
+  const bool still_so = volume && volume->value.id == wanted.volume.id && !volume->value.deleting &&
+                        volume->value.peer_of(wanted.here) == peer && current && wanted.current &&
+                        current->value.epoch == wanted.current->epoch &&
+                        current->value.nodes.contains(wanted.here) &&
+                        !(serves && wanted.peer_fate == PeerFate::Drained) &&
+                        require_reason(peer, wanted.peer_fate, store, change);
+  if (!still_so)
+    throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
+
+  const bool lost = wanted.peer_fate == PeerFate::Lost;
+  const std::string chosen = choose_node(volume->value, !lost || peer.empty(), store);
+  model::Volume next = volume->value;
+  std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == peer; });
+  if (!chosen.empty()) next.replicas.push_back({.node = chosen, .filled_by_peer = true});
+  model::Current set = current->value;
+  if (!peer.empty()) {
+    next.former.insert(peer);
+    if (set.nodes.erase(peer) > 0) set.left[peer] = std::time(nullptr);
+  }
+  ++set.epoch;
+  change.require(keys::volume(name), volume->revision)
+      .require(keys::current(name), current->revision)
+      .require(keys::attachment(name), attachment ? attachment->revision : 0)
+      .put(keys::volume(name), model::to_json(next))
+      .put(keys::current(name), model::to_json(set))
+      .wake(next);
+  if (!store.commit(change)) {
+    throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
+  }
+  log::warn("the copy of " + name + " on " + (peer.empty() ? "a lost node" : peer) +
+            " is replaced by one on " + (chosen.empty() ? "no other node" : chosen));
+}
+
+}  // namespace plexvol::reconcile

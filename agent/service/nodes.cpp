@@ -1,0 +1,165 @@
+// What is to become of a node, and what it still has.
+#include <ctime>
+
+#include "agent/api/names.h"
+#include "agent/log.h"
+#include "agent/model/codec.h"
+#include "agent/service/service.h"
+
+namespace plexvol::service {
+
+namespace {
+
+using store::Change;
+using Left = api::NodeChangeReply::Left;
+namespace keys = store::keys;
+
+void set_cordon(const std::string& node, bool drain, bool forget, store::TypedStore& store) {
+  const auto found = store.find_cordon(node);
+  const model::Cordon before = found ? found->value : model::Cordon{.since = std::time(nullptr)};
+  if (found && before.drain == drain && before.forget == forget) return;
+  const model::Cordon next{.drain = drain, .forget = forget, .since = before.since};
+  // Two people at once: each sees the other's wish, and asks again.
+  if (!store.commit(Change()
+                        .require(keys::cordon(node), found ? found->revision : 0)
+                        .put(keys::cordon(node), model::to_json(next)))) {
+    throw Error(ErrorCode::Unavailable, "somebody else has just changed node " + node);
+  }
+}
+
+// The reason why the copy of this volume is still there.
+Left describe_left(const std::string& node, const model::Volume& volume, store::TypedStore& store) {
+  const auto left = [&](const std::string& why, bool needs_person) {
+    return Left{.volume = volume.name, .why = why, .needs_person = needs_person};
+  };
+  if (volume.deleting) return left("is being deleted", false);
+  if (volume.find_replica(node) == nullptr) {
+    std::string why = "its former copy is removed when the others are whole";
+    for (const std::string& other : volume.nodes()) {
+      const auto status = store.find_status(other, volume.name);
+      const auto percent = status ? static_cast<int>(status->synced_percent) : 0;
+      if (percent < 100) why += ": " + other + " has " + std::to_string(percent) + "%";
+    }
+    return left(why, false);
+  }
+  if (!volume.mirrored()) {
+    return left("its only copy is there, and stays: delete the volume, or copy its data to another",
+                true);
+  }
+  const std::string peer = volume.peer_of(node);
+  const auto current = store.find_current(volume.name);
+  if (peer.empty() || !current || !current->value.nodes.contains(peer)) {
+    return left(peer.empty()
+                    ? "its only copy is there until a second one has been made"
+                    : "its newest data is only there until " + peer + " has been resynchronised",
+                !store.is_alive(node) || (!peer.empty() && !store.is_alive(peer)));
+  }
+  const auto attachment = store.find_attachment(volume.name);
+  if (attachment && attachment->value.node == node && store.is_alive(node)) {
+    return left("is in use there: move its pod away", true);
+  }
+  if (!store.is_alive(peer)) return left("waits for the agent on " + peer, false);
+  const auto status = store.find_status(peer, volume.name);
+  if (status && !status->error.empty()) return left(peer + ": " + status->error, true);
+  return left("is about to be moved", false);
+}
+
+// What a lost node was still to do itself: nobody does it any more.
+void do_without(const std::string& node, const model::Volume& volume, store::TypedStore& store) {
+  const auto found = store.find_volume(volume.name);
+  if (!found || found->value.id != volume.id) return;
+  model::Volume next = found->value;
+  next.former.erase(node);
+  if (next.deleting) {
+    std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == node; });
+  }
+  if (next.find_replica(node) != nullptr) return;
+  Change change;
+  change.require(keys::volume(next.name), found->revision)
+      .remove(keys::assigned(node, next.name))
+      .remove(keys::status(node, next.name));
+  if (next.concerned_nodes().empty()) {
+    change.remove(keys::volume(next.name)).remove(keys::current(next.name));
+    if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
+  } else {
+    change.put(keys::volume(next.name), model::to_json(next)).wake(next);
+  }
+  store.commit(change);
+}
+
+// With all that is kept under its name.
+void remove_node(const std::string& node, store::TypedStore& store) {
+  Change change;
+  change.require(keys::alive(node), 0).remove(keys::node(node)).remove(keys::cordon(node));
+  for (const std::string& prefix :
+       {keys::assigned_prefix(node), keys::status(node, ""), keys::name(node, "")}) {
+    for (const auto& entry : store.raw().list(prefix)) change.remove(entry.key);
+  }
+  if (!store.commit(change)) {
+    throw Error(ErrorCode::Conflict, "node " + node + " has come back: it is not forgotten");
+  }
+  log::warn("node " + node + " is forgotten");
+}
+
+// Who died with a volume has it no longer.
+void drop_attachments(const std::string& node, store::TypedStore& store) {
+  for (const model::Volume& volume : store.list_volumes()) {
+    const auto found = store.find_attachment(volume.name);
+    if (!found || found->value.node != node) continue;
+    Change change;
+    const std::string key = keys::attachment(volume.name);
+    change.require(key, found->revision).require(keys::alive(node), 0).remove(key).wake(volume);
+    for (const std::string& name : found->value.names) change.remove(keys::name(node, name));
+    store.commit(change);
+  }
+}
+
+std::vector<Left> list_left(const std::string& node, store::TypedStore& store) {
+  std::vector<Left> left;
+  for (const model::Volume& volume : store.list_volumes()) {
+    if (volume.concerns(node)) left.push_back(describe_left(node, volume, store));
+  }
+  return left;
+}
+
+std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
+  if (store.is_alive(node)) {
+    throw Error(ErrorCode::Conflict,
+                "the agent on " + node +
+                    " is running: to empty a living node, `plexvol node drain " + node + "`");
+  }
+  set_cordon(node, true, true, store);
+  drop_attachments(node, store);
+  for (const model::Volume& volume : store.list_volumes()) {
+    if (volume.concerns(node)) do_without(node, volume, store);
+  }
+  std::vector<Left> left = list_left(node, store);
+  if (left.empty()) remove_node(node, store);
+  return left;
+}
+
+}  // namespace
+
+api::NodeChangeReply Service::change_node(const api::NodeChange& request) {
+  const std::string& node = request.name;
+  check_node_name(node);
+  if (!store_.find_node(node)) {
+    if (request.action == "forget") return {};  // done before
+    throw Error(ErrorCode::NotFound, "no node named " + node + "; `plexvol node list` shows all");
+  }
+  if (request.action == "forget") return {.left = forget(node, store_)};
+  if (request.action == "uncordon") {
+    store_.commit(Change().remove(keys::cordon(node)));
+    return {};
+  }
+  if (request.action != "cordon" && request.action != "drain") {
+    throw Error(ErrorCode::InvalidArgument,
+                "nothing is known of \"" + request.action + "\": cordon, uncordon, drain, forget");
+  }
+  const bool drain = request.action == "drain";
+  // To cordon a node that is being drained, or forgotten, changes nothing.
+  if (drain || !store_.find_cordon(node)) set_cordon(node, drain, false, store_);
+  return {.left = drain ? list_left(node, store_) : std::vector<Left>{}};
+}
+
+}  // namespace plexvol::service

@@ -1,0 +1,138 @@
+// Copies that move from one node to another.
+#include <doctest/doctest.h>
+
+#include "tests/unit/reconcile/plan_cases.h"
+
+using namespace plexvol;                    // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile;         // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile::cases;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+constexpr PeerFate kAll[] = {PeerFate::Gone, PeerFate::Drained, PeerFate::Lost};
+
+Wanted mirrored_with(PeerFate fate, std::set<std::string> current = {"n1", "n2"}) {
+  Wanted wanted = mirrored();
+  wanted.peer_fate = fate;
+  wanted.current->nodes = std::move(current);
+  return wanted;
+}
+
+// n1's copy was replaced by one on n3.
+Wanted replaced(std::set<std::string> current) {
+  Wanted wanted = mirrored();
+  wanted.volume.replicas = {{"n2", true}, {"n3", true, true}};
+  wanted.volume.former = {"n1"};
+  wanted.current->nodes = std::move(current);
+  return wanted;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "plan: a peer that is gone, drained or lost is replaced by the copy that has everything") {
+  const Seen apart = seen_mirrored("Secondary", "Connecting");
+  for (const PeerFate fate : kAll) {
+    CHECK(kinds(mirrored_with(fate), apart) == "ReplacePeer: n2, LookAgain");
+    CHECK(kinds(mirrored_with(fate, {"n1"}), apart) == "ReplacePeer: n2, LookAgain");
+    CHECK(kinds(mirrored_with(fate, {"n2"}), apart).empty());
+  }
+  CHECK(kinds(mirrored_with(PeerFate::Stays), apart).empty());
+  SUBCASE("also while it is mounted here") {
+    Seen seen = seen_mirrored("Primary", "Connecting");
+    seen.linked = true;
+    seen.mounts = {"/mnt"};
+    CHECK(kinds(attached(mirrored_with(PeerFate::Gone, {"n1"})), seen) ==
+          "ReplacePeer: n2, LookAgain");
+  }
+  SUBCASE("but not with a disk that is no good, or while its I/O is held back") {
+    Seen seen = apart;
+    seen.resource->disk_state = "Outdated";
+    CHECK(kinds(mirrored_with(PeerFate::Gone), seen).empty());
+    seen = seen_mirrored("Primary", "Connecting");
+    seen.resource->suspended = "fencing";
+    CHECK(kinds(attached(mirrored_with(PeerFate::Gone)), seen) == "Fail Unavailable");
+  }
+}
+
+TEST_CASE(
+    "plan: a peer that is connected is replaced only to drain its node, and not while it serves") {
+  const Seen seen = seen_mirrored();
+  CHECK(kinds(mirrored_with(PeerFate::Drained), seen) == "ReplacePeer: n2, LookAgain");
+  CHECK(kinds(mirrored_with(PeerFate::Gone), seen).empty());
+  CHECK(kinds(mirrored_with(PeerFate::Lost), seen).empty());
+  SUBCASE("it is primary") {
+    Seen serving = seen;
+    serving.resource->peer_role = "Primary";
+    CHECK(kinds(mirrored_with(PeerFate::Drained), serving).empty());
+  }
+  SUBCASE("it is about to be") {
+    CHECK(kinds(attached(mirrored_with(PeerFate::Drained), "n2", model::Holder::Mount), seen)
+              .empty());
+  }
+}
+
+TEST_CASE("plan: what stands still is put in order before a peer is replaced") {
+  Seen seen = seen_mirrored("Secondary", "StandAlone");
+  CHECK(kinds(mirrored_with(PeerFate::Gone), seen) == "Adjust, LookAgain");
+  seen = seen_mirrored("Secondary", "Connecting");
+  CHECK(kinds(attached(mirrored_with(PeerFate::Gone)), seen) ==
+        "AskArbiter: n2, Promote, LookAgain");
+}
+
+TEST_CASE("plan: the kernel is parted from the former peer before it hears of the new one") {
+  Wanted wanted = mirrored();
+  wanted.volume.replicas = {{"n1", true}, {"n3", true, true}};
+  wanted.current->nodes = {"n1"};
+  Seen seen = seen_mirrored();
+  seen.config_current = false;
+  CHECK(kinds(wanted, seen) == "Disconnect, WriteConfig, Adjust, LookAgain");
+  seen = seen_mirrored("Secondary", "Connecting");
+  seen.config_current = false;
+  CHECK(kinds(wanted, seen) == "WriteConfig, Adjust, LookAgain");
+}
+
+TEST_CASE(
+    "plan: a copy that was replaced goes out of use at once, and away when the others are whole") {
+  Seen seen = seen_mirrored("Secondary", "Connecting");
+  CHECK(kinds(replaced({"n2"}), seen) == "Down");
+  seen.resource.reset();
+  seen.device.reset();
+  CHECK(kinds(replaced({"n2"}), seen).empty());
+  CHECK(kinds(replaced({"n2", "n3"}), seen) ==
+        "RemoveConfig, RemoveMetadata, RemoveData, ForgetReplica");
+  SUBCASE("nothing of a stranger is removed") {
+    seen.data->ours = false;
+    seen.metadata->ours = false;
+    CHECK(kinds(replaced({"n2", "n3"}), seen) == "RemoveConfig, ForgetReplica");
+  }
+  SUBCASE("nothing is removed on a node that cannot look") {
+    seen.backing_error = Error(ErrorCode::Unavailable, "vgs failed");
+    CHECK(kinds(replaced({"n2", "n3"}), seen) == "Fail Unavailable");
+  }
+}
+
+TEST_CASE("plan: a replaced copy that was left primary has lost") {
+  Seen seen = seen_mirrored("Primary", "Connecting");
+  seen.mounts = {"/mnt"};
+  seen.users = {kPostgres};
+  CHECK(kinds(replaced({"n2"}), seen) ==
+        "Disconnect, KillUsers, GiveUpDisk, ResumeIo, Unmount: /mnt, Demote, Down, LookAgain");
+  SUBCASE("while it works on its peer's good copy, nobody is killed") {
+    seen = seen_mirrored("Primary");
+    seen.users = {kPostgres};
+    CHECK(kinds(replaced({"n2"}), seen) == "Fail Conflict");
+    seen.users.clear();
+    CHECK(kinds(replaced({"n2"}), seen) == "Demote, Down");
+  }
+}
+
+TEST_CASE("plan: a volume of which a copy was lost for good goes on with one") {
+  Wanted wanted = mirrored();
+  wanted.volume.replicas = {{"n1", true}};
+  wanted.current->nodes = {"n1"};
+  wanted.peer_fate = PeerFate::Lost;
+  const Seen seen = seen_mirrored("Secondary", "Connecting");
+  CHECK(kinds(wanted, seen) == "ReplacePeer, LookAgain");
+  CHECK(kinds(attached(wanted), seen) == "AskArbiter, Promote, LookAgain");
+}

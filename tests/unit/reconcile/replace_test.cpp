@@ -1,0 +1,204 @@
+#include "agent/reconcile/replace.h"
+
+#include <doctest/doctest.h>
+
+#include "agent/model/codec.h"
+#include "agent/reconcile/peers.h"
+#include "agent/store/file_store.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/unit/reconcile/plan_cases.h"
+
+using namespace plexvol;             // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
+using store::Change;
+namespace keys = store::keys;
+using Nodes = std::set<std::string>;
+
+namespace {
+
+constexpr std::uint64_t kGi = 1ULL << 30;
+
+// n1 and n2 have a copy; n3 and n4 could take one, n3 with more room.
+struct Case {
+  support::TemporaryDirectory directory;
+  store::FileStore raw{directory.path()};
+  store::TypedStore store{raw};
+
+  Case() {
+    const Wanted wanted = cases::mirrored();
+    put(keys::volume("v"), model::to_json(wanted.volume));
+    put(keys::current("v"), model::to_json(*wanted.current));
+    for (const char* node : {"n1", "n2", "n3", "n4"}) add_node(node);
+    put(keys::node("n3"), model::to_json(node("n3", 9)));
+  }
+  static model::Node node(const std::string& name, std::uint64_t free_gi) {
+    return {.name = name,
+            .address = "10.0.0.1",
+            .version = "1",
+            .drbd_version = "8.4.11",
+            .mirror_error = "",
+            .pools = {{"p", "lvm", 10 * kGi, free_gi * kGi, ""}}};
+  }
+  void put(const std::string& key, const std::string& value) {
+    store.commit(Change().put(key, value));
+  }
+  void remove(const std::string& key) { store.commit(Change().remove(key)); }
+  void add_node(const std::string& name) {
+    put(keys::node(name), model::to_json(node(name, 5)));
+    put(keys::alive(name), "x");
+  }
+  void cordon(const std::string& name, bool drain, bool forget) {
+    put(keys::cordon(name), model::to_json(model::Cordon{drain, forget, 0}));
+  }
+  // As a pass sees it.
+  Wanted wanted(PeerFate fate) {
+    Wanted wanted;
+    wanted.here = "n1";
+    wanted.volume = volume();
+    wanted.current = current();
+    wanted.peer_fate = fate;
+    return wanted;
+  }
+  void replace(PeerFate fate) { replace_peer(wanted(fate), store); }
+  model::Volume volume() { return store.find_volume("v")->value; }
+  model::Current current() { return store.find_current("v")->value; }
+  Nodes nodes() {
+    const auto names = volume().nodes();
+    return {names.begin(), names.end()};
+  }
+  template <class F>
+  ErrorCode refusal(F call) {
+    const std::string before = model::to_json(volume()) + model::to_json(current());
+    try {
+      call();
+    } catch (const Error& error) {
+      CHECK(model::to_json(volume()) + model::to_json(current()) == before);
+      return error.code();
+    }
+    FAIL("not refused");
+    return ErrorCode::Internal;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("replace: in one step the old copy is out of the set, and a new one is asked for") {
+  Case store;
+  store.remove(keys::alive("n2"));
+  store.replace(PeerFate::Gone);
+  CHECK(store.nodes() == Nodes{"n1", "n3"});
+  const model::Replica* fresh = store.volume().find_replica("n3");
+  CHECK_FALSE(fresh->made);
+  CHECK(fresh->filled_by_peer);
+  CHECK(store.volume().former == Nodes{"n2"});
+  CHECK(store.current().nodes == Nodes{"n1"});
+  CHECK(store.current().epoch == 2);
+  CHECK(store.current().left.contains("n2"));
+  for (const char* node : {"n1", "n2", "n3"}) {
+    CHECK(store.store.list_assigned(node) == Nodes{"v"});
+  }
+}
+
+TEST_CASE("replace: refused when anything it rests on is no longer so") {
+  Case store;
+  const auto gone = [&] { store.replace(PeerFate::Gone); };
+  SUBCASE("the node is back") {
+    CHECK(store.refusal(gone) == ErrorCode::Unavailable);
+  }
+  SUBCASE("the copy here is not in the set") {
+    store.put(keys::current("v"), model::to_json(model::Current{1, {"n2"}, {}, {}}));
+    store.remove(keys::alive("n2"));
+    CHECK(store.refusal(gone) == ErrorCode::Unavailable);
+  }
+  SUBCASE("the set has changed since it was looked at") {
+    store.remove(keys::alive("n2"));
+    const Wanted before = store.wanted(PeerFate::Gone);
+    store.put(keys::current("v"), model::to_json(model::Current{2, {"n1"}, {}, {}}));
+    CHECK(store.refusal([&] { replace_peer(before, store.store); }) == ErrorCode::Unavailable);
+  }
+  SUBCASE("the volume is being deleted") {
+    model::Volume volume = store.volume();
+    volume.deleting = true;
+    store.put(keys::volume("v"), model::to_json(volume));
+    CHECK(store.refusal(gone) == ErrorCode::Unavailable);
+  }
+  SUBCASE("nobody wants the node empty any more") {
+    CHECK(store.refusal([&] { store.replace(PeerFate::Drained); }) == ErrorCode::Unavailable);
+    store.cordon("n2", false, false);
+    CHECK(store.refusal([&] { store.replace(PeerFate::Drained); }) == ErrorCode::Unavailable);
+  }
+  SUBCASE("it was attached to the node that is to be drained") {
+    store.cordon("n2", true, false);
+    store.put(keys::attachment("v"),
+              model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}}));
+    CHECK(store.refusal([&] { store.replace(PeerFate::Drained); }) == ErrorCode::Unavailable);
+  }
+}
+
+TEST_CASE("replace: not onto a node that is cordoned, away, or still has its former copy") {
+  Case store;
+  store.cordon("n2", true, false);
+  store.cordon("n3", false, false);
+  SUBCASE("the next best takes it") {
+    store.replace(PeerFate::Drained);
+    CHECK(store.nodes() == Nodes{"n1", "n4"});
+  }
+  SUBCASE("none is left") {
+    store.remove(keys::alive("n4"));
+    CHECK(store.refusal([&] { store.replace(PeerFate::Drained); }) == ErrorCode::OutOfSpace);
+  }
+  SUBCASE("a former copy is in the way") {
+    model::Volume volume = store.volume();
+    volume.former = {"n4"};
+    store.put(keys::volume("v"), model::to_json(volume));
+    CHECK(store.refusal([&] { store.replace(PeerFate::Drained); }) == ErrorCode::OutOfSpace);
+  }
+}
+
+TEST_CASE("replace: what is lost for good is given up even when no node can take a new copy") {
+  Case store;
+  store.remove(keys::alive("n2"));
+  store.cordon("n2", true, true);
+  for (const char* node : {"n3", "n4"}) store.remove(keys::alive(node));
+  store.replace(PeerFate::Lost);
+  CHECK(store.nodes() == Nodes{"n1"});
+  CHECK(store.current().nodes == Nodes{"n1"});
+  CHECK(store.volume().former == Nodes{"n2"});
+  SUBCASE("and made anew when one can") {
+    CHECK(store.refusal([&] { store.replace(PeerFate::Lost); }) == ErrorCode::OutOfSpace);
+    store.put(keys::alive("n4"), "x");
+    store.replace(PeerFate::Lost);
+    CHECK(store.nodes() == Nodes{"n1", "n4"});
+    CHECK(store.current().nodes == Nodes{"n1"});
+  }
+}
+
+TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
+  Case store;
+  Peers peers(std::chrono::seconds(600));
+  const Peers::Clock::time_point start{};
+  const auto at = [&](int seconds) { return start + std::chrono::seconds(seconds); };
+  store.remove(keys::alive("n2"));
+  peers.look(store.store, at(0));
+  CHECK(peers.fate_of("n2", at(599)) == PeerFate::Stays);
+  CHECK(peers.fate_of("n2", at(600)) == PeerFate::Gone);
+  CHECK(peers.fate_of("n1", at(600)) == PeerFate::Stays);
+  SUBCASE("it came back in between") {
+    store.put(keys::alive("n2"), "x");
+    peers.look(store.store, at(601));
+    store.remove(keys::alive("n2"));
+    peers.look(store.store, at(602));
+    CHECK(peers.fate_of("n2", at(1201)) == PeerFate::Stays);
+    CHECK(peers.fate_of("n2", at(1202)) == PeerFate::Gone);
+  }
+  SUBCASE("a person's word counts at once") {
+    store.cordon("n1", false, false);
+    store.cordon("n2", true, true);
+    store.cordon("n3", true, false);
+    peers.look(store.store, at(1));
+    CHECK(peers.fate_of("n1", at(1)) == PeerFate::Stays);
+    CHECK(peers.fate_of("n2", at(1)) == PeerFate::Lost);
+    CHECK(peers.fate_of("n3", at(1)) == PeerFate::Drained);
+    CHECK(peers.fate_of("", at(1)) == PeerFate::Lost);
+  }
+}

@@ -1,0 +1,49 @@
+#include "agent/reconcile/resync_turns.h"
+
+#include <doctest/doctest.h>
+
+using plexvol::drbd::ResourceState;
+using plexvol::reconcile::plan_turns;
+using plexvol::reconcile::ResyncTurns;
+using plexvol::reconcile::Turn;
+using Resources = std::map<std::string, ResourceState>;
+
+namespace {
+
+ResourceState resource(unsigned minor, const std::string& replication,
+                       const std::string& suspended = "no") {
+  ResourceState state;
+  state.minor = minor;
+  state.replication = replication;
+  state.resync_suspended = suspended;
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("resync turns: those of the lowest minors run, the others wait") {
+  const Resources resources{{"a", resource(1003, "SyncTarget")},
+                            {"b", resource(1001, "SyncSource")},
+                            {"c", resource(1002, "SyncTarget")},
+                            {"d", resource(1000, "Established")}};
+  CHECK(plan_turns(resources, 2) == std::vector<Turn>{{"a", false}});
+  CHECK(plan_turns(resources, 1) == std::vector<Turn>{{"c", false}, {"a", false}});
+  CHECK(plan_turns(resources, 3).empty());
+}
+
+TEST_CASE("resync turns: what waits goes on when its turn comes") {
+  const Resources resources{{"a", resource(1001, "PausedSyncT", "user")},
+                            {"b", resource(1002, "PausedSyncS", "user,peer")},
+                            {"c", resource(1003, "PausedSyncS", "peer")}};
+  // What the peer holds back, it lets go of itself; it has its place in the row all the same.
+  CHECK(plan_turns(resources, 2) == std::vector<Turn>{{"a", true}, {"b", true}, {"c", false}});
+}
+
+TEST_CASE("resync turns: only a beginning and an end are worth a look") {
+  ResyncTurns turns(2);
+  CHECK_FALSE(turns.note("v", resource(1000, "Established")));
+  CHECK(turns.note("v", resource(1000, "SyncTarget")));
+  CHECK_FALSE(turns.note("v", resource(1000, "PausedSyncT")));
+  CHECK(turns.note("v", std::nullopt));
+  CHECK_FALSE(turns.note("v", std::nullopt));
+}
