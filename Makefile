@@ -157,7 +157,7 @@ test: deps ## build, run every test there is, and print one line: N passed, N fa
 	@tests/run
 
 .PHONY: test-programs
-test-programs: build unit asan
+test-programs: build asan
 
 .PHONY: asan
 asan: ## driver, agent and unit tests with the sanitizers, in build/asan

@@ -159,3 +159,27 @@ def test_what_the_agent_says_cannot_paint_the_terminal(driver: Driver, agent: Fa
     agent.answers["/v1/volume/list"] = result({"volumes": [{**VOLUME, "state": "\x1b[2J\nx"}]})
     outcome = driver.run("volume", "list")
     assert "\x1b" not in outcome.out and len(outcome.out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("verb", ["cordon", "uncordon"])
+def test_a_node_is_cordoned_at_once(driver: Driver, agent: FakeAgent, verb: str) -> None:
+    agent.answers["/v1/node/change"] = result({"left": []})
+    outcome = driver.run("node", verb, "n2")
+    assert (outcome.status, outcome.err, outcome.out) == (0, "", f"node n2 is {verb}ed\n")
+    assert agent.request("/v1/node/change").body == {"name": "n2", "action": verb}
+
+
+def test_a_drained_node_is_asked_about_until_nothing_is_left(driver: Driver, agent: FakeAgent) -> None:
+    waits = {"volume": "data", "why": "is about to be moved", "needs_person": False}
+    agent.answers["/v1/node/change"] = [result({"left": [waits]}), result({"left": [waits]}), result({"left": []})]
+    outcome = driver.run("node", "drain", "n2")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == "data: is about to be moved\nnode n2 is empty\n"
+
+
+def test_a_drain_that_needs_a_person_says_so_and_ends(driver: Driver, agent: FakeAgent) -> None:
+    stuck = {"volume": "data", "why": "is in use there: move its pod away", "needs_person": True}
+    agent.answers["/v1/node/change"] = result({"left": [stuck]})
+    outcome = driver.run("node", "drain", "n2")
+    assert (outcome.status, outcome.out) == (1, "data: is in use there: move its pod away\n")
+    assert outcome.err == "plexvol: what is left on n2 needs a person\n"

@@ -1,0 +1,180 @@
+// What is planned when the two copies are not together, or are to be parted: the arbiter's rules.
+#include <algorithm>
+
+#include "agent/reconcile/planner.h"
+
+namespace plexvol::reconcile {
+
+// Rule 1: what a failed disk lacks from now on, nobody may miss later. Whoever sees it first
+// takes it out: this node itself, or its peer.
+void Planner::plan_failed_disks() {
+  if (!volume_.mirrored() || !is_current(peer())) return;
+  const auto failed = [](const std::string& disk) {
+    return disk == "Diskless" || disk == "Failed";
+  };
+  const bool own_gone = !seen_.backing_error && (!seen_.data || !seen_.metadata);
+  // A connected peer sends nothing to who has no disk, and yet it misses all of it.
+  const bool just_made = seen_.resource && seen_.resource->untouched && !connected();
+  const bool own_failed = seen_.resource && failed(seen_.resource->disk_state) && !just_made;
+  if (own_gone || own_failed) {
+    // Also when it is out already, before it is attached again: the peer may be about to put it
+    // back by an older look.
+    if (is_current(wanted_.here) || !primary()) add(ActionKind::LeaveSet, peer());
+    return;
+  }
+  // One that is only behind goes, too: a primary that loses such a peer goes on unasked.
+  const std::string peer_disk = seen_.resource ? seen_.resource->peer_disk_state : "";
+  const bool peer_behind = peer_disk == "Inconsistent" || peer_disk == "Outdated";
+  if (is_current(wanted_.here) && connected() && seen_.resource->disk_state == "UpToDate" &&
+      (failed(peer_disk) || peer_behind)) {
+    add(ActionKind::TakeOut, peer());
+  }
+}
+
+// A primary that is not in the set has lost, and must stop for good, unless it works on its
+// peer's good copy anyway. Rule 4: nobody may be told of a success that is about to be thrown
+// away, so its users are killed, and seen to be, before the copy is given up and the rest is
+// thawed.
+bool Planner::plan_parting() {
+  if (!primary() || !wanted_.current || is_current(wanted_.here)) return false;
+  if (connected() && seen_.resource->peer_disk_state == "UpToDate") return false;
+  // Apart, and told to the store once more: from here on nothing that anybody saw before can
+  // connect it or put it back.
+  add(ActionKind::Disconnect);
+  // A copy that was replaced is no longer spoken of.
+  if (volume_.find_replica(wanted_.here) != nullptr) add(ActionKind::LeaveSet, peer());
+  add(ActionKind::KillUsers);
+  add(ActionKind::GiveUpDisk);
+  add(ActionKind::ResumeIo);
+  unmount_all();
+  if (seen_.linked) add(ActionKind::Unlink);
+  add(ActionKind::Demote);
+  add(ActionKind::Down);
+  add(ActionKind::LookAgain);
+  return true;
+}
+
+// A frozen primary that is in the set: the kernel asks by itself, and only when nobody has
+// answered it (the agent was away, the store was), this agent ends the freeze. Rule 6: apart
+// first, so that nothing can connect between the question and the thaw.
+bool Planner::plan_freeze() {
+  if (!frozen(seen_)) return false;
+  const std::string what = "the I/O of " + name() + " on " + wanted_.here + " is held back ";
+  if (seen_.resource->suspended.find("fencing") == std::string::npos) {
+    fail(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
+                                     "): `drbdsetup resume-io " + std::to_string(volume_.minor) +
+                                     "` ends it");
+  } else if (!disk_usable()) {
+    // Who has nothing to go on with must not win.
+    if (is_current(peer())) {
+      add(ActionKind::LeaveSet, peer());
+      add(ActionKind::LookAgain);
+    } else {
+      fail(ErrorCode::Conflict, what + "and its disk has failed, the last one that counts");
+    }
+  } else if (connected()) {
+    fail(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
+  } else if (seen_.question_under_way || !seen_.question_time_over) {
+    fail(ErrorCode::Unavailable, what + "until it is decided who goes on without the other");
+  } else {
+    add(ActionKind::Disconnect);
+    add(ActionKind::AskArbiter, peer());
+    add(ActionKind::ResumeIo);
+    add(ActionKind::Adjust);
+    add(ActionKind::LookAgain);
+  }
+  return true;
+}
+
+// Rule 2 of the arbiter: what is wanted was read, and with it the revision of the set, before
+// anything was looked at.
+void Planner::plan_put_back() {
+  if (!seen_.resource || !wanted_.current) return;
+  const bool both_good = connected() && seen_.resource->disk_state == "UpToDate" &&
+                         seen_.resource->peer_disk_state == "UpToDate";
+  if (both_good && is_current(wanted_.here) && !is_current(peer())) {
+    add(ActionKind::PutBack, peer());
+  }
+}
+
+void Planner::plan_promotion() {
+  if (connected() && seen_.resource->peer_role == "Primary") {
+    return fail(ErrorCode::Unavailable,
+                name() + " is still in use on " + peer() + ", which has not let go of it yet");
+  }
+  if (!is_current(wanted_.here)) {
+    return fail(connected() ? ErrorCode::Unavailable : ErrorCode::Conflict,
+                "the copy of " + name() + " on " + wanted_.here +
+                    " may lack the newest writes and is not used alone: " +
+                    (connected() ? "it is being resynchronised from " + peer()
+                                 : "bring " + peer() + " back, which has them"));
+  }
+  // Before anybody is asked: a node that cannot be promoted must not take its peer out.
+  const bool by_force = !disk_usable() && !connected() && may_be_forced();
+  if (!disk_usable() && !by_force) {
+    return fail(ErrorCode::Unavailable, "the disk of " + name() + " on " + wanted_.here + " is " +
+                                            seen_.resource->disk_state +
+                                            " and cannot be used before it has been "
+                                            "resynchronised from " +
+                                            peer());
+  }
+  if (!connected()) {
+    if (wanted_.peer_alive && !seen_.connect_time_over) {
+      return fail(ErrorCode::Unavailable, name() + " waits for its connection to " + peer());
+    }
+    add(ActionKind::AskArbiter, peer());
+  }
+  add(by_force ? ActionKind::PromoteByForce : ActionKind::Promote);
+  add(ActionKind::LookAgain);
+}
+
+// A person has chosen this copy as it was then; half overwritten only when it was so already.
+bool Planner::may_be_forced() const {
+  const auto& forced = wanted_.current->forced;
+  const std::string& disk = seen_.resource->disk_state;
+  return forced && forced->node == wanted_.here &&
+         (disk == "Outdated" || (disk == "Inconsistent" && forced->disk_state == disk));
+}
+
+void Planner::plan_replacement() {
+  if (!may_replace_peer(wanted_, seen_)) return;
+  add(ActionKind::ReplacePeer, peer());
+  add(ActionKind::LookAgain);
+}
+
+// What was replaced is taken out of use at once. Its data stays until it is worth nothing any
+// more.
+void Planner::plan_leaving() {
+  if (plan_parting()) return;
+  if (in_use())
+    return fail(ErrorCode::Conflict,
+                "the copy on " + wanted_.here + " was replaced, but " + why_in_use());
+  unmount_all();
+  if (seen_.linked) add(ActionKind::Unlink);
+  if (primary()) add(ActionKind::Demote);
+  if (seen_.resource) add(ActionKind::Down);
+  if (!all_current()) return;
+  if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
+  plan_data_removal();
+}
+
+bool Planner::all_current() const {
+  return std::ranges::all_of(volume_.nodes(),
+                             [&](const std::string& node) { return is_current(node); });
+}
+
+// The copy here has everything, so nothing but the second copy is at stake, and that one serves
+// nobody.
+bool may_replace_peer(const Wanted& wanted, const Seen& seen) {
+  if (wanted.peer_fate == PeerFate::Stays || !seen.resource || !wanted.current) return false;
+  const drbd::ResourceState& resource = *seen.resource;
+  if (!wanted.current->nodes.contains(wanted.here) || !disk_usable(resource)) return false;
+  if (resource.suspended != "no") return false;
+  if (resource.connection != "Connected") return true;
+  const std::string peer = wanted.volume.peer_of(wanted.here);
+  const bool serves =
+      resource.peer_role == "Primary" || (wanted.attachment && wanted.attachment->node == peer);
+  return wanted.peer_fate == PeerFate::Drained && !serves;
+}
+
+}  // namespace plexvol::reconcile
