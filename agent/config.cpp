@@ -301,6 +301,9 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
   auto* config_flag =
       app.add_option("--config", file, "the configuration file")->capture_default_str();
   app.add_flag("--check-config", check_only, "print the effective configuration, and exit");
+  bool put_helper_back = false;
+  app.add_flag("--put-helper-back", put_helper_back,
+               "when Plexvol is removed: DRBD asks whom it asked before, and exit");
   app.set_version_flag("--version", std::string("plexvold ") + PLEXVOL_VERSION);
   std::map<const Key*, std::vector<std::string>> flags;
   for (const Key& key : kKeys) {
@@ -310,9 +313,9 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     // CLI11 takes the arguments from the back.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
-    return {.config = {}, .answer = app.help()};
+    return {.config = {}, .put_helper_back = false, .answer = app.help()};
   } catch (const CLI::CallForVersion& version) {
-    return {.config = {}, .answer = std::string(version.what()) + "\n"};
+    return {.config = {}, .put_helper_back = false, .answer = std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
     throw Error(ErrorCode::InvalidArgument,
                 std::string(error.what()) + "; plexvold --help names every flag");
@@ -322,7 +325,7 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
   for (const Key& key : kKeys) {
     if (!flags[&key].empty()) reader.read_flag(key, flags[&key]);
   }
-  CommandLine result{.config = reader.finish(), .answer = ""};
+  CommandLine result{.config = reader.finish(), .put_helper_back = put_helper_back, .answer = ""};
   if (check_only) result.answer = to_json(result.config) + "\n";
   return result;
 }

@@ -64,6 +64,7 @@ struct Config {
 // --check-config).
 struct CommandLine {
   Config config;
+  bool put_helper_back = false;
   std::string answer;
 };
 

@@ -21,13 +21,24 @@ namespace {
 
 using namespace plexvol;  // NOLINT(google-build-using-namespace): wiring names everything once
 
+std::string helper_memory(const Config& config) {
+  return config.state_directory + "/usermode_helper.before";
+}
+
+void put_helper_back(const Config& config) {
+  const std::string before =
+      drbd::give_usermode_helper_back(config.drbd.helper, helper_memory(config));
+  std::printf("%s\n", before.empty() ? "DRBD's helper is not ours: nothing to put back"
+                                     : ("DRBD asks " + before + " again").c_str());
+}
+
 // The module, and our executable as its helper: without either no mirrored volume can be here.
 // Answers why not.
 std::string prepare_drbd(drbd::Drbd& drbd, const Config& config) {
   if (config.address.empty()) return "its agent is configured without an address for replication";
   try {
     drbd.load_module();
-    drbd::set_usermode_helper(config.drbd.helper);
+    drbd::take_usermode_helper(config.drbd.helper, helper_memory(config));
   } catch (const Error& error) {
     log::warn(std::string("no mirrored volumes on this node: ") + error.what());
     return error.what();
@@ -126,6 +137,10 @@ int main(int argc, char** argv) {
     const CommandLine command = read_command_line({argv + 1, argv + argc});
     if (!command.answer.empty()) {
       std::fputs(command.answer.c_str(), stdout);
+      return 0;
+    }
+    if (command.put_helper_back) {
+      put_helper_back(command.config);
       return 0;
     }
     log::start(command.config.log_level);

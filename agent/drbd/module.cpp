@@ -22,6 +22,18 @@ std::string helper_file(const ModuleFiles& module) {
   return module.directory + "/parameters/usermode_helper";
 }
 
+void write_helper(const std::string& path, const ModuleFiles& module) {
+  const std::string parameter = helper_file(module);
+  const process::Descriptor file(::open(parameter.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+  // No newline: the kernel would take it for a part of the name, and each call would end with 255.
+  const ssize_t wrote = file.get() < 0 ? -1 : ::write(file.get(), path.data(), path.size());
+  const int number = errno;
+  if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper(module) != path) {
+    throw Error(ErrorCode::Unsupported,
+                "cannot write " + parameter + ": " + std::generic_category().message(number));
+  }
+}
+
 std::string first_word(const std::string& text) {
   std::istringstream stream(text);
   std::string word;
@@ -80,16 +92,24 @@ void set_usermode_helper(const std::string& path, const ModuleFiles& module) {
   if (::access(path.c_str(), X_OK) != 0)
     reject("it is not executable, or its file system is mounted noexec");
   if (usermode_helper(module) == path) return;
+  write_helper(path, module);
+}
 
-  const std::string parameter = helper_file(module);
-  const process::Descriptor file(::open(parameter.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
-  // No newline: the kernel would take it for a part of the name, and each call would end with 255.
-  const ssize_t wrote = file.get() < 0 ? -1 : ::write(file.get(), path.data(), path.size());
-  const int number = errno;
-  if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper(module) != path) {
-    throw Error(ErrorCode::Unsupported,
-                "cannot write " + parameter + ": " + std::generic_category().message(number));
-  }
+void take_usermode_helper(const std::string& path, const std::string& memory,
+                          const ModuleFiles& module) {
+  const std::string before = usermode_helper(module);
+  // First the memory: a crash in between must not lose it.
+  if (before != path) replace_file(memory, before);
+  set_usermode_helper(path, module);
+}
+
+std::string give_usermode_helper_back(const std::string& path, const std::string& memory,
+                                      const ModuleFiles& module) {
+  const auto before = read_file(memory);
+  const bool ours = read_file(helper_file(module)) && usermode_helper(module) == path;
+  if (before && ours) write_helper(*before, module);
+  ::unlink(memory.c_str());
+  return before && ours ? *before : "";
 }
 
 }  // namespace plexvol::drbd

@@ -14,8 +14,10 @@ using plexvol::ErrorCode;
 using plexvol::drbd::Drbd;
 using plexvol::drbd::Failure;
 using plexvol::drbd::failure_of;
+using plexvol::drbd::give_usermode_helper_back;
 using plexvol::drbd::ModuleFiles;
 using plexvol::drbd::set_usermode_helper;
+using plexvol::drbd::take_usermode_helper;
 using plexvol::drbd::usermode_helper;
 using plexvol::process::Command;
 using plexvol::process::Output;
@@ -142,4 +144,27 @@ TEST_CASE("without the module there is no helper to ask for or to set") {
   const std::string program = make_program(machine, "helper");
   CHECK(failure_of([&] { set_usermode_helper(program, machine.module); }).code ==
         ErrorCode::Unsupported);
+}
+
+TEST_CASE("what was the helper before is put back, unless somebody else has taken it") {
+  const Machine machine;
+  const std::string parameter = "module/parameters/usermode_helper";
+  machine.write(parameter, "/sbin/drbdadm\n");
+  const std::string program = make_program(machine, "helper");
+  const std::string memory = machine.path("before");
+  const auto give_back = [&] { return give_usermode_helper_back(program, memory, machine.module); };
+  take_usermode_helper(program, memory, machine.module);
+  take_usermode_helper(program, memory, machine.module);  // the next start
+  CHECK(usermode_helper(machine.module) == program);
+  SUBCASE("it is ours") {
+    CHECK(give_back() == "/sbin/drbdadm");
+    CHECK(usermode_helper(machine.module) == "/sbin/drbdadm");
+    CHECK(give_back().empty());
+  }
+  SUBCASE("it is another's") {
+    machine.write(parameter, "/opt/other\n");
+    CHECK(give_back().empty());
+    CHECK(usermode_helper(machine.module) == "/opt/other");
+  }
+  CHECK_FALSE(std::filesystem::exists(memory));
 }
