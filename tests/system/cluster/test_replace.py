@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import Cluster, options, pod_dir
-from lab import wait_until
+from lab import Result, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 
@@ -15,6 +15,20 @@ def impatient(cluster: Cluster) -> Iterator[Cluster]:
     yield cluster
     cluster.restore()
     cluster.reconfigure()
+
+
+@pytest.fixture
+def cordoning(cluster: Cluster) -> Iterator[Cluster]:
+    """Whatever is cordoned in the test is not so after it."""
+    yield cluster
+    cluster.restore()
+    cluster.wait_alive(["n1", "n2", "n3"])
+    for node in ("n1", "n2", "n3"):
+        assert cluster.plexvol(node, "node", "uncordon", node).code == 0
+
+
+def said(result: Result) -> str:
+    return (result.stdout + result.stderr).decode()
 
 
 def copies(cluster: Cluster, asked: str, name: str) -> list[str]:
@@ -63,23 +77,24 @@ def test_a_lost_copy_is_made_anew_and_dropped_when_its_node_returns(
 
 
 def test_a_node_is_drained_while_its_volume_is_written_to_elsewhere(
-    cluster: Cluster, mounted: tuple[str, str, str]
+    cordoning: Cluster, mounted: tuple[str, str, str]
 ) -> None:
+    cluster = cordoning
     name, pod, asked = mounted
     with holding_open(cluster, "n1", f"{pod}/held"):
         before = write_random(cluster, "n1", f"{pod}/before", 20)
         drained = cluster.plexvol("n3", "node", "drain", "n2", timeout=300)
-        assert drained.code == 0, drained.text
-        assert "node n2 is empty" in drained.text
+        assert drained.code == 0, said(drained)
+        assert "node n2 is empty" in said(drained)
         assert copies(cluster, "n1", name) == ["n1", "n3"]
         assert not has_data(cluster, "n2", name)
         # No new copy goes there, nor can the one that is in use be moved.
         refused = cluster.plexvol(
             "n3", "volume", "create", f"{name}-x", "--size", "64Mi", "--nodes", "n2", "--pool", "thick"
         )
-        assert refused.code != 0 and "being drained" in refused.text
+        assert refused.code != 0 and "being drained" in said(refused)
         stuck = cluster.plexvol("n3", "node", "drain", "n1")
-        assert stuck.code != 0 and f"{name}: is in use there" in stuck.text
+        assert stuck.code != 0 and f"{name}: is in use there" in said(stuck)
         for node in ("n1", "n2"):
             assert cluster.plexvol("n3", "node", "uncordon", node).code == 0
         after = write_random(cluster, "n1", f"{pod}/after", 5)
@@ -91,16 +106,17 @@ def test_a_node_is_drained_while_its_volume_is_written_to_elsewhere(
 
 
 def test_a_node_that_never_comes_back_is_forgotten_and_may_come_back_all_the_same(
-    cluster: Cluster, mounted: tuple[str, str, str]
+    cordoning: Cluster, mounted: tuple[str, str, str]
 ) -> None:
+    cluster = cordoning
     name, pod, _asked = mounted
     alive = cluster.plexvol("n3", "node", "forget", "n2")
-    assert alive.code != 0 and "plexvol node drain n2" in alive.text
+    assert alive.code != 0 and "plexvol node drain n2" in said(alive)
     kept = write_random(cluster, "n1", f"{pod}/kept", 5)
     cluster.node("n2").power_off()
     wait_until(lambda: not cluster.replica("n1", name, "n2").get("alive", True), 60, "n2 has lost its lease")
     forgotten = cluster.plexvol("n3", "node", "forget", "n2", timeout=300)
-    assert forgotten.code == 0, forgotten.text
+    assert forgotten.code == 0, said(forgotten)
     assert "n2" not in cluster.plexvol("n3", "node", "list").text
     wait_whole(cluster, "n1", name, ["n1", "n3"])
     cluster.node("n2").power_on()
@@ -110,9 +126,10 @@ def test_a_node_that_never_comes_back_is_forgotten_and_may_come_back_all_the_sam
 
 
 def test_two_nodes_do_without_the_second_copy_until_a_third_comes(
-    cluster: Cluster, new_name: Callable[[], str]
+    cordoning: Cluster, new_name: Callable[[], str]
 ) -> None:
     """The cluster has no other node to take it, and the volume stays in use."""
+    cluster = cordoning
     name = new_name()
     pod, asked = pod_dir(name), options(name, size="64Mi", replicas="2", pool="thick")
     assert cluster.plexvol("n1", "node", "cordon", "n3").code == 0
@@ -122,7 +139,7 @@ def test_two_nodes_do_without_the_second_copy_until_a_third_comes(
     cluster.node("n2").power_off()
     wait_until(lambda: not cluster.replica("n1", name, "n2").get("alive", True), 60, "n2 has lost its lease")
     forgotten = cluster.plexvol("n1", "node", "forget", "n2", timeout=300)
-    assert forgotten.code == 0, forgotten.text
+    assert forgotten.code == 0, said(forgotten)
     assert copies(cluster, "n1", name) == ["n1"]
     cluster.driver("n1").must("unmount", pod)
     mount_as_kubelets_do(cluster, "n1", pod, asked)
