@@ -61,6 +61,7 @@ ifeq ($(SAN),)
 DRIVER_LDFLAGS  := -static -s -Wl,--gc-sections
 else
 # The sanitizers do without static executables.
+DRIVER_CXXFLAGS := $(OPTIMISE)
 DRIVER_LDFLAGS  := -Wl,--gc-sections
 endif
 

@@ -87,10 +87,12 @@ TEST_CASE("replace: in one step the old copy is out of the set, and a new one is
   store.remove(keys::alive("n2"));
   store.replace(PeerFate::Gone);
   CHECK(store.nodes() == Nodes{"n1", "n3"});
-  const model::Replica* fresh = store.volume().find_replica("n3");
+  const model::Volume volume = store.volume();
+  const model::Replica* fresh = volume.find_replica("n3");
+  REQUIRE(fresh != nullptr);
   CHECK_FALSE(fresh->made);
   CHECK(fresh->filled_by_peer);
-  CHECK(store.volume().former == Nodes{"n2"});
+  CHECK(volume.former == Nodes{"n2"});
   CHECK(store.current().nodes == Nodes{"n1"});
   CHECK(store.current().epoch == 2);
   CHECK(store.current().left.contains("n2"));
