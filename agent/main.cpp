@@ -61,6 +61,18 @@ sigset_t block_signals() {
   return signals;
 }
 
+reconcile::ReconcilerSettings reconciler_settings(const Config& config, const std::string& session,
+                                                  reconcile::NodeReport& report,
+                                                  reconcile::Queue& queue) {
+  return {.here = config.node_name,
+          .session = session,
+          .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
+          .rebuild_time = std::chrono::seconds(config.rebuild_seconds),
+          .max_resyncs = config.drbd.max_resyncs,
+          .space_changed = [&report] { report.look_again(); },
+          .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }};
+}
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
   const std::string session = service::random_hex(16);
@@ -89,21 +101,14 @@ int run(const Config& config) {
                                 .pools = config.pools});
   reconcile::Queue queue;
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
-  reconcile::Reconciler reconciler(
-      {.store = store,
-       .arbiter = arbiter,
-       .pools = pools,
-       .drbd = drbd,
-       .filesystem = filesystem,
-       .calls = calls,
-       .links = reconcile::Links(config.device_directory)},
-      {.here = config.node_name,
-       .session = session,
-       .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
-       .rebuild_time = std::chrono::seconds(config.rebuild_seconds),
-       .max_resyncs = config.drbd.max_resyncs,
-       .space_changed = [&report] { report.look_again(); },
-       .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }});
+  reconcile::Reconciler reconciler({.store = store,
+                                    .arbiter = arbiter,
+                                    .pools = pools,
+                                    .drbd = drbd,
+                                    .filesystem = filesystem,
+                                    .calls = calls,
+                                    .links = reconcile::Links(config.device_directory)},
+                                   reconciler_settings(config, session, report, queue));
   const reconcile::Workers workers(reconciler, queue, store,
                                    {.here = config.node_name,
                                     .workers = config.workers,

@@ -94,12 +94,14 @@ std::string as_seconds(Clock::duration took) {
 }  // namespace
 
 std::string AgentClient::call(const std::string& path, const std::string& body, Patience patience) {
+  // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): it is read below
   const Clock::time_point begin = Clock::now();
   milliseconds pause = kFirstPause;
   std::string reason;
   while (true) {
     try {
-      const TracedStep step(trace_, "asked the agent: " + path + ' ' + body);
+      std::string what = "asked the agent: ";
+      const TracedStep step(trace_, what.append(path).append(" ").append(body));
       return result_of(exchange(path, body, patience.deadline), trace_);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::Unavailable || patience.retry == Retry::Never) throw;

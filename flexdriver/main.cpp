@@ -47,7 +47,7 @@ void set_signals() {
   ::sigaction(SIGPIPE, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);  // NOLINT(concurrency-mt-unsafe): one thread
 }
 
 bool is_trace_wanted(std::vector<std::string>& arguments) {

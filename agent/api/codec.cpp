@@ -85,7 +85,9 @@ void read(const Json& json, const std::string& path, std::map<std::string, std::
   if (!json.is_object()) refuse_field(path, "an object", json);
   value.clear();
   for (const auto& [name, text] : json.items()) {
-    read(text, path.empty() ? name : path + '.' + name, value[name]);
+    std::string inner = path;
+    if (!inner.empty()) inner += '.';
+    read(text, inner.append(name), value[name]);
   }
 }
 

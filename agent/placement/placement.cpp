@@ -48,7 +48,7 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
   if (!pool->error.empty()) return "its pool " + pool_name + " has a fault: " + pool->error;
   if (request.mirrored) {
     if (!node.mirror_error.empty()) return node.mirror_error;
-    if (const std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
+    if (std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
     if (node.address.empty()) return "its agent is configured without an address for replication";
   }
   if (pool->free_bytes < request.size_bytes) {
@@ -62,6 +62,7 @@ const model::Node& find_node(const std::vector<model::Node>& nodes, const std::s
       std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) { return node.name == name; });
   if (found != nodes.end()) return *found;
   std::vector<std::string> known;
+  known.reserve(nodes.size());
   for (const model::Node& node : nodes) known.push_back(node.name);
   throw Error(ErrorCode::NotFound, "no node named " + name + "; there are: " + join(known));
 }
@@ -81,8 +82,9 @@ Placement place_on_named(const PlacementRequest& request, const std::vector<mode
     const std::string reason = why_not(find_node(nodes, name), request, pool, alive);
     if (reason.empty()) continue;
     const ErrorCode code = alive.contains(name) ? ErrorCode::OutOfSpace : ErrorCode::Unavailable;
-    throw Error(code, "node " + name + " cannot take a replica of " +
-                          size_to_text(request.size_bytes) + ": " + reason);
+    std::string text = "node " + name;
+    text.append(" cannot take a replica of ").append(size_to_text(request.size_bytes));
+    throw Error(code, text.append(": ").append(reason));
   }
   return {.pool = pool, .nodes = request.nodes};
 }

@@ -1,6 +1,5 @@
 #include "agent/reconcile/plan.h"
 
-#include <ranges>
 #include <utility>
 
 #include "agent/reconcile/planner.h"
@@ -198,8 +197,9 @@ void Planner::plan_unattached() {
 }
 
 void Planner::unmount_all() {
-  for (const std::string& mount : seen_.mounts | std::views::reverse) {
-    add(ActionKind::Unmount, mount);
+  // The last one first. Not std::views::reverse: clang 14 cannot read GCC's ranges.
+  for (auto mount = seen_.mounts.rbegin(); mount != seen_.mounts.rend(); ++mount) {
+    add(ActionKind::Unmount, *mount);
   }
 }
 

@@ -86,7 +86,7 @@ std::string resolve_target(const std::string& path) {
   const std::size_t slash = clean.rfind('/');
   const std::string parent = slash == 0 ? "/" : clean.substr(0, slash);
   std::array<char, PATH_MAX> resolved{};
-  if (::realpath(parent.c_str(), resolved.data()) == nullptr) return clean;
+  if (::realpath(parent.c_str(), resolved.data()) == nullptr) return std::string(clean);
   const std::string real = resolved.data();
   return (real == "/" ? "" : real) + clean.substr(slash);
 }

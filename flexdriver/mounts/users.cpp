@@ -47,13 +47,15 @@ bool leads_into(const std::string& link, const std::string& directory) {
 
 bool has_open(const std::string& process, const MountEntry& entry, Deadline deadline) {
   const std::string wanted = "mnt_id:\t" + std::to_string(entry.id) + '\n';
-  for (const std::string& number : list_numbers(process + "/fd")) {
+  const std::string links = process + "/fd/";
+  const std::string infos = process + "/fdinfo/";
+  for (const std::string& number : list_numbers(links)) {
     if (Clock::now() >= deadline) return false;
-    const auto info = read_file(process + "/fdinfo/" + number, kLargestText);
+    const auto info = read_file(std::string(infos).append(number), kLargestText);
     // Kernels before 3.15 do not say the mount: then the path has to do.
     const bool says_mount = info && info->find("mnt_id:") != std::string::npos;
     if (says_mount ? info->find(wanted) != std::string::npos
-                   : leads_into(process + "/fd/" + number, entry.mount_point)) {
+                   : leads_into(std::string(links).append(number), entry.mount_point)) {
       return true;
     }
   }
@@ -81,7 +83,7 @@ std::string describe_users(const MountEntry& entry, Deadline deadline) {
     const std::string process = "/proc/" + number;
     if (!uses(process, entry, deadline)) continue;
     const std::string name = one_line(read_file(process + "/comm", kLargestText).value_or("?"));
-    found.push_back("process " + number + " (" + name + ')');
+    found.push_back(std::string("process ").append(number).append(" (").append(name).append(")"));
   }
   std::string text;
   for (const std::string& user : found) text += (text.empty() ? "" : ", ") + user;

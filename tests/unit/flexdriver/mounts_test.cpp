@@ -13,7 +13,6 @@
 
 using namespace plexvol::driver;  // NOLINT(google-build-using-namespace)
 using plexvol::Error;
-using plexvol::ErrorCode;
 
 namespace {
 

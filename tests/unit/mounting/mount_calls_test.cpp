@@ -5,8 +5,8 @@
 #include <thread>
 #include <vector>
 
-using namespace plexvol;
-using namespace plexvol::mounting;
+using namespace plexvol;  // NOLINT(google-build-using-namespace)
+using namespace plexvol::mounting;  // NOLINT(google-build-using-namespace)
 using std::chrono::steady_clock;
 
 TEST_CASE("mount calls: a call waits, is told its device, and ends") {

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace plexvol;
-using namespace plexvol::placement;
+using namespace plexvol;  // NOLINT(google-build-using-namespace)
+using namespace plexvol::placement;  // NOLINT(google-build-using-namespace)
 
 namespace {
 

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace plexvol;
-using namespace plexvol::service;
+using namespace plexvol;  // NOLINT(google-build-using-namespace)
+using namespace plexvol::service;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
