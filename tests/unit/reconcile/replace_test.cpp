@@ -101,6 +101,7 @@ TEST_CASE("replace: in one step the old copy is out of the set, and a new one is
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): doctest's macros
 TEST_CASE("replace: refused when anything it rests on is no longer so") {
   Case store;
   const auto gone = [&] { store.replace(PeerFate::Gone); };
@@ -137,6 +138,7 @@ TEST_CASE("replace: refused when anything it rests on is no longer so") {
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): doctest's macros
 TEST_CASE("replace: not onto a node that is cordoned, away, or still has its former copy") {
   Case store;
   store.cordon("n2", true, false);
@@ -157,6 +159,7 @@ TEST_CASE("replace: not onto a node that is cordoned, away, or still has its for
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): doctest's macros
 TEST_CASE("replace: what is lost for good is given up even when no node can take a new copy") {
   Case store;
   store.remove(keys::alive("n2"));
