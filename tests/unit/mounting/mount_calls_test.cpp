@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-using namespace plexvol;  // NOLINT(google-build-using-namespace)
+using namespace plexvol;            // NOLINT(google-build-using-namespace)
 using namespace plexvol::mounting;  // NOLINT(google-build-using-namespace)
 using std::chrono::steady_clock;
 

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace plexvol;  // NOLINT(google-build-using-namespace)
+using namespace plexvol;           // NOLINT(google-build-using-namespace)
 using namespace plexvol::service;  // NOLINT(google-build-using-namespace)
 
 namespace {
