@@ -76,7 +76,7 @@ Volume from_json<Volume>(const std::string& text) {
                   .size_bytes = json.at("size_bytes"),
                   .pool = json.at("pool"),
                   .replicas = {},
-                  .former = json.at("former").get<std::set<std::string>>(),
+                  .former = json.value("former", std::set<std::string>{}),
                   .fs_type = json.at("fs_type"),
                   .mkfs_options = json.at("mkfs_options"),
                   .minor = json.at("minor"),
@@ -88,7 +88,7 @@ Volume from_json<Volume>(const std::string& text) {
     for (const Json& replica : json.at("replicas")) {
       volume.replicas.push_back({.node = replica.at("node"),
                                  .made = replica.at("made"),
-                                 .filled_by_peer = replica.at("filled_by_peer")});
+                                 .filled_by_peer = replica.value("filled_by_peer", false)});
     }
     return volume;
   });

@@ -84,7 +84,8 @@ void drop_attachment(const Wanted& wanted, const Tools& tools) {
   const auto found = tools.store.find_attachment(wanted.volume.name);
   if (!found || found->value.node != wanted.here) return;
   // Somebody asked for it again while it was let go: that is a new wish, for the next round.
-  const bool still_to_go = found->value.release || found->value.holder == model::Holder::Mount;
+  const bool still_to_go = found->value.release || found->value.holder == model::Holder::Mount ||
+                           wanted.volume.find_replica(wanted.here) == nullptr;
   if (!still_to_go) return;
   Change change;
   const std::string key = keys::attachment(wanted.volume.name);
@@ -141,7 +142,9 @@ void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
 void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools) {
   const auto current = tools.store.find_current(wanted.volume.name);
   if (!current || current->value.epoch != wanted.current->epoch) return;  // look again
-  tools.arbiter.put_back(wanted.volume.name, current->revision, peer);
+  if (!tools.arbiter.put_back(wanted.volume.name, current->revision, peer)) return;
+  // A former copy may be waiting for this.
+  tools.store.commit(Change().wake(wanted.volume));
 }
 
 void make_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {

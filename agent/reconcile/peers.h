@@ -25,11 +25,13 @@ class Peers {
 
   void look(store::TypedStore& store, Clock::time_point now = Clock::now());
   // Of a copy that was given up already (""): Lost.
+  bool any_drained() const;
   PeerFate fate_of(const std::string& node, Clock::time_point now = Clock::now()) const;
 
  private:
   std::chrono::seconds grace_;
   mutable std::mutex mutex_;
+  Clock::time_point looked_{};
   std::map<std::string, Clock::time_point> away_since_;
   std::map<std::string, model::Cordon> cordons_;
 };

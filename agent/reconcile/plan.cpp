@@ -82,10 +82,11 @@ void Planner::plan_making() {
 
   plan_activation();
   if (seen_.data->making) add(ActionKind::WipeData);
-  if (wants_metadata && seen_.metadata->making) {
-    add(ActionKind::CreateMetadata);
-    add(ActionKind::FinishMetadata);
-  }
+  // What is to be filled by its peer must say so, whatever a former life of this node left there:
+  // old metadata of this very volume would pass for a copy that has everything.
+  const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
+  if (wants_metadata && (seen_.metadata->making || filled)) add(ActionKind::CreateMetadata);
+  if (wants_metadata && seen_.metadata->making) add(ActionKind::FinishMetadata);
   if (seen_.data->making) add(ActionKind::FinishData);
   add(ActionKind::RecordMade);
   add(ActionKind::LookAgain);
@@ -132,8 +133,9 @@ void Planner::plan_resource() {
     if (connected() && is_current(wanted_.here) && is_current(peer())) {
       add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
     }
-    // The peer was replaced: the former one must notice nothing that ends in peace.
-    if (connected() && is_current(wanted_.here) && !is_current(peer())) {
+    // The peer was replaced: the former one must notice nothing that ends in peace. Also when it
+    // is not connected now, since it may be by then.
+    if (resource && is_current(wanted_.here) && !is_current(peer())) {
       add(ActionKind::Disconnect);
     }
     add(ActionKind::WriteConfig);
@@ -276,9 +278,10 @@ void Planner::plan_removal() {
 }
 
 void Planner::plan_data_removal() {
-  if (volume_.mirrored()) add(ActionKind::RemoveConfig);
   if (seen_.metadata && seen_.metadata->ours) add(ActionKind::RemoveMetadata);
   if (seen_.data && seen_.data->ours) add(ActionKind::RemoveData);
+  // Last: by it a node that was forgotten knows that it had a copy.
+  if (volume_.mirrored()) add(ActionKind::RemoveConfig);
   add(ActionKind::ForgetReplica);
 }
 
@@ -288,7 +291,7 @@ std::vector<Action> plan(const Wanted& wanted, const Seen& seen) {
 
 bool needs_users(const Wanted& wanted, const Seen& seen) {
   if (!seen.device) return false;
-  if (wanted.volume.deleting) return true;
+  if (wanted.volume.deleting || wanted.volume.find_replica(wanted.here) == nullptr) return true;
   if (wanted.attached_here()) return wanted.attachment->release || was_left(wanted, seen);
   const bool primary = seen.resource && seen.resource->role == "Primary";
   return seen.linked || primary || !seen.mounts.empty();

@@ -36,7 +36,7 @@ enum class PeerFate {
   Stays,
   Gone,     // its agent has been away for longer than the grace time
   Drained,  // a person wants that node empty
-  Lost,     // a person says that it never comes back, or it has been given up already
+  Lost,     // it is away, and a person says that it never comes back; or it has been given up
 };
 
 // What should be: from the store.
@@ -47,6 +47,9 @@ struct Wanted {
   std::optional<model::Current> current;
   bool peer_alive = false;  // its agent holds its lease
   PeerFate peer_fate = PeerFate::Stays;
+  // For a copy here that was replaced: all others are in use by living agents that call them
+  // UpToDate. The set alone does not tell: its nodes may have burnt down.
+  bool others_whole = false;
 
   bool attached_here() const { return attachment && attachment->node == here; }
 };
@@ -77,6 +80,7 @@ struct Seen {
   std::optional<drbd::ResourceState> resource;
   bool connect_time_over =
       false;  // the peer has had its time to connect since the volume was wanted here
+  bool apart_time_over = false;     // unconnected for so long that the peer may be replaced
   bool question_time_over = false;  // I/O has been frozen for longer than the kernel needs to ask
   bool question_under_way = false;  // the kernel has asked, and is about to be answered
   std::optional<Device> device;     // when it exists

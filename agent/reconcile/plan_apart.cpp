@@ -153,7 +153,12 @@ void Planner::plan_leaving() {
   if (seen_.linked) add(ActionKind::Unlink);
   if (primary()) add(ActionKind::Demote);
   if (seen_.resource) add(ActionKind::Down);
-  if (!all_current()) return;
+  if (wanted_.attached_here()) {
+    add(ActionKind::DropAttachment);
+    add(ActionKind::LookAgain);
+    return;
+  }
+  if (!all_current() || !wanted_.others_whole) return;
   if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
   plan_data_removal();
 }
@@ -170,11 +175,13 @@ bool may_replace_peer(const Wanted& wanted, const Seen& seen) {
   const drbd::ResourceState& resource = *seen.resource;
   if (!wanted.current->nodes.contains(wanted.here) || !disk_usable(resource)) return false;
   if (resource.suspended != "no") return false;
-  if (resource.connection != "Connected") return true;
   const std::string peer = wanted.volume.peer_of(wanted.here);
+  if (peer.empty()) return true;
+  const bool connected = resource.connection == "Connected";
+  if (wanted.peer_fate != PeerFate::Drained) return !connected && seen.apart_time_over;
   const bool serves =
       resource.peer_role == "Primary" || (wanted.attachment && wanted.attachment->node == peer);
-  return wanted.peer_fate == PeerFate::Drained && !serves;
+  return !serves;
 }
 
 }  // namespace plexvol::reconcile

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/log.h"
+#include "agent/model/codec.h"
 #include "agent/reconcile/apply.h"
 #include "agent/reconcile/observe.h"
 #include "agent/reconcile/replace.h"
@@ -57,6 +58,7 @@ class Reconciler::Pass {
       observe_device(*wanted_, tools_, seen_);
       observe_use(*wanted_, tools_, seen_);
       seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);
+      seen_.apart_time_over = owner_.apart_time_over(*wanted_, seen_);
       seen_.question_time_over = owner_.question_time_over(*wanted_, seen_);
       seen_.question_under_way = tools_.arbiter.is_asked_about(volume_);
       const std::vector<Action> actions = plan(*wanted_, seen_);
@@ -68,10 +70,18 @@ class Reconciler::Pass {
 
   bool load() {
     auto volume = tools_.store.find_volume(volume_);
-    // A node that was forgotten has come back with its old copy.
+    // A node that was forgotten has come back with its old copy. All must know, so that none
+    // chooses it for a new one before the old is gone.
     if (volume && !volume->value.concerns(owner_.settings_.here) &&
         tools_.drbd.has_config_of(volume_, volume->value.secret)) {
       volume->value.former.insert(owner_.settings_.here);
+      const std::string key = store::keys::volume(volume_);
+      if (!tools_.store.commit(store::Change()
+                                   .require(key, volume->revision)
+                                   .put(key, model::to_json(volume->value))
+                                   .wake(volume->value))) {
+        throw Error(ErrorCode::Unavailable, "volume " + volume_ + " has changed, looks again");
+      }
     }
     if (!volume || !volume->value.concerns(owner_.settings_.here)) {
       wanted_.reset();
@@ -92,11 +102,27 @@ class Reconciler::Pass {
       wanted.peer_alive = tools_.store.is_alive(wanted.volume.peer_of(wanted.here));
     }
     const bool has_copy = wanted.volume.find_replica(wanted.here) != nullptr;
+    if (!has_copy) wanted.others_whole = are_whole(wanted.volume);
     if (wanted.volume.mirrored() && has_copy && !not_replaced_) {
       wanted.peer_fate = owner_.peers_.fate_of(wanted.volume.peer_of(wanted.here));
+      // One copy after the other: while it moves, the volume has only one that counts.
+      if (wanted.peer_fate == PeerFate::Drained && owner_.resync_turns_.is_full()) {
+        wanted.peer_fate = PeerFate::Stays;
+      }
     }
     wanted_ = std::move(wanted);
     return true;
+  }
+
+  bool are_whole(const model::Volume& volume) {
+    const std::vector<std::string> nodes = volume.nodes();
+    return !nodes.empty() && std::all_of(nodes.begin(), nodes.end(), [&](const auto& node) {
+      const auto alive = tools_.store.raw().get(store::keys::alive(node));
+      const auto status = tools_.store.find_status(node, volume.name);
+      return alive && status && status->session == alive->value &&
+             status->disk_state == "UpToDate" &&
+             (nodes.size() == 1 || status->connection == "Connected");
+    });
   }
 
   // False: backing devices were changed.
@@ -128,9 +154,9 @@ class Reconciler::Pass {
       replace_peer(*wanted_, tools_.store);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::OutOfSpace) throw;
-      note_ = error.what();
+      if (note_.empty()) note_ = error.what();
       not_replaced_ = true;
-      log::warn(note_);
+      log::warn(error.what());
     }
   }
 
@@ -144,7 +170,12 @@ class Reconciler::Pass {
       if (wanted_ && concerns_mount_calls(*wanted_)) tools_.calls.report(volume_, *error_);
     }
     if (!wanted_) return;
-    if (owner_.resync_turns_.note(volume_, seen_.resource)) owner_.settings_.resyncs_changed();
+    const model::Volume& volume = wanted_->volume;
+    const model::Replica* peer = volume.find_replica(volume.peer_of(wanted_->here));
+    const bool is_expected = peer != nullptr && peer->filled_by_peer && !peer->made;
+    if (owner_.resync_turns_.note(volume_, seen_.resource, is_expected)) {
+      owner_.settings_.resyncs_changed();
+    }
     owner_.remember_mounts(volume_, seen_);
     try {
       write_status();
@@ -219,6 +250,13 @@ bool Reconciler::connect_time_over(const Wanted& wanted, const Seen& seen) {
   const bool waits = wanted.attached_here() && seen.resource && seen.resource->role != "Primary" &&
                      seen.resource->connection != "Connected";
   return has_lasted(unconnected_since_, wanted.volume.name, waits, settings_.connect_time);
+}
+
+bool Reconciler::apart_time_over(const Wanted& wanted, const Seen& seen) {
+  const bool apart = seen.resource && seen.resource->connection != "Connected";
+  return has_lasted(
+      apart_since_, wanted.volume.name, apart,
+      wanted.peer_fate == PeerFate::Gone ? settings_.rebuild_time : settings_.connect_time);
 }
 
 bool Reconciler::question_time_over(const Wanted& wanted, const Seen& seen) {

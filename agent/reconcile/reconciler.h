@@ -73,6 +73,7 @@ class Reconciler {
   void look_at_peers();
   // All that this node may have to do something about.
   std::set<std::string> list_concerned();
+  bool any_drained() const { return peers_.any_drained(); }
   // Holds back the resyncs that are too many at a time.
   void take_turns();
 
@@ -89,6 +90,7 @@ class Reconciler {
 
   using Clock = std::chrono::steady_clock;
   bool connect_time_over(const Wanted& wanted, const Seen& seen);
+  bool apart_time_over(const Wanted& wanted, const Seen& seen);
   bool question_time_over(const Wanted& wanted, const Seen& seen);
   bool has_lasted(std::map<std::string, Clock::time_point>& since, const std::string& volume,
                   bool is_so, Clock::duration long_enough);
@@ -100,6 +102,7 @@ class Reconciler {
   ResyncTurns resync_turns_;
   std::mutex mutex_;
   std::map<std::string, Clock::time_point> unconnected_since_;
+  std::map<std::string, Clock::time_point> apart_since_;
   std::map<std::string, Clock::time_point> frozen_since_;
   std::map<std::string, Picture> pictures_;
 };

@@ -1,7 +1,9 @@
 #include "agent/reconcile/replace.h"
 
+#include <algorithm>
 #include <ctime>
 
+#include "agent/drbd/drbd.h"
 #include "agent/log.h"
 #include "agent/model/codec.h"
 #include "agent/placement/placement.h"
@@ -12,20 +14,40 @@ namespace {
 
 namespace keys = store::keys;
 
+// Many volumes look for a place at the same moment: what has been promised to one is not free for
+// the next, though the node has not made it yet.
+std::vector<model::Node> with_promised_space(store::TypedStore& store) {
+  std::vector<model::Node> nodes = store.list_nodes();
+  for (const model::Volume& volume : store.list_volumes()) {
+    const std::uint64_t needs = volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes);
+    for (const model::Replica& replica : volume.replicas) {
+      if (replica.made) continue;
+      for (model::Node& node : nodes) {
+        if (node.name != replica.node) continue;
+        for (model::Pool& pool : node.pools) {
+          if (pool.name == volume.pool) pool.free_bytes -= std::min(pool.free_bytes, needs);
+        }
+      }
+    }
+  }
+  return nodes;
+}
+
 // "" when none can, and the volume does without.
 std::string choose_node(const model::Volume& volume, bool must, store::TypedStore& store) {
   auto barred = placement::bar_cordoned(store.list_cordons());
   for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
   try {
-    return placement::place({.size_bytes = volume.size_bytes,
-                             .replicas = 1,
-                             .mirrored = true,
-                             .pool = volume.pool,
-                             .nodes = {},
-                             .asking = "",
-                             .barred = barred},
-                            store.list_nodes(), store.list_alive_nodes())
+    return placement::place(
+               {.size_bytes = volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes),
+                .replicas = 1,
+                .mirrored = true,
+                .pool = volume.pool,
+                .nodes = {},
+                .asking = "",
+                .barred = barred},
+               with_promised_space(store), store.list_alive_nodes())
         .nodes.front();
   } catch (const Error& error) {
     if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));
@@ -37,10 +59,8 @@ std::string choose_node(const model::Volume& volume, bool must, store::TypedStor
 bool require_reason(const std::string& peer, PeerFate fate, store::TypedStore& store,
                     store::Change& change) {
   if (peer.empty()) return true;
-  if (fate == PeerFate::Gone) {
-    change.require(keys::alive(peer), 0);
-    return true;
-  }
+  if (fate != PeerFate::Drained) change.require(keys::alive(peer), 0);
+  if (fate == PeerFate::Gone) return true;
   const auto cordon = store.find_cordon(peer);
   if (!cordon) return false;
   change.require(keys::cordon(peer), cordon->revision);
@@ -83,6 +103,11 @@ void replace_peer(const Wanted& wanted, store::TypedStore& store) {
       .put(keys::volume(name), model::to_json(next))
       .put(keys::current(name), model::to_json(set))
       .wake(next);
+  // Who has no copy any more could never let go of it.
+  if (serves) {
+    change.remove(keys::attachment(name));
+    for (const std::string& held : attachment->value.names) change.remove(keys::name(peer, held));
+  }
   if (!store.commit(change)) {
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
   }

@@ -8,6 +8,8 @@ namespace plexvol::reconcile {
 
 namespace {
 
+constexpr std::uint64_t kShort = 1ULL << 30U;
+
 // Running or held back: SyncSource, SyncTarget, PausedSyncS, PausedSyncT.
 bool is_resyncing(const drbd::ResourceState& state) {
   return state.replication.starts_with("Sync") || state.replication.starts_with("PausedSync");
@@ -17,6 +19,10 @@ bool held_by_us(const drbd::ResourceState& state) {
   return state.resync_suspended.find("user") != std::string::npos;
 }
 
+bool held_by_peer(const drbd::ResourceState& state) {
+  return state.resync_suspended.find("peer") != std::string::npos;
+}
+
 }  // namespace
 
 std::vector<Turn> plan_turns(const std::map<std::string, drbd::ResourceState>& resources,
@@ -24,7 +30,11 @@ std::vector<Turn> plan_turns(const std::map<std::string, drbd::ResourceState>& r
   using Entry = std::pair<unsigned, std::string>;
   std::vector<Entry> waiting;
   for (const auto& [name, state] : resources) {
-    if (is_resyncing(state)) waiting.emplace_back(state.minor, name);
+    // What the peer holds back takes nobody's place, and what is quickly done is not worth waiting.
+    const bool counts = held_by_us(state) || state.out_of_sync_bytes >= kShort;
+    if (is_resyncing(state) && !held_by_peer(state) && counts) {
+      waiting.emplace_back(state.minor, name);
+    }
   }
   std::sort(waiting.begin(), waiting.end());
   std::vector<Turn> turns;
@@ -37,10 +47,15 @@ std::vector<Turn> plan_turns(const std::map<std::string, drbd::ResourceState>& r
 }
 
 bool ResyncTurns::note(const std::string& volume,
-                       const std::optional<drbd::ResourceState>& resource) {
-  const bool now = resource && is_resyncing(*resource);
+                       const std::optional<drbd::ResourceState>& resource, bool is_expected) {
+  const bool now = is_expected || (resource && is_resyncing(*resource));
   const std::lock_guard lock(mutex_);
   return now ? syncing_.insert(volume).second : syncing_.erase(volume) > 0;
+}
+
+bool ResyncTurns::is_full() const {
+  const std::lock_guard lock(mutex_);
+  return syncing_.size() >= max_resyncs_;
 }
 
 void ResyncTurns::look(drbd::Drbd& drbd) const {

@@ -31,14 +31,18 @@ class ResyncTurns {
  public:
   explicit ResyncTurns(unsigned max_resyncs) : max_resyncs_(max_resyncs) {}
 
-  // Whether a resync of this volume has begun or ended since it was told last.
-  bool note(const std::string& volume, const std::optional<drbd::ResourceState>& resource);
+  // Whether a resync of this volume has begun or ended since it was told last. `is_expected`: its
+  // new copy is being made.
+  bool note(const std::string& volume, const std::optional<drbd::ResourceState>& resource,
+            bool is_expected = false);
+  // As many as may run are on their way, or more.
+  bool is_full() const;
   // Looks at those that we configured, and holds back or lets go.
   void look(drbd::Drbd& drbd) const;
 
  private:
   unsigned max_resyncs_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::set<std::string> syncing_;
 };
 

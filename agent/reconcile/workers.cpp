@@ -80,6 +80,8 @@ class Workers::Impl {
       }
       if (name == kResyncs) {
         reconciler_.take_turns();
+        // The next copy may be moved when the one before is done.
+        if (reconciler_.any_drained()) queue_.add(kEverything);
         return Outcome::Settled;
       }
       if (name == kEverything) {

@@ -52,6 +52,10 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
   if (!latest || latest->value.id != volume.id || latest->value.deleting) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is being deleted");
   }
+  if (latest->value.find_replica(node) == nullptr) {
+    throw Error(ErrorCode::Conflict,
+                "the copy of volume " + volume.name + " on " + node + " has just been replaced");
+  }
   const auto seen = store_.find_attachment(volume.name);
   if (claim == Claim::StayAttached && (!seen || seen->value.node != node)) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is not attached to " + node +

@@ -20,10 +20,12 @@ void set_cordon(const std::string& node, bool drain, bool forget, store::TypedSt
   if (found && before.drain == drain && before.forget == forget) return;
   const model::Cordon next{.drain = drain, .forget = forget, .since = before.since};
   // Two people at once: each sees the other's wish, and asks again.
-  if (!store.commit(Change()
-                        .require(keys::cordon(node), found ? found->revision : 0)
-                        .put(keys::cordon(node), model::to_json(next)))) {
-    throw Error(ErrorCode::Unavailable, "somebody else has just changed node " + node);
+  Change change;
+  change.require(keys::cordon(node), found ? found->revision : 0)
+      .put(keys::cordon(node), model::to_json(next));
+  if (forget) change.require(keys::alive(node), 0);
+  if (!store.commit(change)) {
+    throw Error(ErrorCode::Unavailable, "node " + node + " has just changed, look again");
   }
 }
 
@@ -60,7 +62,9 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   }
   if (!store.is_alive(peer)) return left("waits for the agent on " + peer, false);
   const auto status = store.find_status(peer, volume.name);
-  if (status && !status->error.empty()) return left(peer + ": " + status->error, true);
+  if (status && !status->error.empty()) {
+    return left(peer + ": " + status->error, status->error_code != ErrorCode::Unavailable);
+  }
   return left("is about to be moved", false);
 }
 
@@ -109,13 +113,12 @@ void remove_node(const std::string& node, store::TypedStore& store) {
 
 // Who died with a volume has it no longer.
 void drop_attachments(const std::string& node, store::TypedStore& store) {
-  for (const model::Volume& volume : store.list_volumes()) {
-    const auto found = store.find_attachment(volume.name);
-    if (!found || found->value.node != node) continue;
+  for (const auto& entry : store.raw().list(keys::attachment(""))) {
+    const auto held = model::from_json<model::Attachment>(entry.value);
+    if (held.node != node) continue;
     Change change;
-    const std::string key = keys::attachment(volume.name);
-    change.require(key, found->revision).require(keys::alive(node), 0).remove(key).wake(volume);
-    for (const std::string& name : found->value.names) change.remove(keys::name(node, name));
+    change.require(entry.key, entry.revision).require(keys::alive(node), 0).remove(entry.key);
+    for (const std::string& name : held.names) change.remove(keys::name(node, name));
     store.commit(change);
   }
 }

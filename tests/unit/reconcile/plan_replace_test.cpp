@@ -9,6 +9,12 @@ using namespace plexvol::reconcile::cases;  // NOLINT(google-build-using-namespa
 
 namespace {
 
+Seen seen_apart(const std::string& role = "Secondary") {
+  Seen seen = seen_mirrored(role, "Connecting");
+  seen.apart_time_over = true;
+  return seen;
+}
+
 constexpr PeerFate kAll[] = {PeerFate::Gone, PeerFate::Drained, PeerFate::Lost};
 
 Wanted mirrored_with(PeerFate fate, std::set<std::string> current = {"n1", "n2"}) {
@@ -19,8 +25,9 @@ Wanted mirrored_with(PeerFate fate, std::set<std::string> current = {"n1", "n2"}
 }
 
 // n1's copy was replaced by one on n3.
-Wanted replaced(std::set<std::string> current) {
+Wanted replaced(std::set<std::string> current, bool others_whole = true) {
   Wanted wanted = mirrored();
+  wanted.others_whole = others_whole;
   wanted.volume.replicas = {{"n2", true}, {"n3", true, true}};
   wanted.volume.former = {"n1"};
   wanted.current->nodes = std::move(current);
@@ -31,15 +38,20 @@ Wanted replaced(std::set<std::string> current) {
 
 TEST_CASE(
     "plan: a peer that is gone, drained or lost is replaced by the copy that has everything") {
-  const Seen apart = seen_mirrored("Secondary", "Connecting");
+  const Seen apart = seen_apart();
   for (const PeerFate fate : kAll) {
     CHECK(kinds(mirrored_with(fate), apart) == "ReplacePeer: n2, LookAgain");
     CHECK(kinds(mirrored_with(fate, {"n1"}), apart) == "ReplacePeer: n2, LookAgain");
     CHECK(kinds(mirrored_with(fate, {"n2"}), apart).empty());
   }
   CHECK(kinds(mirrored_with(PeerFate::Stays), apart).empty());
+  SUBCASE("but not for a moment's interruption") {
+    const Seen blip = seen_mirrored("Secondary", "Connecting");
+    CHECK(kinds(mirrored_with(PeerFate::Gone), blip).empty());
+    CHECK(kinds(mirrored_with(PeerFate::Lost), blip).empty());
+  }
   SUBCASE("also while it is mounted here") {
-    Seen seen = seen_mirrored("Primary", "Connecting");
+    Seen seen = seen_apart("Primary");
     seen.linked = true;
     seen.mounts = {"/mnt"};
     CHECK(kinds(attached(mirrored_with(PeerFate::Gone, {"n1"})), seen) ==
@@ -49,7 +61,7 @@ TEST_CASE(
     Seen seen = apart;
     seen.resource->disk_state = "Outdated";
     CHECK(kinds(mirrored_with(PeerFate::Gone), seen).empty());
-    seen = seen_mirrored("Primary", "Connecting");
+    seen = seen_apart("Primary");
     seen.resource->suspended = "fencing";
     CHECK(kinds(attached(mirrored_with(PeerFate::Gone)), seen) == "Fail Unavailable");
   }
@@ -75,7 +87,7 @@ TEST_CASE(
 TEST_CASE("plan: what stands still is put in order before a peer is replaced") {
   Seen seen = seen_mirrored("Secondary", "StandAlone");
   CHECK(kinds(mirrored_with(PeerFate::Gone), seen) == "Adjust, LookAgain");
-  seen = seen_mirrored("Secondary", "Connecting");
+  seen = seen_apart();
   CHECK(kinds(attached(mirrored_with(PeerFate::Gone)), seen) ==
         "AskArbiter: n2, Promote, LookAgain");
 }
@@ -87,9 +99,11 @@ TEST_CASE("plan: the kernel is parted from the former peer before it hears of th
   Seen seen = seen_mirrored();
   seen.config_current = false;
   CHECK(kinds(wanted, seen) == "Disconnect, WriteConfig, Adjust, LookAgain");
-  seen = seen_mirrored("Secondary", "Connecting");
-  seen.config_current = false;
-  CHECK(kinds(wanted, seen) == "WriteConfig, Adjust, LookAgain");
+  SUBCASE("also when it is not connected now: it may be by then") {
+    seen = seen_mirrored("Secondary", "Connecting");
+    seen.config_current = false;
+    CHECK(kinds(wanted, seen) == "Disconnect, WriteConfig, Adjust, LookAgain");
+  }
 }
 
 TEST_CASE(
@@ -100,7 +114,13 @@ TEST_CASE(
   seen.device.reset();
   CHECK(kinds(replaced({"n2"}), seen).empty());
   CHECK(kinds(replaced({"n2", "n3"}), seen) ==
-        "RemoveConfig, RemoveMetadata, RemoveData, ForgetReplica");
+        "RemoveMetadata, RemoveData, RemoveConfig, ForgetReplica");
+  SUBCASE("the set's word alone is not enough") {
+    CHECK(kinds(replaced({"n2", "n3"}, false), seen).empty());
+  }
+  SUBCASE("it lets go of the volume") {
+    CHECK(kinds(attached(replaced({"n2"})), seen) == "DropAttachment, LookAgain");
+  }
   SUBCASE("nothing of a stranger is removed") {
     seen.data->ours = false;
     seen.metadata->ours = false;
@@ -135,4 +155,13 @@ TEST_CASE("plan: a volume of which a copy was lost for good goes on with one") {
   const Seen seen = seen_mirrored("Secondary", "Connecting");
   CHECK(kinds(wanted, seen) == "ReplacePeer, LookAgain");
   CHECK(kinds(attached(wanted), seen) == "AskArbiter, Promote, LookAgain");
+}
+
+TEST_CASE("plan: a copy that is to be filled says so, whatever was left there by a former life") {
+  Wanted wanted = mirrored();
+  wanted.volume.replicas = {{"n1", false, true}, {"n2", true}};
+  wanted.current->nodes = {"n2"};
+  Seen seen = seen_mirrored();
+  seen.resource.reset();
+  CHECK(kinds(wanted, seen) == "CreateMetadata, RecordMade, LookAgain");
 }

@@ -239,9 +239,9 @@ TEST_CASE("plan: deletion removes from the top down, only what is ours, and the 
   Seen seen = seen_mirrored("Primary");
   seen.linked = true;
   CHECK(kinds(wanted, seen) ==
-        "Unlink, Down, RemoveConfig, RemoveMetadata, RemoveData, ForgetReplica");
+        "Unlink, Down, RemoveMetadata, RemoveData, RemoveConfig, ForgetReplica");
   seen.metadata->ours = false;
-  CHECK(kinds(wanted, seen) == "Unlink, Down, RemoveConfig, RemoveData, ForgetReplica");
+  CHECK(kinds(wanted, seen) == "Unlink, Down, RemoveData, RemoveConfig, ForgetReplica");
   seen.users = {kPostgres};
   CHECK(kinds(wanted, seen) == "Fail Conflict");
   CHECK(kinds(wanted, Seen{}) == "RemoveConfig, ForgetReplica");

@@ -185,6 +185,8 @@ TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
   const auto at = [&](int seconds) { return start + std::chrono::seconds(seconds); };
   store.remove(keys::alive("n2"));
   peers.look(store.store, at(0));
+  CHECK(peers.fate_of("n2", at(600)) == PeerFate::Stays);  // that look was long ago
+  peers.look(store.store, at(590));
   CHECK(peers.fate_of("n2", at(599)) == PeerFate::Stays);
   CHECK(peers.fate_of("n2", at(600)) == PeerFate::Gone);
   CHECK(peers.fate_of("n1", at(600)) == PeerFate::Stays);
@@ -193,17 +195,49 @@ TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
     peers.look(store.store, at(601));
     store.remove(keys::alive("n2"));
     peers.look(store.store, at(602));
+    peers.look(store.store, at(1200));
     CHECK(peers.fate_of("n2", at(1201)) == PeerFate::Stays);
     CHECK(peers.fate_of("n2", at(1202)) == PeerFate::Gone);
   }
-  SUBCASE("a person's word counts at once") {
+  SUBCASE("a person's word counts at once, and lost is only who is away") {
     store.cordon("n1", false, false);
     store.cordon("n2", true, true);
     store.cordon("n3", true, false);
+    store.cordon("n4", true, true);
     peers.look(store.store, at(1));
     CHECK(peers.fate_of("n1", at(1)) == PeerFate::Stays);
     CHECK(peers.fate_of("n2", at(1)) == PeerFate::Lost);
     CHECK(peers.fate_of("n3", at(1)) == PeerFate::Drained);
+    CHECK(peers.fate_of("n4", at(1)) == PeerFate::Stays);
     CHECK(peers.fate_of("", at(1)) == PeerFate::Lost);
   }
+  SUBCASE("who was to be drained and died is gone") {
+    store.cordon("n2", true, false);
+    peers.look(store.store, at(600));
+    CHECK(peers.fate_of("n2", at(600)) == PeerFate::Gone);
+  }
+}
+
+TEST_CASE("replace: who loses its copy loses the attachment, which it could never let go of") {
+  Case store;
+  store.remove(keys::alive("n2"));
+  store.put(keys::attachment("v"),
+            model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {"pv"}, {}}));
+  store.put(keys::name("n2", "pv"), "v");
+  store.replace(PeerFate::Gone);
+  CHECK_FALSE(store.store.find_attachment("v"));
+  CHECK_FALSE(store.store.find_named("n2", "pv"));
+}
+
+TEST_CASE("replace: room that is promised to one volume is not promised to the next") {
+  Case store;
+  store.remove(keys::alive("n2"));
+  store.put(keys::node("n3"), model::to_json(Case::node("n3", 6)));
+  model::Volume other = store.volume();
+  other.name = "other";
+  other.size_bytes = 2 * kGi;
+  other.replicas = {{"n1", true}, {"n3", false, true}};
+  store.put(keys::volume("other"), model::to_json(other));
+  store.replace(PeerFate::Gone);
+  CHECK(store.nodes() == Nodes{"n1", "n4"});
 }

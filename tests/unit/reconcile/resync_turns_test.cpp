@@ -16,6 +16,7 @@ ResourceState resource(unsigned minor, const std::string& replication,
   state.minor = minor;
   state.replication = replication;
   state.resync_suspended = suspended;
+  state.out_of_sync_bytes = 2ULL << 30U;
   return state;
 }
 
@@ -33,10 +34,21 @@ TEST_CASE("resync turns: those of the lowest minors run, the others wait") {
 
 TEST_CASE("resync turns: what waits goes on when its turn comes") {
   const Resources resources{{"a", resource(1001, "PausedSyncT", "user")},
-                            {"b", resource(1002, "PausedSyncS", "user,peer")},
-                            {"c", resource(1003, "PausedSyncS", "peer")}};
-  // What the peer holds back, it lets go of itself; it has its place in the row all the same.
-  CHECK(plan_turns(resources, 2) == std::vector<Turn>{{"a", true}, {"b", true}, {"c", false}});
+                            {"b", resource(1002, "PausedSyncS", "user")},
+                            {"c", resource(1003, "PausedSyncS", "user")}};
+  CHECK(plan_turns(resources, 2) == std::vector<Turn>{{"a", true}, {"b", true}});
+}
+
+TEST_CASE("resync turns: what the peer holds back takes nobody's place") {
+  const Resources resources{{"a", resource(1001, "PausedSyncS", "peer")},
+                            {"b", resource(1002, "SyncSource")}};
+  CHECK(plan_turns(resources, 1).empty());
+}
+
+TEST_CASE("resync turns: what is quickly done does not wait") {
+  Resources resources{{"a", resource(1001, "SyncSource")}, {"b", resource(1002, "SyncTarget")}};
+  resources["b"].out_of_sync_bytes = 10U << 20U;
+  CHECK(plan_turns(resources, 1).empty());
 }
 
 TEST_CASE("resync turns: only a beginning and an end are worth a look") {
@@ -46,4 +58,8 @@ TEST_CASE("resync turns: only a beginning and an end are worth a look") {
   CHECK_FALSE(turns.note("v", resource(1000, "PausedSyncT")));
   CHECK(turns.note("v", std::nullopt));
   CHECK_FALSE(turns.note("v", std::nullopt));
+  CHECK(turns.note("v", std::nullopt, true));
+  CHECK_FALSE(turns.is_full());
+  CHECK(turns.note("w", resource(1001, "SyncSource")));
+  CHECK(turns.is_full());
 }
