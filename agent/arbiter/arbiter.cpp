@@ -90,7 +90,7 @@ bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
 }
 
 bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
-                    const model::Current::Forced& forced) {
+                    const model::Current::Forced& forced, store::Change with) {
   const auto seen = store_.find_current(volume);
   if (!seen || seen->revision != seen_revision) return false;
   model::Current next = seen->value;
@@ -100,8 +100,7 @@ bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
   next.forced = forced;
   ++next.epoch;
   const std::string key = store::keys::current(volume);
-  const bool done =
-      store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+  const bool done = store_.commit(with.require(key, seen_revision).put(key, model::to_json(next)));
   if (done) log_change(volume, seen->value, next, "forced by " + forced.by);
   return done;
 }

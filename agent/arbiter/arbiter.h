@@ -47,8 +47,9 @@ class Arbiter {
 
   // A person's decision: from now on only the copy on `node` counts. false: something has happened
   // to the set since `seen_revision` was read, so it may not be needed any more; look again.
+  // `with`: what has to be written in the same transaction.
   bool force(const std::string& volume, std::int64_t seen_revision,
-             const model::Current::Forced& forced);
+             const model::Current::Forced& forced, store::Change with = {});
 
   // While it lives, the kernel's own question about a volume is being answered here.
   class Question {
