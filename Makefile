@@ -154,9 +154,13 @@ deps: ## install the Debian packages that are missing (as root)
 	@apt-cache show linux-image-amd64 > /dev/null 2>&1 || apt-get -q update  # the lab unpacks this one, uninstalled
 
 .PHONY: test
-test: deps ## build, run every test there is, and print one line: N passed, N failed
+test: deps ## build, run the tests, and print one line: N passed, N failed
 	@$(MAKE) --no-print-directory test-programs
 	@tests/run
+
+.PHONY: test-long
+test-long: ## the same with the tests that take long
+	@PLEXVOL_LONG=1 $(MAKE) --no-print-directory test
 
 .PHONY: test-programs
 test-programs: build asan

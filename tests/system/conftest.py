@@ -11,6 +11,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from lab import Lab, LabError, require_programs  # noqa: E402
 
+LONG = "PLEXVOL_LONG"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: left out unless PLEXVOL_LONG is set, as `make test-long` does")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the lab together take longer than anybody waits for after each change."""
+    for item in items:
+        if item.get_closest_marker("long") and not os.environ.get(LONG):
+            item.add_marker(pytest.mark.skip(reason="takes long: `make test-long` runs it"))
+
 
 @pytest.fixture(scope="session")
 def lab3() -> Iterator[Lab]:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from cluster import AGENT, Cluster
 from lab import Command, Result, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
@@ -150,6 +151,7 @@ def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, 
     assert AGENT in cluster.node("n1").sh("ls /persist/service").stdout.decode()
 
 
+@pytest.mark.long
 def test_a_person_can_choose_the_old_copy_when_the_newest_will_not_come_back(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:

@@ -43,6 +43,7 @@ class Killer:
         return self._cluster.driver(node).must(*arguments)
 
 
+@pytest.mark.long
 def test_the_same_call_succeeds_after_each_kill(cluster: Cluster, chance: random.Random) -> None:
     """At its end the fixture finds no logical volume, resource, mount or key that is left over."""
     killer = Killer(cluster, chance)

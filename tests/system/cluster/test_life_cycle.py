@@ -25,10 +25,10 @@ def delete(cluster: Cluster, name: str) -> None:
 @pytest.mark.parametrize(
     ("pool", "fs_type", "replicas", "size"),
     [
-        ("thick", "ext4", 1, "64Mi"),
-        ("thick", "xfs", 2, "300Mi"),
+        pytest.param("thick", "ext4", 1, "64Mi", marks=pytest.mark.long),
+        pytest.param("thick", "xfs", 2, "300Mi", marks=pytest.mark.long),
         ("thin", "ext4", 2, "64Mi"),
-        ("thin", "xfs", 1, "300Mi"),
+        pytest.param("thin", "xfs", 1, "300Mi", marks=pytest.mark.long),
     ],
 )
 def test_attach_to_detach(
@@ -66,11 +66,11 @@ def test_attach_to_detach(
     ("pool", "fs_type", "replicas", "size"),
     # What the other life cycle leaves out, so that all eight are tried; and DRBD over loop devices.
     [
-        ("thick", "ext4", 2, "64Mi"),
-        ("thick", "xfs", 1, "300Mi"),
-        ("thin", "ext4", 1, "64Mi"),
+        pytest.param("thick", "ext4", 2, "64Mi", marks=pytest.mark.long),
+        pytest.param("thick", "xfs", 1, "300Mi", marks=pytest.mark.long),
+        pytest.param("thin", "ext4", 1, "64Mi", marks=pytest.mark.long),
         ("thin", "xfs", 2, "300Mi"),
-        ("file", "ext4", 2, "64Mi"),
+        pytest.param("file", "ext4", 2, "64Mi", marks=pytest.mark.long),
     ],
 )
 def test_mount_to_unmount(

@@ -105,6 +105,7 @@ def test_a_node_is_drained_while_its_volume_is_written_to_elsewhere(
     cluster.driver("n3").must("unmount", pod)
 
 
+@pytest.mark.long
 def test_a_node_that_never_comes_back_is_forgotten_and_may_come_back_all_the_same(
     cordoning: Cluster, mounted: tuple[str, str, str]
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_node_that_never_comes_back_is_forgotten_and_may_come_back_all_the_sam
     assert checksum(cluster, "n1", f"{pod}/kept") == kept
 
 
+@pytest.mark.long
 def test_two_nodes_do_without_the_second_copy_until_a_third_comes(
     cordoning: Cluster, new_name: Callable[[], str]
 ) -> None:
