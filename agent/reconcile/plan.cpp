@@ -200,6 +200,7 @@ void Planner::plan_unattached() {
 
 void Planner::unmount_all() {
   // The last one first. Not std::views::reverse: clang 14 cannot read GCC's ranges.
+  // NOLINTNEXTLINE(modernize-loop-convert)
   for (auto mount = seen_.mounts.rbegin(); mount != seen_.mounts.rend(); ++mount) {
     add(ActionKind::Unmount, *mount);
   }

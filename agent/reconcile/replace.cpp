@@ -14,20 +14,27 @@ namespace {
 
 namespace keys = store::keys;
 
+void take_space(std::vector<model::Node>& nodes, const std::string& name, const std::string& pool,
+                std::uint64_t bytes) {
+  for (model::Node& node : nodes) {
+    for (model::Pool& candidate : node.pools) {
+      if (node.name != name || candidate.name != pool) continue;
+      candidate.free_bytes -= std::min(candidate.free_bytes, bytes);
+    }
+  }
+}
+
+std::uint64_t needed_space(const model::Volume& volume) {
+  return volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes);
+}
+
 // Many volumes look for a place at the same moment: what has been promised to one is not free for
 // the next, though the node has not made it yet.
 std::vector<model::Node> with_promised_space(store::TypedStore& store) {
   std::vector<model::Node> nodes = store.list_nodes();
   for (const model::Volume& volume : store.list_volumes()) {
-    const std::uint64_t needs = volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes);
     for (const model::Replica& replica : volume.replicas) {
-      if (replica.made) continue;
-      for (model::Node& node : nodes) {
-        if (node.name != replica.node) continue;
-        for (model::Pool& pool : node.pools) {
-          if (pool.name == volume.pool) pool.free_bytes -= std::min(pool.free_bytes, needs);
-        }
-      }
+      if (!replica.made) take_space(nodes, replica.node, volume.pool, needed_space(volume));
     }
   }
   return nodes;
@@ -39,15 +46,14 @@ std::string choose_node(const model::Volume& volume, bool must, store::TypedStor
   for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
   try {
-    return placement::place(
-               {.size_bytes = volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes),
-                .replicas = 1,
-                .mirrored = true,
-                .pool = volume.pool,
-                .nodes = {},
-                .asking = "",
-                .barred = barred},
-               with_promised_space(store), store.list_alive_nodes())
+    return placement::place({.size_bytes = needed_space(volume),
+                             .replicas = 1,
+                             .mirrored = true,
+                             .pool = volume.pool,
+                             .nodes = {},
+                             .asking = "",
+                             .barred = barred},
+                            with_promised_space(store), store.list_alive_nodes())
         .nodes.front();
   } catch (const Error& error) {
     if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));

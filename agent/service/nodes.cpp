@@ -139,8 +139,10 @@ void refuse_connected(const std::string& node, store::TypedStore& store) {
     if (volume.find_replica(node) == nullptr || peer.empty() || !store.is_alive(peer)) continue;
     const auto status = store.find_status(peer, volume.name);
     if (status && status->connection == "Connected") {
-      throw Error(ErrorCode::Conflict, "node " + node + " is not gone, only its agent is: " + peer +
-                                           " is connected to its copy of " + volume.name);
+      std::string text = "node " + node;
+      text.append(" is not gone, only its agent is: ").append(peer);
+      text.append(" is connected to its copy of ").append(volume.name);
+      throw Error(ErrorCode::Conflict, text);
     }
   }
 }

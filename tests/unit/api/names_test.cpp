@@ -96,7 +96,7 @@ TEST_CASE("sizes: units of Kubernetes and of LVM, rounded up to extents of 4 MiB
   CHECK(parse_size_bytes("1000m") == 1000 * kMiB);
   CHECK(parse_size_bytes("1Ti") == 1024 * kGiB);
   CHECK(parse_size_bytes("0.25t") == 256 * kGiB);
-  CHECK(parse_size_bytes("1Pi") == 1024U * 1024U * kGiB);
+  CHECK(parse_size_bytes("1Pi") == std::uint64_t{1024} * 1024 * kGiB);
   CHECK(parse_size_bytes("500M") == 480 * kMiB);
   CHECK(parse_size_bytes("1G") == 956 * kMiB);
   CHECK(parse_size_bytes("1T") == 953'676 * kMiB);
