@@ -24,10 +24,21 @@ def answers_of(case: Path) -> set[str]:
         call = json.loads(line)
         verb, reply = call["argv"][1], call.get("reply")
         status = reply.get("status") if isinstance(reply, dict) else None
-        healthy = status == "Success" or (status == "Not supported" and verb in ("mount", "unmount", "getvolumename"))
-        if not healthy or call.get("rc") != 0:
+        # Without a mount of its own, a driver leaves that to the kubelet; and none of them needs getvolumename.
+        if status != "Success" and not (status == "Not supported" and verb in ("mount", "unmount", "expandfs")):
             odd.add(verb)
-    return odd
+    return odd - {"getvolumename"}
+
+
+def one_by_one(case: Path) -> bool:
+    """The dangers of calls that overlap have tests of their own."""
+    end = 0.0
+    for line in case.read_text().splitlines()[1:]:
+        call = json.loads(line)
+        if call["at"] < end - 1:
+            return False
+        end = max(end, call["at"] + (call["dur"] or 0))
+    return True
 
 
 def lets_go(calls: list[list[str]]) -> bool:
@@ -48,7 +59,10 @@ def lets_go(calls: list[list[str]]) -> bool:
 CASES = [
     case
     for case in sorted(RECORDINGS.glob("*.jsonl"))
-    if not answers_of(case) and lets_go(calls_of(case)) and any(call[0] in ("mount", "mountdevice") for call in calls_of(case))
+    if not answers_of(case)
+    and one_by_one(case)
+    and lets_go(calls_of(case))
+    and any(call[0] in ("mount", "mountdevice") for call in calls_of(case))
 ]
 
 
@@ -96,7 +110,7 @@ class Replay:
 
     def _isattached(self, options: str, _node: str) -> None:
         reply: dict[str, Any] = self._driver.must("isattached", self.options(options), NODE).json
-        assert reply["attached"] is True
+        assert reply["attached"] is (self.name(options) in self._devices)  # some asked for another recording's
 
     def _mountdevice(self, folder: str, _device: str, options: str) -> None:
         device = self._devices[self.name(options)]
@@ -132,7 +146,7 @@ class Replay:
 
 
 def test_there_are_many_recordings_of_healthy_drivers() -> None:
-    assert len(CASES) >= 10
+    assert len(CASES) >= 25
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
