@@ -4,6 +4,7 @@ import itertools
 import os
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from suite.evidence import describe
@@ -11,15 +12,17 @@ from suite.sequence import Sequence, draw
 from suite.workload import Subject
 from suite.world import World
 
-# One that is always the same, so that a change that breaks the basics is seen at once; one that is new each time.
-# Only such as spend little time between the faults: all of this should take three minutes.
+# One that is always the same, so that a change that breaks the basics is seen at once; with the tests that take long,
+# one that is new each time. Only such as spend little time between the faults.
 FIXED_FROM = 28
 MOST_SECONDS = 12.0
 
 
-def _seeds() -> list[int]:
+def _seeds() -> list[Any]:
     asked = os.environ.get("PLEXVOL_FAULT_SEED")
-    return [int(asked)] if asked else [_find_short(FIXED_FROM), _find_short(secrets.randbelow(1 << 31))]
+    if asked:
+        return [int(asked)]
+    return [_find_short(FIXED_FROM), pytest.param(_find_short(secrets.randbelow(1 << 31)), marks=pytest.mark.long)]
 
 
 def _find_short(seed: int) -> int:
