@@ -132,19 +132,21 @@ std::vector<Left> list_left(const std::string& node, store::TypedStore& store) {
 }
 
 // An agent that is only being restarted has no lease either: its node is there as long as any other
-// is connected to it.
-void refuse_connected(const std::string& node, store::TypedStore& store) {
+// is connected to it. That is noticed some seconds after a node has died.
+std::vector<Left> list_connected(const std::string& node, store::TypedStore& store) {
+  std::vector<Left> left;
   for (const model::Volume& volume : store.list_volumes()) {
     const std::string peer = volume.peer_of(node);
     if (volume.find_replica(node) == nullptr || peer.empty() || !store.is_alive(peer)) continue;
     const auto status = store.find_status(peer, volume.name);
-    if (status && status->connection == "Connected") {
-      std::string text = "node " + node;
-      text.append(" is not gone, only its agent is: ").append(peer);
-      text.append(" is connected to its copy of ").append(volume.name);
-      throw Error(ErrorCode::Conflict, text);
-    }
+    if (!status || status->connection != "Connected") continue;
+    std::string why = peer;
+    why.append(" is still connected to its copy: ").append(node);
+    left.push_back({.volume = volume.name,
+                    .why = why.append(" is not gone, at most its agent is"),
+                    .needs_person = false});
   }
+  return left;
 }
 
 std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
@@ -153,7 +155,7 @@ std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
                 "the agent on " + node +
                     " is running: to empty a living node, `plexvol node drain " + node + "`");
   }
-  refuse_connected(node, store);
+  if (auto connected = list_connected(node, store); !connected.empty()) return connected;
   set_cordon(node, true, true, store);
   drop_attachments(node, store);
   for (const model::Volume& volume : store.list_volumes()) {
