@@ -58,25 +58,12 @@ void record_format(const Wanted& wanted, const Tools& tools, model::Format forma
   });
 }
 
-// The last replica to go takes the volume along, and sets its DRBD minor and port free.
 void forget_replica(const Wanted& wanted, const Tools& tools) {
   const auto found = tools.store.find_volume(wanted.volume.name);
   if (!found || found->value.id != wanted.volume.id) return;
-  model::Volume volume = found->value;
-  std::erase_if(volume.replicas, [&](const auto& replica) { return replica.node == wanted.here; });
-  volume.former.erase(wanted.here);
-  Change change;
-  change.require(keys::volume(volume.name), found->revision)
-      .remove(keys::assigned(wanted.here, volume.name))
-      .remove(keys::status(wanted.here, volume.name));
-  if (volume.concerned_nodes().empty()) {
-    change.remove(keys::volume(volume.name)).remove(keys::current(volume.name));
-    if (volume.mirrored()) change.remove(keys::slot(volume.minor - model::kFirstMinor));
-  } else {
-    change.put(keys::volume(volume.name), model::to_json(volume)).wake(volume);
-  }
-  if (!tools.store.commit(change)) {
-    throw Error(ErrorCode::Unavailable, "volume " + volume.name + " changed while it was deleted");
+  if (!tools.store.commit(store::remove_part(*found, wanted.here))) {
+    throw Error(ErrorCode::Unavailable,
+                "volume " + wanted.volume.name + " changed while it was deleted");
   }
 }
 
@@ -106,21 +93,15 @@ void ask_arbiter(const std::string& peer, const Wanted& wanted, const Tools& too
                                        " has gone on without it; bring " + peer + " back");
 }
 
-void take_out(const std::string& peer, const Wanted& wanted, const Tools& tools) {
+// One of the two copies must not count any more. The other one's node asks, or is asked for: only
+// while that is in the set, so that the set never becomes empty.
+void take_out(const std::string& node, const Wanted& wanted, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
-  const auto verdict =
-      tools.arbiter.take_out(volume, wanted.here, peer,
-                             wanted.here + " says that the copy of " + peer + " must not count");
-  if (verdict == arbiter::Verdict::Won) return;
-  throw Error(ErrorCode::Unavailable,
-              "the current set of volume " + volume + " has just changed, looks again");
-}
-
-// In the peer's name: only while it is in the set, so that the set never becomes empty.
-void leave_set(const std::string& peer, const Wanted& wanted, const Tools& tools) {
-  const std::string& volume = wanted.volume.name;
-  const auto verdict = tools.arbiter.take_out(volume, peer, wanted.here,
-                                              wanted.here + " says that its copy must not count");
+  const std::string& here = wanted.here;
+  const bool own = node == here;
+  const auto verdict = tools.arbiter.take_out(
+      volume, own ? wanted.volume.peer_of(here) : here, node,
+      here + " says that " + (own ? "its copy" : "the copy of " + node) + " must not count");
   if (verdict == arbiter::Verdict::Won) return;
   throw Error(ErrorCode::Unavailable,
               "the current set of volume " + volume + " has just changed, looks again");
@@ -200,7 +181,7 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::AskArbiter:
       return ask_arbiter(action.text, wanted, tools);
     case ActionKind::LeaveSet:
-      return leave_set(action.text, wanted, tools);
+      return take_out(wanted.here, wanted, tools);
     case ActionKind::TakeOut:
       return take_out(action.text, wanted, tools);
     case ActionKind::Disconnect:

@@ -72,23 +72,9 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
 void do_without(const std::string& node, const model::Volume& volume, store::TypedStore& store) {
   const auto found = store.find_volume(volume.name);
   if (!found || found->value.id != volume.id) return;
-  model::Volume next = found->value;
-  next.former.erase(node);
-  if (next.deleting) {
-    std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == node; });
-  }
-  if (next.find_replica(node) != nullptr) return;
-  Change change;
-  change.require(keys::volume(next.name), found->revision)
-      .remove(keys::assigned(node, next.name))
-      .remove(keys::status(node, next.name));
-  if (next.concerned_nodes().empty()) {
-    change.remove(keys::volume(next.name)).remove(keys::current(next.name));
-    if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
-  } else {
-    change.put(keys::volume(next.name), model::to_json(next)).wake(next);
-  }
-  store.commit(change);
+  // A copy that is still one of the volume's is first replaced by the node of the other.
+  if (found->value.find_replica(node) != nullptr && !found->value.deleting) return;
+  store.commit(store::remove_part(*found, node));
 }
 
 void remove_keys(const std::string& node, const std::vector<std::string>& names,

@@ -96,6 +96,23 @@ Change& Change::wake(const model::Volume& volume) {
   return *this;
 }
 
+Change remove_part(const Versioned<model::Volume>& volume, const std::string& node) {
+  model::Volume next = volume.value;
+  std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == node; });
+  next.former.erase(node);
+  Change change;
+  change.require(keys::volume(next.name), volume.revision)
+      .remove(keys::assigned(node, next.name))
+      .remove(keys::status(node, next.name));
+  if (next.concerned_nodes().empty()) {
+    change.remove(keys::volume(next.name)).remove(keys::current(next.name));
+    if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
+  } else {
+    change.put(keys::volume(next.name), model::to_json(next)).wake(next);
+  }
+  return change;
+}
+
 std::optional<Versioned<model::Volume>> TypedStore::find_volume(const std::string& name) {
   return find<model::Volume>(store_, keys::volume(name));
 }

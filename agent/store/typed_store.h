@@ -51,6 +51,10 @@ class Change {
   Transaction transaction_;
 };
 
+// This node's part of the volume is gone. The last node to say so takes the volume along, and sets
+// its DRBD minor and port free.
+Change remove_part(const Versioned<model::Volume>& volume, const std::string& node);
+
 class TypedStore {
  public:
   explicit TypedStore(Store& store) : store_(store) {}

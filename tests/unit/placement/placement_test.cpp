@@ -18,6 +18,20 @@ model::Node node(const std::string& name, std::uint64_t free_gi, const std::stri
           .pools = {{pool, "lvm", 100 * kGi, free_gi * kGi, ""}}};
 }
 
+// For one copy without DRBD, or for two with it.
+PlacementRequest for_copies(unsigned replicas, std::uint64_t size_bytes = kGi) {
+  PlacementRequest request;
+  request.size_bytes = size_bytes;
+  request.replicas = replicas;
+  request.mirrored = replicas > 1;
+  return request;
+}
+
+PlacementRequest on_nodes(PlacementRequest request, const std::vector<std::string>& nodes) {
+  request.nodes = nodes;
+  return request;
+}
+
 std::string refusal(const PlacementRequest& request, const std::vector<model::Node>& nodes,
                     const std::set<std::string>& alive) {
   try {
@@ -33,13 +47,7 @@ std::string refusal(const PlacementRequest& request, const std::vector<model::No
 TEST_CASE("placement: the asking node first, then those with most free space") {
   const std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
   const std::set<std::string> alive{"n1", "n2", "n3"};
-  PlacementRequest request{.size_bytes = kGi,
-                           .replicas = 2,
-                           .mirrored = true,
-                           .pool = "",
-                           .nodes = {},
-                           .asking = "",
-                           .barred = {}};
+  PlacementRequest request = for_copies(2);
   CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n2", "n3"});
   request.asking = "n1";
   CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n1", "n2"});
@@ -49,63 +57,28 @@ TEST_CASE("placement: the asking node first, then those with most free space") {
 }
 
 TEST_CASE("placement: a refusal says what was found on which node") {
-  const PlacementRequest request{.size_bytes = 15 * kGi,
-                                 .replicas = 2,
-                                 .mirrored = true,
-                                 .pool = "",
-                                 .nodes = {},
-                                 .asking = "",
-                                 .barred = {}};
+  const PlacementRequest request = for_copies(2, 15 * kGi);
   std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
   nodes[2].drbd_version = "8.4.3";
   CHECK(refusal(request, nodes, {"n1", "n2", "n3"}) ==
         "OutOfSpace: a volume of 15Gi in pool p needs room on 2 nodes, and there is on 1 "
         "(n1: its pool p has only 10Gi free; n3: its drbd module is 8.4.3, and two replicas need "
         "8.4.4 or later)");
-  CHECK(refusal({.size_bytes = kGi,
-                 .replicas = 1,
-                 .mirrored = false,
-                 .pool = "",
-                 .nodes = {"nx"},
-                 .asking = "",
-                 .barred = {}},
-                nodes, {"n1"}) == "NotFound: no node named nx; there are: n1, n2, n3");
-  CHECK(refusal({.size_bytes = kGi,
-                 .replicas = 1,
-                 .mirrored = false,
-                 .pool = "q",
-                 .nodes = {},
-                 .asking = "",
-                 .barred = {}},
-                nodes, {"n1"}) == "NotFound: no node has a pool named q; there are: p");
-  CHECK(refusal({.size_bytes = kGi,
-                 .replicas = 1,
-                 .mirrored = false,
-                 .pool = "",
-                 .nodes = {"n2"},
-                 .asking = "",
-                 .barred = {}},
-                nodes, {"n1"}) ==
+  CHECK(refusal(on_nodes(for_copies(1), {"nx"}), nodes, {"n1"}) ==
+        "NotFound: no node named nx; there are: n1, n2, n3");
+  PlacementRequest of_another_pool = for_copies(1);
+  of_another_pool.pool = "q";
+  CHECK(refusal(of_another_pool, nodes, {"n1"}) ==
+        "NotFound: no node has a pool named q; there are: p");
+  CHECK(refusal(on_nodes(for_copies(1), {"n2"}), nodes, {"n1"}) ==
         "Unavailable: node n2 cannot take a replica of 1Gi: its agent is not running");
-  CHECK(refusal({.size_bytes = kGi,
-                 .replicas = 2,
-                 .mirrored = true,
-                 .pool = "",
-                 .nodes = {"n2"},
-                 .asking = "",
-                 .barred = {}},
-                nodes, {"n2"}) == "InvalidArgument: 2 replicas, but 1 nodes are named");
+  CHECK(refusal(on_nodes(for_copies(2), {"n2"}), nodes, {"n2"}) ==
+        "InvalidArgument: 2 replicas, but 1 nodes are named");
 }
 
 TEST_CASE("placement: the pool need not be named when there is one, or one called default") {
   const std::set<std::string> alive{"n1", "n2"};
-  const PlacementRequest request{.size_bytes = kGi,
-                                 .replicas = 1,
-                                 .mirrored = false,
-                                 .pool = "",
-                                 .nodes = {},
-                                 .asking = "",
-                                 .barred = {}};
+  const PlacementRequest request = for_copies(1);
   CHECK(place(request, {node("n1", 5)}, alive).pool == "p");
   CHECK(place(request, {node("n1", 5), node("n2", 5, "default")}, alive).pool == "default");
   CHECK(refusal(request, {node("n1", 5), node("n2", 5, "q")}, alive).find("which pool?") !=
