@@ -87,8 +87,8 @@ class Workers::Impl {
       if (name == kEverything) {
         reconciler_.look_at_peers();
         for (const std::string& volume : reconciler_.list_concerned()) queue_.add(volume);
-        // Not by the queue: a resync that begins or ends makes all be looked at again while a node is
-        // drained, and the patrol is no such event.
+        // Not by the queue: a resync that begins or ends makes all be looked at again while a node
+        // is drained, and the patrol is no such event.
         reconciler_.take_turns();
         return Outcome::Settled;
       }
