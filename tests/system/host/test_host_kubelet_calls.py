@@ -1,6 +1,7 @@
 """What genuine kubelets and controller-managers called, in their order, against a real agent: each call must end so that
 they get what they wanted, and nothing may be left at the end."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ KUBELET = "/var/lib/kubelet"
 SIZE = "32Mi"
 
 
+@functools.cache
+def records(case: Path) -> list[dict[str, Any]]:
+    """The first line tells what the case is about."""
+    return [json.loads(line) for line in case.read_text().splitlines()[1:]]
+
+
 def calls_of(case: Path) -> list[list[str]]:
-    return [json.loads(line)["argv"][1:] for line in case.read_text().splitlines()[1:]]
+    return [call["argv"][1:] for call in records(case)]
 
 
 def answers_of(case: Path) -> set[str]:
     """What the recorded driver said, where it said anything else than a healthy driver does."""
     odd = set()
-    for line in case.read_text().splitlines()[1:]:
-        call = json.loads(line)
+    for call in records(case):
         verb, reply = call["argv"][1], call.get("reply")
         status = reply.get("status") if isinstance(reply, dict) else None
         # Without a mount of its own, a driver leaves that to the kubelet; and none of them needs getvolumename.
@@ -33,8 +39,7 @@ def answers_of(case: Path) -> set[str]:
 def one_by_one(case: Path) -> bool:
     """The dangers of calls that overlap have tests of their own."""
     end = 0.0
-    for line in case.read_text().splitlines()[1:]:
-        call = json.loads(line)
+    for call in records(case):
         if call["at"] < end - 1:
             return False
         end = max(end, call["at"] + (call["dur"] or 0))
