@@ -114,13 +114,18 @@ void Session::run() {
   connection_->run_callbacks();
 }
 
+// What a connection asks for first is not begun for a caller that has left: its failure has been
+// reported, and the next call may already ask for the opposite. What comes later on a connection
+// reports on the call before it, as `mounted` does.
 void Session::serve() {
+  bool first = true;
   while (!stopping_ && wait_for_request()) {
     bool keep_alive = false;
     Response response;
     try {
       std::optional<Message> message = read_message();
-      if (!message) return;
+      if (!message || (first && caller_left(fd()))) return;
+      first = false;
       keep_alive = message->keep_alive;
       response = answer(std::move(*message));
     } catch (const BadMessage& bad) {

@@ -115,6 +115,11 @@ Peer peer_of(int socket) {
   return Peer{.uid = credentials.uid, .pid = credentials.pid};
 }
 
+bool caller_left(int socket) {
+  pollfd watched{.fd = socket, .events = 0, .revents = 0};
+  return poll(&watched, 1, 0) > 0;
+}
+
 ReadResult read_some(int socket, std::string& buffer, Deadline deadline) {
   while (true) {
     if (!wait_for(socket, POLLIN, deadline)) return ReadResult::TimedOut;

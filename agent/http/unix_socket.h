@@ -47,6 +47,9 @@ struct Peer {
 };
 Peer peer_of(int socket);
 
+// The caller has closed its end; one that only shut down its writing side still waits.
+bool caller_left(int socket);
+
 enum class ReadResult { Data, Closed, TimedOut };
 
 // Appends what there is to `buffer`, waiting for the first byte until `deadline`. A broken

@@ -283,6 +283,26 @@ TEST_CASE("http: a request is handled although its caller did not wait for the a
   CHECK(handled.wait());
 }
 
+// A driver whose time is over has reported a failure, and its caller acts on that: an attach that
+// comes to life after the next detach would attach a volume that nobody wants attached.
+TEST_CASE("http: a call is not begun when its caller has left before it was read") {
+  std::atomic<int> handled = 0;
+  TestServer server(
+      [&](const Request& request) {
+        if (request.path == "/v1/attach") ++handled;
+        return Response{};
+      },
+      {.max_connections = 1});
+  RawClient first = server.connect();
+  CHECK(first.exchange(request_text("/v1/x")).status == 200);
+  RawClient late = server.connect();
+  late.send(request_text("/v1/attach"));
+  late.close();
+  first.close();
+  CHECK(server.connect().exchange(request_text("/v1/x")).status == 200);
+  CHECK(handled == 0);
+}
+
 TEST_CASE("http: an idle connection is closed, unless somebody wants to know when it is") {
   TestServer server(
       [](const Request& request) {
