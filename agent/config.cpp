@@ -75,6 +75,10 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.drbd.first_port; }},
     Key{"drbd.max_resyncs", "--drbd-max-resyncs", "so many resyncs run at a time, others wait",
         [](Config& c) -> Target { return &c.drbd.max_resyncs; }},
+    Key{"drbd.newest", "--drbd-newest",
+        "8: DRBD 8.4; 9: also DRBD 9, which this agent was never run with: for data that may be "
+        "lost",
+        [](Config& c) -> Target { return &c.drbd.newest; }},
     Key{"drbd.connect_seconds", "--drbd-connect-seconds",
         "a living peer may take so long to connect before it is done without",
         [](Config& c) -> Target { return &c.drbd.connect_seconds; }},

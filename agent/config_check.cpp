@@ -132,6 +132,7 @@ void check_drbd(const DrbdConfig& drbd) {
   }
   check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
   check_range("drbd.max_resyncs", drbd.max_resyncs, 1, 100);
+  check_range("drbd.newest", drbd.newest, 8, 9);
   check_range("drbd.connect_seconds", drbd.connect_seconds, 1, 600);
 }
 

@@ -87,7 +87,8 @@ int run(const Config& config) {
   process::TracingRunner runner(tools, trace, [](const std::string& line) { log::debug(line); });
   std::map<std::string, std::unique_ptr<reconcile::Pool>> pools;
   for (const auto& pool : config.pools) pools[pool.name] = reconcile::make_pool(pool, runner);
-  drbd::Drbd drbd(runner, {.config_directory = config.drbd.config_directory});
+  drbd::Drbd drbd(runner, {.config_directory = config.drbd.config_directory,
+                           .try_nine = config.drbd.newest >= 9});
   filesystem::Filesystem filesystem(runner);
   const std::string mirror_error = prepare_drbd(drbd, config);
 

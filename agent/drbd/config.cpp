@@ -1,4 +1,4 @@
-// The configuration file of one resource, as drbd.conf(5) of 8.4 has it.
+// The configuration file of one resource, as drbd.conf(5) has it.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "agent/api/error.h"
 #include "agent/drbd/config_text.h"
@@ -33,6 +34,10 @@ void check_device(const std::string& path) {
       path.find("..") != std::string::npos) {
     reject("not the path of a device", path);
   }
+}
+
+std::string node_id(const Host& host, Generation generation) {
+  return generation == Generation::Nine ? "node-id " + std::to_string(host.number) + "; " : "";
 }
 
 // "10.77.0.1:7000", "ipv6 [fd00::1]:7000"
@@ -62,6 +67,9 @@ void check(const Resource& resource) {
   if (endpoint(resource.here) == endpoint(resource.peer)) {
     reject("both nodes have the same address", endpoint(resource.here));
   }
+  if (resource.here.number == resource.peer.number) {
+    reject("both nodes have the same number", std::to_string(resource.here.number));
+  }
 }
 
 // Why each value:
@@ -73,16 +81,16 @@ void check(const Resource& resource) {
 //   equal, and 1 TiB that is new to the peer has 268 million of them.
 // - ping-int, ping-timeout, timeout: a dead peer is noticed in 4 to 7 s; a busy one is not taken
 // for dead within 1 s.
-constexpr std::string_view kOptions = R"(  protocol C;
-  disk {
-    fencing resource-and-stonith;
-    on-io-error detach;
+// - auto-promote, quorum (DRBD 9): who may be primary is the arbiter's to say.
+constexpr std::string_view kNineOptions = R"(  options { auto-promote no; quorum off; }
+)";
+
+constexpr std::string_view kDiskOptions = R"(    on-io-error detach;
     resync-rate 20M;
     c-plan-ahead 20;
     c-fill-target 1M;
     c-min-rate 4M;
     c-max-rate 100M;
-  }
 )";
 
 constexpr std::string_view kNetOptions = R"(    verify-alg crc32c;
@@ -111,14 +119,21 @@ void check_resource_name(const std::string& name) {
   }
 }
 
-std::string to_config(const Resource& resource) {
+std::string to_config(const Resource& resource, Generation generation) {
   check(resource);
   std::string text =
       "# Made by Plexvol and written over when it changes. Volume " + resource.name + ".\n";
   text += "global { usage-count no; }\n";
   text += "resource \"" + resource.name + "\" {\n";
-  text += kOptions;
-  text += "  net {\n    cram-hmac-alg sha256;\n    shared-secret \"" + resource.secret + "\";\n";
+  constexpr const char* kFencing = "    fencing resource-and-stonith;\n";
+  const bool nine = generation == Generation::Nine;
+  if (nine) text += kNineOptions;
+  text += "  protocol C;\n  disk {\n";
+  if (!nine) text += kFencing;
+  text += kDiskOptions;
+  text += "  }\n  net {\n";
+  if (nine) text += kFencing;
+  text += "    cram-hmac-alg sha256;\n    shared-secret \"" + resource.secret + "\";\n";
   text += kNetOptions;
   text += "  }\n";
   text += "  device minor " + std::to_string(resource.minor) + ";\n";
@@ -126,8 +141,11 @@ std::string to_config(const Resource& resource) {
   text += "  meta-disk \"" + resource.metadata_device + "\";\n";
   // drbdadm looks for the kernel's own name of this machine, which a Kubernetes node need not have;
   // this word is always us.
-  text += "  on \"_this_host\" { address " + endpoint(resource.here) + "; }\n";
-  text += "  on \"_remote_host\" { address " + endpoint(resource.peer) + "; }\n";
+  for (const auto& [name, host] :
+       {std::pair("_this_host", &resource.here), std::pair("_remote_host", &resource.peer)}) {
+    text += std::string("  on \"") + name + "\" { " + node_id(*host, generation) + "address " +
+            endpoint(*host) + "; }\n";
+  }
   text += "}\n";
   return text;
 }

@@ -44,6 +44,18 @@ void check_minor_is_free(const std::map<std::string, ResourceState>& all, const 
   }
 }
 
+// 8.4 knows the role by device, 9 by resource.
+std::string role_target(const std::string& name, const ResourceState& state,
+                        Generation generation) {
+  return generation == Generation::Nine ? name : std::to_string(state.minor);
+}
+
+std::vector<std::string> resync_target(const std::string& name, const ResourceState& state,
+                                       Generation generation) {
+  if (generation == Generation::Eight) return {std::to_string(state.minor)};
+  return {name, std::to_string(state.peer_number), "0"};
+}
+
 // What a person would look at next: "here UpToDate, connection Connecting, peer Unknown/DUnknown".
 std::string describe(const std::optional<ResourceState>& state) {
   if (!state) return "";
@@ -72,11 +84,11 @@ std::map<std::string, ResourceState> Drbd::list_resources() {
 
 bool Drbd::config_is_current(const Resource& resource) const {
   return ::access(untold_path(settings_, resource.name).c_str(), F_OK) != 0 &&
-         read_file(config_path(settings_, resource.name)) == to_config(resource);
+         read_file(config_path(settings_, resource.name)) == to_config(resource, generation());
 }
 
 void Drbd::write_config(const Resource& resource) {
-  const std::string text = to_config(resource);
+  const std::string text = to_config(resource, generation());
   replace_file(untold_path(settings_, resource.name), "");
   replace_file(config_path(settings_, resource.name), text);
 }
@@ -135,7 +147,7 @@ void Drbd::promote(const std::string& name) {
   }
   if (state->role == "Primary") return;
   const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "primary", std::to_string(state->minor)},
+      runner_.run({.argv = {kDrbdsetup, "primary", role_target(name, *state, generation())},
                    .input = {},
                    .stall_limit = kHandlerLimit});
   if (output.exit_code == 0) return;
@@ -156,32 +168,36 @@ void Drbd::promote(const std::string& name) {
 void Drbd::promote_by_force(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->role == "Primary") return;
-  const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "primary", std::to_string(state->minor), "--force"},
-                   .input = {},
-                   .stall_limit = kHandlerLimit});
+  const process::Output output = runner_.run(
+      {.argv = {kDrbdsetup, "primary", role_target(name, *state, generation()), "--force"},
+       .input = {},
+       .stall_limit = kHandlerLimit});
   if (output.exit_code != 0) throw to_error("force " + name + " to primary", output);
 }
 
 void Drbd::demote(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->role == "Secondary") return;
-  const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "secondary", std::to_string(state->minor)}, .input = {}});
+  const process::Output output = runner_.run(
+      {.argv = {kDrbdsetup, "secondary", role_target(name, *state, generation())}, .input = {}});
   if (output.exit_code != 0) throw to_error("make " + name + " secondary", output);
 }
 
 namespace {
 
-std::optional<Endpoints> find_endpoints(process::Runner& runner, const std::string& name) {
-  check_resource_name(name);
+// 8.4 knows a connection by its ends, 9 by the peer's number.
+std::vector<std::string> connection_target(process::Runner& runner, const std::string& name,
+                                           const ResourceState& state, Generation generation) {
+  if (generation == Generation::Nine) return {name, std::to_string(state.peer_number)};
   const process::Output show = runner.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
   // The text of `show` holds the secret, so it does not go into a message.
   if (show.exit_code != 0) {
     throw Error(ErrorCode::Internal, "DRBD: drbdsetup show " + name + " ended with exit code " +
                                          std::to_string(show.exit_code));
   }
-  return parse_endpoints(show.out);
+  if (const auto ends = parse_endpoints(show.out)) return {ends->local, ends->peer};
+  throw Error(ErrorCode::Internal, "DRBD: cannot disconnect " + name + ": drbdsetup show " + name +
+                                       " names no addresses");
 }
 
 }  // namespace
@@ -190,13 +206,12 @@ void Drbd::disconnect(const std::string& name) {
   check_resource_name(name);
   const auto state = find_resource(name);
   if (!state || state->connection == "StandAlone" || state->connection.empty()) return;
-  const auto ends = find_endpoints(runner_, name);
-  if (!ends) {
-    throw Error(ErrorCode::Internal, "DRBD: cannot disconnect " + name + ": drbdsetup show " +
-                                         name + " names no addresses");
+  std::vector<std::string> argv{kDrbdsetup, "disconnect"};
+  for (const std::string& word : connection_target(runner_, name, *state, generation())) {
+    argv.push_back(word);
   }
-  const process::Output output = runner_.run(
-      {.argv = {kDrbdsetup, "disconnect", ends->local, ends->peer, "--force"}, .input = {}});
+  argv.emplace_back("--force");
+  const process::Output output = runner_.run({.argv = std::move(argv), .input = {}});
   if (output.exit_code != 0) throw to_error("disconnect " + name, output);
 }
 
@@ -211,16 +226,22 @@ void Drbd::give_up_disk(const std::string& name) {
 void Drbd::pause_resync(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->resync_suspended.find("user") != std::string::npos) return;
-  const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "pause-sync", std::to_string(state->minor)}, .input = {}});
+  std::vector<std::string> argv{kDrbdsetup, "pause-sync"};
+  for (std::string& word : resync_target(name, *state, generation())) {
+    argv.push_back(std::move(word));
+  }
+  const process::Output output = runner_.run({.argv = std::move(argv), .input = {}});
   if (output.exit_code != 0) throw to_error("hold the resync of " + name + " back", output);
 }
 
 void Drbd::resume_resync(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->resync_suspended.find("user") == std::string::npos) return;
-  const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "resume-sync", std::to_string(state->minor)}, .input = {}});
+  std::vector<std::string> argv{kDrbdsetup, "resume-sync"};
+  for (std::string& word : resync_target(name, *state, generation())) {
+    argv.push_back(std::move(word));
+  }
+  const process::Output output = runner_.run({.argv = std::move(argv), .input = {}});
   if (output.exit_code != 0) throw to_error("let the resync of " + name + " go on", output);
 }
 

@@ -1,4 +1,4 @@
-// DRBD 8.4's command line, in its own words. Knows nothing of Plexvol's volumes: a resource is two
+// DRBD's command line, in its own words. Knows nothing of Plexvol's volumes: a resource is two
 // hosts, each with a data device and a metadata device (external), and has exactly one DRBD volume,
 // number 0. Facts and measurements behind this: shared drbd-facts.md, drbd.conf(5), drbdsetup(8).
 #pragma once
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/drbd/generation.h"
 #include "agent/process/runner.h"
 
 namespace plexvol::drbd {
@@ -19,6 +20,7 @@ struct Host {
   std::string node;     // a Kubernetes node name
   std::string address;  // IPv4 or IPv6
   std::uint16_t port = 0;
+  unsigned number = 0;  // DRBD 9's node-id, kept in its metadata: 0 and 1
 };
 
 struct Resource {
@@ -37,6 +39,7 @@ struct ResourceState {
   std::string suspended;  // "no", "fencing", "user", ...
   unsigned minor = 0;
   std::string disk_state;       // UpToDate, Consistent, Outdated, Inconsistent, Diskless, ...
+  unsigned peer_number = 0;     // DRBD 9's node-id
   std::string connection;       // Connected, Connecting (WFConnection), StandAlone, ...
   std::string peer_role;        // Primary, Secondary, Unknown
   std::string peer_disk_state;  // DUnknown when not connected
@@ -51,7 +54,8 @@ struct ResourceState {
 };
 
 // Pure.
-std::string to_config(const Resource& resource);  // the whole file
+// The whole file.
+std::string to_config(const Resource& resource, Generation generation = Generation::Eight);
 // From `drbdsetup events2 --now --statistics`; tolerant of unknown words and lines. Throws Internal
 // when a needed word or the end mark is missing.
 std::map<std::string, ResourceState> parse_events2(const std::string& text);
@@ -84,6 +88,7 @@ struct Settings {
   std::string config_directory;  // ours alone; one <name>.res per resource, and nothing of
                                  // /etc/drbd.d is read or written
   ModuleFiles module{};
+  bool try_nine = false;  // see generation.h
 };
 
 class Drbd {
@@ -158,6 +163,8 @@ class Drbd {
   void reconnect_discarding(const std::string& name);
 
  private:
+  Generation generation() const { return generation_of(module_version()); }
+
   process::Runner& runner_;
   Settings settings_;
 };

@@ -29,14 +29,26 @@ std::uint64_t device_size_bytes(const std::string& path) {
                   (end == 0 ? "it is empty" : std::generic_category().message(number)));
 }
 
-Output drbdmeta(Runner& runner, const Resource& resource, std::vector<std::string> options,
+// A resource's metadata, in the words of the module's generation.
+struct Metadata {
+  Runner& runner;
+  const Resource& resource;
+  Generation generation;
+};
+
+std::string format_of(Generation generation) {
+  return generation == Generation::Nine ? "v09" : "v08";
+}
+
+Output drbdmeta(const Metadata& metadata, std::vector<std::string> options,
                 std::vector<std::string> what) {
+  const Resource& resource = metadata.resource;
   std::vector<std::string> argv{"/usr/sbin/drbdmeta"};
   argv.insert(argv.end(), options.begin(), options.end());
-  argv.insert(argv.end(),
-              {std::to_string(resource.minor), "v08", resource.metadata_device, "flex-external"});
+  argv.insert(argv.end(), {std::to_string(resource.minor), format_of(metadata.generation),
+                           resource.metadata_device, "flex-external"});
   argv.insert(argv.end(), what.begin(), what.end());
-  return runner.run({.argv = std::move(argv), .input = {}});
+  return metadata.runner.run({.argv = std::move(argv), .input = {}});
 }
 
 Error metadata_error(const std::string& verb, const Resource& resource, const Output& output) {
@@ -51,11 +63,16 @@ Error metadata_error(const std::string& verb, const Resource& resource, const Ou
 
 // nullopt: surely none. Anything that is neither an answer nor "none" is an error: metadata was
 // made over good data because of such an answer elsewhere.
-std::optional<GenerationIdentifiers> find_identifiers(Runner& runner, const Resource& resource) {
-  const Output identifiers = drbdmeta(runner, resource, {}, {"get-gi"});
-  if (identifiers.exit_code == 0) return parse_generation_identifiers(identifiers.out);
+std::optional<GenerationIdentifiers> find_identifiers(const Metadata& metadata) {
+  const Resource& resource = metadata.resource;
+  const bool nine = metadata.generation == Generation::Nine;
+  const Output identifiers = drbdmeta(metadata, {}, {nine ? "dump-md" : "get-gi"});
+  if (identifiers.exit_code == 0) {
+    return nine ? parse_dump_identifiers(identifiers.out)
+                : parse_generation_identifiers(identifiers.out);
+  }
   // get-gi ends with 1 and is silent when there is none; dump-md says so.
-  const Output output = drbdmeta(runner, resource, {}, {"dump-md"});
+  const Output output = nine ? identifiers : drbdmeta(metadata, {}, {"dump-md"});
   if (identifiers.exit_code == 1 && output.exit_code == 1 && output.out.empty() &&
       output.err == "No valid meta data found\n") {
     return std::nullopt;
@@ -63,24 +80,29 @@ std::optional<GenerationIdentifiers> find_identifiers(Runner& runner, const Reso
   throw metadata_error("read", resource, output);
 }
 
-GenerationIdentifiers create_blank(Runner& runner, const Resource& resource) {
+GenerationIdentifiers create_blank(const Metadata& metadata) {
+  const Resource& resource = metadata.resource;
   // It was just seen that there is no metadata. --force does not make drbdmeta write over a file
   // system, only over bytes that are nothing known: an LV keeps those of its space's last user.
-  const Output output = drbdmeta(runner, resource, {"--force"}, {"create-md"});
+  std::vector<std::string> create{"create-md"};
+  if (metadata.generation == Generation::Nine) create.emplace_back("1");  // peer at most
+  const Output output = drbdmeta(metadata, {"--force"}, create);
   if (output.exit_code != 0) {
     throw metadata_error("create", resource, output);
   }
-  const auto made = find_identifiers(runner, resource);
+  const auto made = find_identifiers(metadata);
   if (made && made->blank) return *made;
   throw Error(ErrorCode::Internal, "DRBD: drbdmeta create-md on " + resource.metadata_device +
                                        " ended well, but made no new metadata");
 }
 
-[[noreturn]] void refuse_used(const Resource& resource) {
+[[noreturn]] void refuse_used(const Metadata& metadata) {
+  const Resource& resource = metadata.resource;
   throw Error(ErrorCode::Conflict,
               "DRBD: " + resource.metadata_device +
                   " holds metadata that was in use already (drbdmeta " +
-                  std::to_string(resource.minor) + " v08 " + resource.metadata_device +
+                  std::to_string(resource.minor) + " " + format_of(metadata.generation) + " " +
+                  resource.metadata_device +
                   " flex-external show-gi); nothing was written. If the volume " + resource.name +
                   " is new here, wipe that device first");
 }
@@ -101,14 +123,15 @@ bool Drbd::has_metadata(const Resource& resource) {
   const auto state = find_resource(resource.name);
   // Attached: drbdmeta cannot open it now.
   if (state && !state->disk_state.empty() && state->disk_state != "Diskless") return true;
-  return find_identifiers(runner_, resource).has_value();
+  return find_identifiers({runner_, resource, generation()}).has_value();
 }
 
 void Drbd::create_blank_metadata(const Resource& resource) {
   checked_data_size(resource);
-  const auto found = find_identifiers(runner_, resource);
-  if (found && !found->blank) refuse_used(resource);
-  if (!found) create_blank(runner_, resource);
+  const Metadata metadata{runner_, resource, generation()};
+  const auto found = find_identifiers(metadata);
+  if (found && !found->blank) refuse_used(metadata);
+  if (!found) create_blank(metadata);
 }
 
 // create-md and restore-md both write the block that says all this last, and at once: killed
@@ -117,22 +140,23 @@ void Drbd::create_blank_metadata(const Resource& resource) {
 void Drbd::create_metadata(const Resource& resource, const std::string& current_uuid) {
   const std::uint64_t uuid = parse_current_uuid(current_uuid);
   const std::uint64_t data_size = checked_data_size(resource);
-  auto found = find_identifiers(runner_, resource);
+  const Metadata metadata{runner_, resource, generation()};
+  auto found = find_identifiers(metadata);
   if (found && (found->current & ~std::uint64_t{1}) == uuid) return;
-  if (found && !found->blank) refuse_used(resource);
-  if (!found) create_blank(runner_, resource);
+  if (found && !found->blank) refuse_used(metadata);
+  if (!found) create_blank(metadata);
 
-  const Output dump = drbdmeta(runner_, resource, {}, {"dump-md"});
+  const Output dump = drbdmeta(metadata, {}, {"dump-md"});
   if (dump.exit_code != 0) throw metadata_error("read", resource, dump);
   // The kernel sets the size when it attaches: blank, but perhaps in the middle of a first resync.
-  if (dump.out.find("\nla-size-sect 0;\n") == std::string::npos) refuse_used(resource);
+  if (dump.out.find("\nla-size-sect 0;\n") == std::string::npos) refuse_used(metadata);
   // drbdmeta opens the dump twice, so a pipe will not do: it would find nothing the second time.
   const std::string file = dump_path(settings_, resource.name);
   replace_file(file, fill_in_dump(dump.out, uuid, data_size));
-  const Output restored = drbdmeta(runner_, resource, {"--force"}, {"restore-md", file});
+  const Output restored = drbdmeta(metadata, {"--force"}, {"restore-md", file});
   ::unlink(file.c_str());
   if (restored.exit_code != 0) throw metadata_error("fill in", resource, restored);
-  found = find_identifiers(runner_, resource);
+  found = find_identifiers(metadata);
   if (found && found->current == uuid) return;
   throw Error(ErrorCode::Internal,
               "DRBD: drbdmeta restore-md on " + resource.metadata_device +

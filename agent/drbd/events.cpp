@@ -65,6 +65,9 @@ void read_line(const EventLine& line, Picture& picture) {
     state.suspended = needed(line, "suspended");
   } else if (line.object == "connection") {
     state.connection = needed(line, "connection");
+    if (const auto number = find_field(line.fields, "peer-node-id"); !number.empty()) {
+      state.peer_number = to_number<unsigned>(number, "peer-node-id");
+    }
     state.peer_role = needed(line, "role");
   } else if (line.object == "device") {
     state.minor = to_number<unsigned>(needed(line, "minor"), "minor");

@@ -19,6 +19,7 @@ constexpr std::uint64_t kSuperblockBytes = kBlock;
 constexpr std::uint64_t kActivityLogBytes = 8 * kBlock;  // one stripe of 32 KiB: DRBD's default
 constexpr std::uint64_t kExtent = 1024 * kBlock;         // LVM's default
 constexpr std::uint64_t kJustCreated = 4;                // UUID_JUST_CREATED of drbd.h
+constexpr std::uint64_t kNewNineFlags = 0x80;            // MDF_AL_CLEAN
 // MDF_CONSISTENT, MDF_WAS_UP_TO_DATE, MDF_AL_CLEAN
 constexpr const char* kCleanFlags = "0x00000091";
 
@@ -63,6 +64,10 @@ std::uint64_t bitmap_size_bytes(std::uint64_t data_size_bytes) {
   return round_up(data_size_bytes, kDataPerBitmapBlock) / kDataPerBitmapBlock * kBlock;
 }
 
+bool is_nine_dump(const std::string& dump) {
+  return dump.find("\nversion \"v09\";\n") != std::string::npos;
+}
+
 }  // namespace
 
 GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
@@ -80,6 +85,23 @@ GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
   return identifiers;
 }
 
+GenerationIdentifiers parse_dump_identifiers(const std::string& dump) {
+  const std::size_t begin = dump.find("\ncurrent-uuid 0x");
+  const std::size_t end = dump.find("\n# al-extents", begin);
+  if (!is_nine_dump(dump) || end == std::string::npos) unknown_form("dump-md", dump);
+  // The current UUID, its flags, then what is known of each peer and of the past.
+  std::vector<std::uint64_t> numbers;
+  std::istringstream past(dump.substr(begin, end - begin));
+  for (std::string word; past >> word;) {
+    if (word.starts_with("0x")) numbers.push_back(std::stoull(word, nullptr, 16));
+  }
+  if (numbers.size() < 2) unknown_form("dump-md", dump);
+  const bool rest_unset =
+      numbers[1] == kNewNineFlags && std::all_of(numbers.begin() + 2, numbers.end(),
+                                                 [](std::uint64_t number) { return number == 0; });
+  return {.current = numbers[0], .blank = numbers[0] == kJustCreated && rest_unset};
+}
+
 std::uint64_t parse_current_uuid(const std::string& text) {
   // The kernel keeps "was primary" in the lowest bit.
   const std::uint64_t uuid = is_hex(text) ? std::stoull(text, nullptr, 16) & ~std::uint64_t{1} : 0;
@@ -95,13 +117,17 @@ std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
   // what an earlier user of this space wrote there, and the kernel would take that for blocks that
   // are out of sync.
   const std::uint64_t words = bitmap_size_bytes(data_size_bytes) / sizeof(std::uint64_t);
+  const bool nine = is_nine_dump(dump);
+  const std::string uuids_after =
+      nine ? "" : " 0x0000000000000000; 0x0000000000000000; 0x0000000000000000;";
+  const std::string uuid_key = nine ? "current-uuid 0x" : "0x";
+  const std::string bitmap = nine ? "bitmap[0] {" : "bm {";
   const std::vector<std::pair<std::string, std::string>> changes{
-      {"0x0000000000000004; 0x0000000000000000; 0x0000000000000000; 0x0000000000000000;",
-       "0x" + to_hex(current_uuid) +
-           "; 0x0000000000000000; 0x0000000000000000; 0x0000000000000000;"},
-      {"flags 0x00000000;", std::string("flags ") + kCleanFlags + ";"},
+      {uuid_key + to_hex(kJustCreated) + ";" + uuids_after,
+       uuid_key + to_hex(current_uuid) + ";" + uuids_after},
+      {nine ? "flags 0x00000080;" : "flags 0x00000000;", std::string("flags ") + kCleanFlags + ";"},
       {"la-size-sect 0;", "la-size-sect " + std::to_string(sectors) + ";"},
-      {"bm {", "bm {\n    " + std::to_string(words) + " times 0x0000000000000000;"},
+      {bitmap, bitmap + "\n    " + std::to_string(words) + " times 0x0000000000000000;"},
   };
   std::vector<int> seen(changes.size(), 0);
   std::string filled;
@@ -113,7 +139,7 @@ std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
   }
   const bool each_once =
       std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; });
-  if (!each_once || filled.find("version \"v08\";") == std::string::npos) {
+  if (!each_once || (!nine && filled.find("version \"v08\";") == std::string::npos)) {
     unknown_form("dump-md of new metadata", dump);
   }
   return filled;

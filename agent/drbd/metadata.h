@@ -15,13 +15,17 @@ struct GenerationIdentifiers {
 // Throws Internal when it is not of this form.
 GenerationIdentifiers parse_generation_identifiers(const std::string& text);
 
+// The same from the whole dump: DRBD 9's get-gi only tells about one peer. Throws Internal when it
+// is not of the known form.
+GenerationIdentifiers parse_dump_identifiers(const std::string& dump);
+
 // Throws InvalidArgument unless it is 16 hex digits that may stand for a generation. The lowest bit
 // is cleared.
 std::uint64_t parse_current_uuid(const std::string& text);
 
-// The dump of blank metadata, changed so that it says: consistent, up to date, clean, this current
-// UUID, this size, no block out of sync. Throws Internal when the dump is not one of blank metadata
-// as we know it.
+// The dump of blank metadata (v08 or v09), changed so that it says: consistent, up to date, clean,
+// this current UUID, this size, no block out of sync. Throws Internal when the dump is not one of
+// blank metadata as we know it.
 std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
                          std::uint64_t data_size_bytes);
 

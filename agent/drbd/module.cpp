@@ -67,8 +67,18 @@ void Drbd::load_module() {
         "the kernel has no DRBD: modprobe drbd: " + said +
             "; install the distribution's package of extra kernel modules, or use one replica");
   }
+  if (version.starts_with("9.") && settings_.try_nine) return;
+  if (version.starts_with("9.")) {
+    throw Error(
+        ErrorCode::Unsupported,
+        "DRBD " + version +
+            " is loaded, and Plexvol's part for DRBD 9 has only been tested with the tools, "
+            "never with the kernel module: use DRBD 8.4, or set drbd.newest to 9 for data "
+            "that may be lost");
+  }
   if (!version.starts_with("8.4.")) {
-    throw Error(ErrorCode::Unsupported, "DRBD " + version + " is loaded; only 8.4 is supported");
+    throw Error(ErrorCode::Unsupported,
+                "DRBD " + version + " is loaded; 8.4 is needed (9 to try it)");
   }
 }
 

@@ -49,7 +49,8 @@ std::string to_json(const Volume& volume) {
   for (const Replica& replica : volume.replicas) {
     replicas.push_back({{"node", replica.node},
                         {"made", replica.made},
-                        {"filled_by_peer", replica.filled_by_peer}});
+                        {"filled_by_peer", replica.filled_by_peer},
+                        {"number", replica.number}});
   }
   return Json{{"name", volume.name},
               {"id", volume.id},
@@ -86,9 +87,11 @@ Volume from_json<Volume>(const std::string& text) {
                   .format = value_of(kFormats, json.at("format").get<std::string>()),
                   .deleting = json.at("deleting")};
     for (const Json& replica : json.at("replicas")) {
+      const auto place = static_cast<unsigned>(volume.replicas.size());
       volume.replicas.push_back({.node = replica.at("node"),
                                  .made = replica.at("made"),
-                                 .filled_by_peer = replica.value("filled_by_peer", false)});
+                                 .filled_by_peer = replica.value("filled_by_peer", false),
+                                 .number = replica.value("number", place)});
     }
     return volume;
   });

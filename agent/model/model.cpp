@@ -1,6 +1,7 @@
 #include "agent/model/model.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace plexvol::model {
 
@@ -8,6 +9,16 @@ const Replica* Volume::find_replica(const std::string& node) const {
   const auto found = std::find_if(replicas.begin(), replicas.end(),
                                   [&](const Replica& replica) { return replica.node == node; });
   return found == replicas.end() ? nullptr : &*found;
+}
+
+void Volume::add_replica(Replica replica) {
+  const auto taken = [&](unsigned number) {
+    return std::any_of(replicas.begin(), replicas.end(),
+                       [&](const Replica& other) { return other.number == number; });
+  };
+  replica.number = 0;
+  while (taken(replica.number)) ++replica.number;
+  replicas.push_back(std::move(replica));
 }
 
 std::string Volume::peer_of(const std::string& node) const {

@@ -26,6 +26,8 @@ struct Replica {
   bool made = false;
   bool filled_by_peer =
       false;  // it came later than the volume: its metadata begins as Inconsistent
+  unsigned number =
+      0;  // DRBD 9's node-id: its place among the copies, which a replacement inherits
 };
 
 // Started is recorded before mkfs runs and Done after it. So a signature found under Never is a
@@ -54,6 +56,7 @@ struct Volume {
   bool mirrored() const { return minor != 0; }
   unsigned wanted_copies() const { return mirrored() ? 2 : 1; }
   const Replica* find_replica(const std::string& node) const;
+  void add_replica(Replica replica);  // with the lowest number that is free
   // The other node of a mirrored volume; "" when there is none: its copy was lost for good, and no
   // node can take another.
   std::string peer_of(const std::string& node) const;

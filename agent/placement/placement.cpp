@@ -36,6 +36,11 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
               "which pool? There are: " + join(known) + "; name one, or call one \"default\"");
 }
 
+// "8" of "8.4.11".
+std::string generation_of(const std::string& drbd_version) {
+  return drbd_version.substr(0, drbd_version.find('.'));
+}
+
 // Why this node cannot take a replica; "" when it can.
 std::string why_not(const model::Node& node, const PlacementRequest& request,
                     const std::string& pool_name, const std::set<std::string>& alive) {
@@ -50,6 +55,10 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
     if (!node.mirror_error.empty()) return node.mirror_error;
     if (std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
     if (node.address.empty()) return "its agent is configured without an address for replication";
+    if (!request.drbd.empty() && generation_of(node.drbd_version) != generation_of(request.drbd)) {
+      return "its DRBD is " + node.drbd_version + ", that of the other copy's node is " +
+             request.drbd;
+    }
   }
   if (pool->free_bytes < request.size_bytes) {
     return "its pool " + pool_name + " has only " + size_to_text(pool->free_bytes) + " free";
@@ -67,7 +76,7 @@ const model::Node& find_node(const std::vector<model::Node>& nodes, const std::s
   throw Error(ErrorCode::NotFound, "no node named " + name + "; there are: " + join(known));
 }
 
-Placement place_on_named(const PlacementRequest& request, const std::vector<model::Node>& nodes,
+Placement place_on_named(PlacementRequest request, const std::vector<model::Node>& nodes,
                          const std::set<std::string>& alive, const std::string& pool) {
   if (request.nodes.size() != request.replicas) {
     throw Error(ErrorCode::InvalidArgument, std::to_string(request.replicas) + " replicas, but " +
@@ -79,7 +88,9 @@ Placement place_on_named(const PlacementRequest& request, const std::vector<mode
     throw Error(ErrorCode::InvalidArgument, "the same node is named twice");
   }
   for (const std::string& name : request.nodes) {
-    const std::string reason = why_not(find_node(nodes, name), request, pool, alive);
+    const model::Node& node = find_node(nodes, name);
+    const std::string reason = why_not(node, request, pool, alive);
+    if (request.drbd.empty()) request.drbd = node.drbd_version;
     if (reason.empty()) continue;
     const ErrorCode code = alive.contains(name) ? ErrorCode::OutOfSpace : ErrorCode::Unavailable;
     std::string text = "node " + name;
@@ -118,12 +129,6 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
       reasons += (reasons.empty() ? "" : "; ") + node.name + ": " + reason;
     }
   }
-  if (able.size() < request.replicas) {
-    throw Error(ErrorCode::OutOfSpace, "a volume of " + size_to_text(request.size_bytes) +
-                                           " in pool " + pool + " needs room on " +
-                                           nodes_in_words(request.replicas) + ", and there is on " +
-                                           std::to_string(able.size()) + " (" + reasons + ")");
-  }
   std::sort(able.begin(), able.end(), [&](const model::Node* a, const model::Node* b) {
     const bool a_asks = a->name == request.asking;
     const bool b_asks = b->name == request.asking;
@@ -132,6 +137,22 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     const std::uint64_t b_free = b->find_pool(pool)->free_bytes;
     return a_free != b_free ? a_free > b_free : a->name < b->name;
   });
+  // All copies of one volume are of one generation of DRBD: that of the first.
+  if (request.mirrored && request.drbd.empty() && !able.empty()) {
+    PlacementRequest alike = request;
+    alike.drbd = able.front()->drbd_version;
+    std::erase_if(able, [&](const model::Node* node) {
+      const std::string reason = why_not(*node, alike, pool, alive);
+      if (!reason.empty()) reasons += (reasons.empty() ? "" : "; ") + node->name + ": " + reason;
+      return !reason.empty();
+    });
+  }
+  if (able.size() < request.replicas) {
+    throw Error(ErrorCode::OutOfSpace, "a volume of " + size_to_text(request.size_bytes) +
+                                           " in pool " + pool + " needs room on " +
+                                           nodes_in_words(request.replicas) + ", and there is on " +
+                                           std::to_string(able.size()) + " (" + reasons + ")");
+  }
   Placement placement{.pool = pool, .nodes = {}};
   for (unsigned i = 0; i < request.replicas; ++i) placement.nodes.push_back(able[i]->name);
   return placement;

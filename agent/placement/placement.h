@@ -15,6 +15,7 @@ struct PlacementRequest {
   std::uint64_t size_bytes = 0;
   unsigned replicas = 1;
   bool mirrored = false;           // by DRBD, which not every node has
+  std::string drbd;                // of the node of the other copy, "8.4.11"; "": none yet
   std::string pool;                // "": the only one there is, or the one named "default"
   std::vector<std::string> nodes;  // "": any; else exactly these
   std::string asking;              // first choice, "" when there is none

@@ -30,14 +30,20 @@ drbd::Host nobody(const model::Node& here, std::uint16_t port) {
 
 drbd::Resource to_resource(const Wanted& wanted, const Seen& seen, store::TypedStore& store) {
   const model::Volume& volume = wanted.volume;
+  const model::Replica* own = volume.find_replica(wanted.here);
+  const unsigned number = own == nullptr ? 0 : own->number;
   const auto host = [&](const std::string& name) {
     const auto node = store.find_node(name.empty() ? wanted.here : name);
     if (!node || node->address.empty()) {
       throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
                                               ", whose agent has not announced its address");
     }
-    if (name.empty()) return nobody(*node, volume.port);
-    return drbd::Host{.node = name, .address = node->address, .port = volume.port};
+    drbd::Host found =
+        name.empty() ? nobody(*node, volume.port)
+                     : drbd::Host{.node = name, .address = node->address, .port = volume.port};
+    const unsigned other = number == 0 ? 1 : 0;
+    found.number = name == wanted.here ? number : other;
+    return found;
   };
   return {.name = volume.name,
           .minor = volume.minor,

@@ -41,7 +41,9 @@ std::vector<model::Node> with_promised_space(store::TypedStore& store) {
 }
 
 // "" when none can, and the volume does without.
-std::string choose_node(const model::Volume& volume, bool must, store::TypedStore& store) {
+std::string choose_node(const model::Volume& volume, const std::string& here, bool must,
+                        store::TypedStore& store) {
+  const auto own = store.find_node(here);
   auto barred = placement::bar_cordoned(store.list_cordons());
   for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
@@ -49,6 +51,7 @@ std::string choose_node(const model::Volume& volume, bool must, store::TypedStor
     return placement::place({.size_bytes = needed_space(volume),
                              .replicas = 1,
                              .mirrored = true,
+                             .drbd = own ? own->drbd_version : "",
                              .pool = volume.pool,
                              .nodes = {},
                              .asking = "",
@@ -93,10 +96,10 @@ void replace_peer(const Wanted& wanted, store::TypedStore& store) {
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
 
   const bool lost = wanted.peer_fate == PeerFate::Lost;
-  const std::string chosen = choose_node(volume->value, !lost || peer.empty(), store);
+  const std::string chosen = choose_node(volume->value, wanted.here, !lost || peer.empty(), store);
   model::Volume next = volume->value;
   std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == peer; });
-  if (!chosen.empty()) next.replicas.push_back({.node = chosen, .filled_by_peer = true});
+  if (!chosen.empty()) next.add_replica({.node = chosen, .filled_by_peer = true});
   model::Current set = current->value;
   if (!peer.empty()) {
     next.former.insert(peer);

@@ -33,7 +33,7 @@ store::Change take_back(const std::string& node, const store::Versioned<model::V
     throw Error(ErrorCode::Conflict, "the copy of volume " + next.name + " on " + node +
                                          " was replaced by one that has been whole since then");
   }
-  next.replicas.push_back({.node = node, .made = true});
+  next.add_replica({.node = node, .made = true});
   store::Change change;
   const std::string key = store::keys::volume(next.name);
   change.require(key, volume.revision).put(key, model::to_json(next)).wake(next);

@@ -77,6 +77,7 @@ model::Volume Service::create(const NewVolume& wanted) {
     const auto placed = placement::place({.size_bytes = wanted.size_bytes,
                                           .replicas = wanted.replicas,
                                           .mirrored = wanted.replicas > 1,
+                                          .drbd = "",
                                           .pool = wanted.pool,
                                           .nodes = wanted.nodes,
                                           .asking = wanted.asking,
@@ -97,7 +98,7 @@ model::Volume Service::create(const NewVolume& wanted) {
                          .current_uuid = random_hex(15) + "8",
                          .format = model::Format::Never,
                          .deleting = false};
-    for (const std::string& node : placed.nodes) volume.replicas.push_back({.node = node});
+    for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
     if (store_new(volume, wanted.replicas > 1)) return get_volume(wanted.name);
   }
   throw Error(ErrorCode::Unavailable, "the store changes too often to create " + wanted.name);

@@ -95,6 +95,7 @@ TEST_CASE("what could break out of the configuration, or mislead DRBD's tools, i
       [](Resource& r) { r.peer.address = ""; },
       [](Resource& r) { r.peer.port = 0; },
       [](Resource& r) { r.peer = r.here; },
+      [](Resource& r) { r.peer.number = r.here.number; },
   };
   for (std::size_t number = 0; number < breaches.size(); ++number) {
     CAPTURE(number);

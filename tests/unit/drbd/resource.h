@@ -15,7 +15,7 @@ inline Resource sample_resource() {
           .data_device = "/dev/vg0/v1",
           .metadata_device = "/dev/vg0/v1.meta",
           .here = {.node = "n1", .address = "10.77.0.1", .port = 7000},
-          .peer = {.node = "n2", .address = "10.77.0.2", .port = 7000}};
+          .peer = {.node = "n2", .address = "10.77.0.2", .port = 7000, .number = 1}};
 }
 
 struct Failure {

@@ -91,3 +91,20 @@ TEST_CASE("placement: DRBD before 8.4.4 is refused for two replicas") {
     CHECK_FALSE(why_no_mirror(bad).empty());
   }
 }
+
+TEST_CASE("placement: the copies of a volume are of one generation of DRBD") {
+  std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
+  nodes[0].drbd_version = "9.1.7";
+  nodes[2].drbd_version = "9.2.4";
+  const std::set<std::string> alive{"n1", "n2", "n3"};
+  PlacementRequest request = for_copies(2);
+  request.asking = "n1";
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n1", "n3"});
+  const std::string refused = refusal(on_nodes(request, {"n1", "n2"}), nodes, alive);
+  CHECK_MESSAGE(refused.ends_with("its DRBD is 8.4.11, that of the other copy's node is 9.1.7"),
+                refused);
+  PlacementRequest replacement = for_copies(1);
+  replacement.mirrored = true;
+  replacement.drbd = "8.4.10";
+  CHECK(place(replacement, nodes, alive).nodes == std::vector<std::string>{"n2"});
+}

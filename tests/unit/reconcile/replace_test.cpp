@@ -92,6 +92,7 @@ TEST_CASE("replace: in one step the old copy is out of the set, and a new one is
   REQUIRE(fresh != nullptr);
   CHECK_FALSE(fresh->made);
   CHECK(fresh->filled_by_peer);
+  CHECK(fresh->number == 1);  // of the copy that it replaces
   CHECK(volume.former == Nodes{"n2"});
   CHECK(store.current().nodes == Nodes{"n1"});
   CHECK(store.current().epoch == 2);
