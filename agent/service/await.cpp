@@ -28,7 +28,8 @@ void Awaiter::wait(const Call& call, unsigned long seen,
   const auto now = steady_clock::now();
   if (now >= call.deadline) throw Error(ErrorCode::Unavailable, "the time is over: " + what());
   if (call.stop.stop_requested()) {
-    throw Error(ErrorCode::Unavailable, "the caller is gone or the agent is being stopped: " + what());
+    throw Error(ErrorCode::Unavailable,
+                "the caller is gone or the agent is being stopped: " + what());
   }
   const auto until = std::min(call.deadline, now + std::chrono::seconds(1));
   std::unique_lock lock(signal_->mutex);
