@@ -1,0 +1,181 @@
+#include <algorithm>
+#include <memory>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
+
+#include "agent/api/error.h"
+#include "agent/api/protocol.h"
+#include "flexdriver/commands/context.h"
+#include "flexdriver/install/drop.h"
+#include "flexdriver/install/plugin_dirs.h"
+#include "flexdriver/system_text.h"
+
+namespace plexvol::driver {
+
+namespace {
+
+constexpr std::size_t kLongestTable = 64U << 20U;
+
+struct Place {
+  std::string plugin_dir;  // given by a person: no search
+  std::string root;
+  std::string proc = "/proc";
+};
+
+void add_place(CLI::App& command, Place& place) {
+  command.add_option("--plugin-dir", place.plugin_dir,
+                     "the kubelet's, on the host; default: found as `plexvol driver find` does");
+  command.add_option("--root", place.root, "where the host's / is mounted, when in a container");
+  command.add_option("--proc", place.proc, "where the host's /proc is mounted");
+}
+
+std::vector<PluginDir> dirs_of(const Place& place) {
+  if (place.plugin_dir.empty()) return find_plugin_dirs(place.proc, place.root);
+  if (!place.plugin_dir.starts_with('/')) {
+    throw Error(ErrorCode::InvalidArgument, "--plugin-dir must be an absolute path");
+  }
+  return {{place.plugin_dir, "--plugin-dir"}};
+}
+
+const char* words_of(DropResult result) {
+  switch (result) {
+    case DropResult::Installed:
+      return "installed";
+    case DropResult::Replaced:
+      return "replaced; the one before is kept for `plexvol driver roll-back`";
+    case DropResult::Unchanged:
+      return "is this version already";
+  }
+  return "";
+}
+
+// Of the host's first process: pods are mounted in its namespace, or in one that it sees.
+std::vector<std::string> list_driver_mounts(const Place& place) {
+  const auto text = read_file(place.proc + "/1/mountinfo", kLongestTable);
+  if (!text) {
+    throw Error(
+        ErrorCode::Internal,
+        "cannot read " + place.proc + "/1/mountinfo, which tells whether pods still use volumes");
+  }
+  return mounts_of_driver(parse_mountinfo(*text));
+}
+
+void refuse_while_mounted(const Place& place) {
+  const auto mounted = list_driver_mounts(place);
+  if (mounted.empty()) return;
+  throw Error(ErrorCode::Conflict,
+              std::to_string(mounted.size()) + " volume" + (mounted.size() == 1 ? " is" : "s are") +
+                  " still mounted for pods here, and only this driver can unmount them: delete the "
+                  "pods first. The first is " +
+                  mounted.front());
+}
+
+// All volumes that have a copy on this node must be named: no data goes that nobody spoke of.
+void purge(const std::vector<std::string>& named, const CommandContext& context) {
+  const auto version = api::from_json<api::VersionReply>(context.ask(api::kVersionPath, "{}"));
+  const auto volumes =
+      api::from_json<std::vector<api::VolumeInfo>>(context.ask(api::kVolumeListPath, "{}"));
+  std::string unnamed;
+  for (const auto& volume : volumes) {
+    const bool here = std::any_of(volume.replicas.begin(), volume.replicas.end(),
+                                  [&](const auto& copy) { return copy.node == version.node; });
+    if (here && std::find(named.begin(), named.end(), volume.name) == named.end()) {
+      unnamed += (unnamed.empty() ? "" : " ") + volume.name;
+    }
+  }
+  if (!unnamed.empty()) {
+    throw Error(ErrorCode::Conflict,
+                "nothing was deleted: --purge must name every volume that has "
+                "a copy on " +
+                    version.node + ", and these are not named: " + unnamed);
+  }
+  for (const std::string& name : named) {
+    context.ask(api::kVolumeDeletePath, api::to_json(api::VolumeNameRequest{.name = name}));
+    print_line("volume " + name + " and its data are deleted");
+  }
+}
+
+void add_find(CLI::App& noun, const CommandContext& context) {
+  CLI::App* verb = noun.add_subcommand("find", "where the kubelet of this machine wants drivers");
+  const auto place = std::make_shared<Place>();
+  add_place(*verb, *place);
+  verb->callback([place, &context] {
+    auto list = nlohmann::ordered_json::array();
+    for (const PluginDir& dir : dirs_of(*place)) {
+      if (!context.options().json()) print_line(dir.path + "   " + dir.how);
+      list.push_back({{"path", dir.path}, {"how", dir.how}});
+    }
+    if (context.options().json()) print_line(list.dump());
+  });
+}
+
+void add_install(CLI::App& noun) {
+  CLI::App* verb = noun.add_subcommand("install", "put this executable where the kubelet looks");
+  verb->footer(
+      "Safe while a kubelet calls the driver. Run again, it upgrades. Examples:\n"
+      "  plexvol driver install\n"
+      "  plexvol driver install --plugin-dir /etc/kubernetes/volumeplugins --attach true");
+  const auto place = std::make_shared<Place>();
+  const auto settings = std::make_shared<DropSettings>();
+  add_place(*verb, *place);
+  verb->add_option("--attach", settings->attach, "true: Kubernetes attaches and detaches volumes");
+  verb->add_option("--agent-socket", settings->socket,
+                   "where the driver looks for the agent first");
+  verb->add_option("--call-seconds", settings->timeout_seconds, "how long a call may take");
+  verb->callback([place, settings] {
+    for (const PluginDir& dir : dirs_of(*place)) {
+      const DropResult result = drop_driver(place->root + dir.path, "/proc/self/exe", *settings);
+      print_line(dir.path + "/plexvol~plexvol/plexvol " + words_of(result) + " (" + dir.how + ")");
+    }
+  });
+}
+
+void add_roll_back(CLI::App& noun) {
+  CLI::App* verb = noun.add_subcommand("roll-back", "the driver before this one is used again");
+  verb->footer("A second time, it undoes this.");
+  const auto place = std::make_shared<Place>();
+  add_place(*verb, *place);
+  verb->callback([place] {
+    for (const PluginDir& dir : dirs_of(*place)) {
+      roll_back(place->root + dir.path);
+      print_line(dir.path + "/plexvol~plexvol/plexvol is what it was before");
+    }
+  });
+}
+
+void add_uninstall(CLI::App& noun, const CommandContext& context) {
+  CLI::App* verb = noun.add_subcommand("uninstall", "remove the driver from this machine");
+  verb->footer(
+      "Refused while pods use volumes here. Volumes and their data stay, unless --purge names\n"
+      "them. Example:\n  plexvol driver uninstall --purge data old-logs");
+  const auto place = std::make_shared<Place>();
+  const auto volumes = std::make_shared<std::vector<std::string>>();
+  add_place(*verb, *place);
+  verb->add_option("--purge", *volumes,
+                   "also delete these volumes, which must be all that have a copy here");
+  verb->callback([place, volumes, &context] {
+    const auto dirs = dirs_of(*place);
+    refuse_while_mounted(*place);
+    if (!volumes->empty()) purge(*volumes, context);
+    for (const PluginDir& dir : dirs) {
+      const bool was_there = remove_driver(place->root + dir.path);
+      print_line(dir.path + "/plexvol~plexvol " + (was_there ? "is removed" : "is not there"));
+    }
+  });
+}
+
+}  // namespace
+
+void add_driver_commands(CLI::App& app, const CommandContext& context) {
+  CLI::App* noun = app.add_subcommand("driver", "this executable, as a driver of the kubelet");
+  noun->require_subcommand(1);
+  add_find(*noun, context);
+  add_install(*noun);
+  add_roll_back(*noun);
+  add_uninstall(*noun, context);
+}
+
+}  // namespace plexvol::driver

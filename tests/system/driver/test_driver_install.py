@@ -1,0 +1,275 @@
+"""Putting the driver where a kubelet looks for it, upgrading it there, and taking it away."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from fake_agent import FakeAgent, result
+from lone_driver import BINARY, Driver, Outcome
+
+DEFAULT = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"
+
+
+class Host:
+    """A machine's / and its processes, as files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        self.proc = directory / "proc"
+        self.root.mkdir()
+        (self.proc / "1").mkdir(parents=True)
+        (self.proc / "1" / "mountinfo").write_text("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+        (self.proc / "1" / "cmdline").write_bytes(b"/sbin/init\0")
+        self.version_1 = directory / "version-1"
+        self.version_2 = directory / "version-2"
+        shutil.copy(BINARY, self.version_1)
+        # What follows an executable's last section makes it another file, and changes nothing of what it does.
+        self.version_2.write_bytes(BINARY.read_bytes() + b"2")
+        self.version_2.chmod(0o755)
+
+    def process(self, pid: int, *words: str) -> None:
+        (self.proc / str(pid)).mkdir(exist_ok=True)
+        (self.proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
+
+    def run(self, *arguments: str, program: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        place = ["--root", str(self.root), "--proc", str(self.proc)]
+        return subprocess.run(
+            [program or self.version_1, "driver", *arguments, *place], capture_output=True, text=True, timeout=60
+        )
+
+    def must(self, *arguments: str, program: Path | None = None) -> str:
+        done = self.run(*arguments, program=program)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def refused(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("plexvol: ") and done.stderr.count("\n") == 1
+        return done.stderr
+
+    def folder(self, plugin_dir: str = DEFAULT) -> Path:
+        return Path(f"{self.root}{plugin_dir}/plexvol~plexvol")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def init_of(driver: Path) -> Outcome:
+    done = subprocess.run([driver, "init"], capture_output=True, text=True, timeout=20)
+    return Outcome(done.returncode, done.stdout, done.stderr, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("/usr/bin/kubelet", "--v=2"), DEFAULT),
+        (("/usr/bin/kubelet", "--volume-plugin-dir=/opt/p/"), "/opt/p"),
+        (("kubelet", "--volume-plugin-dir", "/opt/p"), "/opt/p"),
+        (("kubelet", "-volume-plugin-dir=/opt/p"), "/opt/p"),
+        (("kubelet", "--volume-plugin-dir=/opt/a", "--volume-plugin-dir=/opt/p"), "/opt/p"),
+        (("/hyperkube", "kubelet", "--volume-plugin-dir=/opt/p"), "/opt/p"),
+        (("kubelet", "--config=/etc/kubelet.yaml"), "/opt/from-config"),
+    ],
+)
+def test_the_kubelets_own_command_line_counts(host: Host, words: tuple[str, ...], expected: str) -> None:
+    (host.root / "etc").mkdir()
+    (host.root / "etc" / "kubelet.yaml").write_text('kind: KubeletConfiguration\nvolumePluginDir: "/opt/from-config"\n')
+    # Directories of other distributions, left over: they are not asked while there is a kubelet.
+    (host.root / "etc/kubernetes/volumeplugins").mkdir(parents=True)
+    host.process(700, *words)
+    host.process(701, "/usr/bin/vim", "kubelet", "--volume-plugin-dir=/wrong")
+    found = json.loads(host.must("find", "-o", "json"))
+    assert [dir["path"] for dir in found] == [expected]
+
+
+def test_the_controller_managers_directory_is_served_too(host: Host) -> None:
+    host.process(700, "kubelet", "--volume-plugin-dir=/opt/p")
+    host.process(800, "kube-controller-manager", "--flex-volume-plugin-dir=/opt/c")
+    assert [line.split()[0] for line in host.must("find").splitlines()] == ["/opt/p", "/opt/c"]
+    host.must("install")
+    for directory in ("/opt/p", "/opt/c"):
+        assert init_of(host.folder(directory) / "plexvol").reply["status"] == "Success"
+
+
+@pytest.mark.parametrize(
+    "there", [DEFAULT, "/home/kubernetes/flexvolume", "/etc/kubernetes/volumeplugins",
+              "/var/lib/kubelet/volumeplugins", "/var/lib/kubelet/volume-plugins"])
+def test_without_a_kubelet_the_one_usual_directory_that_exists_is_taken(host: Host, there: str) -> None:
+    Path(f"{host.root}{there}").mkdir(parents=True)
+    assert host.must("find").split()[0] == there
+
+
+def test_without_a_kubelet_nothing_is_guessed(host: Host) -> None:
+    assert "--plugin-dir" in host.refused("install")
+    for name in ("/etc/kubernetes/volumeplugins", "/var/lib/kubelet/volumeplugins"):
+        Path(f"{host.root}{name}").mkdir(parents=True)
+    said = host.refused("install")
+    assert "/etc/kubernetes/volumeplugins" in said and "/var/lib/kubelet/volumeplugins" in said
+    host.must("install", "--plugin-dir", "/opt/p")
+    assert (host.folder("/opt/p") / "plexvol").exists()
+
+
+def test_installed_upgraded_rolled_back_and_removed(host: Host) -> None:
+    host.process(700, "kubelet")
+    driver = host.folder() / "plexvol"
+    assert "installed" in host.must("install")
+    assert driver.read_bytes() == host.version_1.read_bytes()
+    assert "is this version already" in host.must("install")
+    assert not (host.folder() / ".plexvol.previous").exists()
+    assert "replaced" in host.must("install", program=host.version_2)
+    assert driver.read_bytes() == host.version_2.read_bytes()
+    host.must("roll-back")
+    assert driver.read_bytes() == host.version_1.read_bytes()
+    host.must("roll-back")
+    assert driver.read_bytes() == host.version_2.read_bytes()
+    # The installed one may do it itself.
+    host.must("roll-back", program=driver)
+    assert driver.read_bytes() == host.version_1.read_bytes()
+    assert "is removed" in host.must("uninstall")
+    assert list(host.folder().parent.iterdir()) == []
+    assert "is not there" in host.must("uninstall")
+
+
+def test_there_is_nothing_to_roll_back_to_after_a_first_installation(host: Host) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    assert "nothing was installed before" in host.refused("roll-back")
+    assert init_of(host.folder() / "plexvol").reply["status"] == "Success"
+
+
+def test_settings_that_are_not_named_stay(host: Host) -> None:
+    host.process(700, "kubelet")
+    file = host.folder() / ".plexvol.json"
+    host.must("install", "--attach", "true", "--agent-socket", "/run/here.sock")
+    assert init_of(host.folder() / "plexvol").reply["capabilities"]["attach"] is True
+    host.must("install", "--call-seconds", "30")
+    assert json.loads(file.read_text()) == {"attach": True, "socket": "/run/here.sock", "timeout_seconds": 30}
+    assert "540" in host.refused("install", "--call-seconds", "9999")
+    assert json.loads(file.read_text())["timeout_seconds"] == 30
+    file.write_text("{ what")
+    assert ".plexvol.json is not a JSON object" in host.refused("install")
+    assert file.read_text() == "{ what"
+
+
+def test_a_driver_that_cannot_run_from_there_is_never_dropped(host: Host) -> None:
+    """A file system that is mounted noexec; a read-only one is told in the same way."""
+    host.process(700, "kubelet")
+    directory = Path(f"{host.root}{DEFAULT}")
+    directory.mkdir(parents=True)
+    script = 'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"'
+    for options, words in (("noexec", "noexec"), ("ro", "--volume-plugin-dir")):
+        place = ["--root", str(host.root), "--proc", str(host.proc)]
+        command = [str(host.version_1), "driver", "install", *place]
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script, "sh", options, str(directory), *command],
+            capture_output=True, text=True, timeout=60,
+        )
+        assert done.returncode == 1
+        assert words in done.stderr and DEFAULT in done.stderr
+
+
+def test_it_is_not_removed_while_pods_need_it(host: Host) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    for point in ("/var/lib/kubelet/pods/1234/volumes/plexvol~plexvol/data",
+                  "/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/plexvol/mounts/data"):
+        (host.proc / "1" / "mountinfo").write_text(f"90 20 147:1000 / {point} rw - ext4 /dev/plexvol/data rw\n")
+        assert point in host.refused("uninstall")
+    assert (host.folder() / "plexvol").exists()
+
+
+@pytest.fixture
+def volumes(agent: FakeAgent) -> FakeAgent:
+    """The agent of n1, in a cluster with three volumes."""
+
+    def volume(name: str, *nodes: str) -> dict[str, object]:
+        return {"name": name, "replicas": [{"node": node} for node in nodes]}
+
+    agent.answers["/v1/version"] = result({"version": "1", "protocol": 1, "node": "n1", "store": "etcd"})
+    agent.answers["/v1/volume/list"] = result({"volumes": [volume("a", "n1", "n2"), volume("b", "n1"),
+                                                           volume("c", "n2")]})
+    agent.answers["/v1/volume/delete"] = result({})
+    return agent
+
+
+@pytest.mark.parametrize(("named", "unnamed"), [(["a"], "b"), (["c"], "a b"), (["x"], "a b")])
+def test_purge_must_name_all_volumes_that_are_here(
+    host: Host, driver: Driver, volumes: FakeAgent, named: list[str], unnamed: str
+) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    said = host.refused("uninstall", "--socket", str(driver.socket), "--purge", *named)
+    assert said.strip().endswith(f"not named: {unnamed}")
+    assert "/v1/volume/delete" not in [request.path for request in volumes.requests]
+    assert (host.folder() / "plexvol").exists()
+
+
+def test_purge_deletes_what_it_names(host: Host, driver: Driver, volumes: FakeAgent) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    said = host.must("uninstall", "--socket", str(driver.socket), "--purge", "a", "b")
+    assert "volume a and its data are deleted" in said
+    names = [request.body["name"] for request in volumes.requests if request.path == "/v1/volume/delete"]
+    assert names == ["a", "b"]
+    assert not host.folder().exists()
+
+
+def test_kubelets_call_it_all_the_time_while_it_is_replaced(host: Host) -> None:
+    """No call fails, none sees half a file, and no name without a leading dot comes or goes."""
+    host.process(700, "kubelet")
+    host.must("install")
+    driver = host.folder() / "plexvol"
+    installations = 200
+    stop = threading.Event()
+    failures: list[str] = []
+    calls = [0, 0]
+
+    def call_in_a_loop(caller: int) -> None:
+        while not stop.is_set():
+            done = subprocess.run([driver, "init"], capture_output=True, text=True)
+            calls[caller] += 1
+            if done.returncode != 0 or json.loads(done.stdout)["status"] != "Success" or done.stderr:
+                failures.append(f"{done.returncode} {done.stdout} {done.stderr}")
+
+    def look_in_a_loop() -> None:
+        while not stop.is_set():
+            names = {name for name in os.listdir(host.folder()) if not name.startswith(".")}
+            if names != {"plexvol"}:
+                failures.append(f"seen: {names}")
+
+    threads = [threading.Thread(target=call_in_a_loop, args=(caller,)) for caller in range(2)]
+    threads.append(threading.Thread(target=look_in_a_loop))
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(installations):
+            said = host.must("install", program=(host.version_2, host.version_1)[number % 2])
+            assert "replaced" in said
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert sum(calls) > installations
+    print(f"{sum(calls)} calls during {installations} installations")
+
+
+def test_two_installers_take_turns(host: Host) -> None:
+    host.process(700, "kubelet")
+    place = ["--root", str(host.root), "--proc", str(host.proc)]
+    running = [
+        subprocess.Popen([program, "driver", "install", *place], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for program in (host.version_1, host.version_2) * 8
+    ]
+    for process in running:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (0, b"")
+    assert init_of(host.folder() / "plexvol").reply["status"] == "Success"
+    assert sorted(name for name in os.listdir(host.folder())) == [".plexvol.json", ".plexvol.previous", "plexvol"]
