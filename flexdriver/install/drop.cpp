@@ -159,7 +159,7 @@ void remove_tree(const std::string& path) {
        entry = ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe)
     const std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
-    const std::string inner = path + '/' + name;
+    const std::string inner = std::string(path).append("/").append(name);
     if (::unlink(inner.c_str()) != 0 && errno != ENOENT) fail("remove", inner);
   }
   if (::rmdir(path.c_str()) != 0 && errno != ENOENT) fail("remove", path);

@@ -87,7 +87,8 @@ std::vector<Words> list_commands(const std::string& proc) {
        entry = ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe)
     const std::string name = entry->d_name;
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto text = read_file(proc + '/' + name + "/cmdline", kLongestFile);
+    const auto text =
+        read_file(std::string(proc).append("/").append(name).append("/cmdline"), kLongestFile);
     if (text && !text->empty()) commands.push_back(split(*text, '\0'));
   }
   return commands;
