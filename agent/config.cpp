@@ -308,6 +308,9 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
   bool put_helper_back = false;
   app.add_flag("--put-helper-back", put_helper_back,
                "when Plexvol is removed: DRBD asks whom it asked before, and exit");
+  bool doctor = false;
+  app.add_flag("--doctor", doctor,
+               "look at all that the agent needs on this node, and exit with 1 when it lacks any");
   app.set_version_flag("--version", std::string("plexvold ") + PLEXVOL_VERSION);
   std::map<const Key*, std::vector<std::string>> flags;
   for (const Key& key : kKeys) {
@@ -317,9 +320,9 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     // CLI11 takes the arguments from the back.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
-    return {.config = {}, .put_helper_back = false, .answer = app.help()};
+    return {.config = {}, .answer = app.help()};
   } catch (const CLI::CallForVersion& version) {
-    return {.config = {}, .put_helper_back = false, .answer = std::string(version.what()) + "\n"};
+    return {.config = {}, .answer = std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
     throw Error(ErrorCode::InvalidArgument,
                 std::string(error.what()) + "; plexvold --help names every flag");
@@ -329,7 +332,10 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
   for (const Key& key : kKeys) {
     if (!flags[&key].empty()) reader.read_flag(key, flags[&key]);
   }
-  CommandLine result{.config = reader.finish(), .put_helper_back = put_helper_back, .answer = ""};
+  CommandLine result{.config = reader.finish(),
+                     .put_helper_back = put_helper_back,
+                     .doctor = doctor,
+                     .answer = ""};
   if (check_only) result.answer = to_json(result.config) + "\n";
   return result;
 }

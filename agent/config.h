@@ -64,9 +64,10 @@ struct Config {
 // (--help, --version,
 // --check-config).
 struct CommandLine {
-  Config config;
+  Config config = {};
   bool put_helper_back = false;
-  std::string answer;
+  bool doctor = false;
+  std::string answer = {};
 };
 
 // `arguments` without the program's name. Everything is checked and every default is filled in.

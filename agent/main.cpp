@@ -7,8 +7,11 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 
+#include "agent/api/report.h"
 #include "agent/config.h"
+#include "agent/doctor/doctor.h"
 #include "agent/http/routes.h"
 #include "agent/log.h"
 #include "agent/make_store.h"
@@ -73,6 +76,49 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }};
 }
 
+service::Settings service_settings(const Config& config, const std::string& session) {
+  return {.here = config.node_name,
+          .session = session,
+          .version = PLEXVOL_VERSION,
+          .device_directory = config.device_directory,
+          .first_port = static_cast<std::uint16_t>(config.drbd.first_port)};
+}
+
+http::Settings server_settings(const Config& config) {
+  http::Settings settings;
+  settings.socket_paths = config.sockets;
+  settings.max_connections = config.max_connections;
+  return settings;
+}
+
+// `store` is nullptr where it is embedded and its agent may be using it.
+doctor::Subject doctors_subject(const Config& config, store::TypedStore* store) {
+  return {.here = config.node_name,
+          .address = config.address,
+          .pools = config.pools,
+          .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
+          .helper = config.drbd.helper,
+          .sockets = config.sockets,
+          .state_directory = config.state_directory,
+          .try_nine = config.drbd.newest >= 9,
+          .store_kind = config.store.kind,
+          .endpoints = config.store.endpoints,
+          .store = store,
+          .places = {}};
+}
+
+int examine(const Config& config) {
+  log::start("error");
+  process::BoostRunner runner;
+  std::unique_ptr<store::Store> raw_store;
+  if (config.store.kind != "embedded") raw_store = make_store(config);
+  std::optional<store::TypedStore> store;
+  if (raw_store) store.emplace(*raw_store);
+  const auto findings = doctor::examine(doctors_subject(config, store ? &*store : nullptr), runner);
+  std::fputs(api::to_report(findings).c_str(), stdout);
+  return doctor::has_fault(findings) ? 1 : 0;
+}
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
   const std::string session = service::random_hex(16);
@@ -115,17 +161,13 @@ int run(const Config& config) {
                                     .workers = config.workers,
                                     .watch_drbd = !drbd.module_version().empty(),
                                     .patrol = patrol_time(config)});
-  service::Service service(store, arbiter, calls,
-                           [&queue] { queue.add(reconcile::Workers::kMounts); },
-                           {.here = config.node_name,
-                            .session = session,
-                            .version = PLEXVOL_VERSION,
-                            .device_directory = config.device_directory,
-                            .first_port = static_cast<std::uint16_t>(config.drbd.first_port)});
-  http::Settings serving;
-  serving.socket_paths = config.sockets;
-  serving.max_connections = config.max_connections;
-  http::Server server(serving, http::make_routes(service, trace));
+  service::Service service(
+      store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
+      service_settings(config, session));
+  const auto examine_here = [&] {
+    return doctor::examine(doctors_subject(config, &store), runner);
+  };
+  http::Server server(server_settings(config), http::make_routes(service, trace, examine_here));
   log::info("serving " + config.sockets.front());
 
   int signal = 0;
@@ -149,6 +191,7 @@ int main(int argc, char** argv) {
       put_helper_back(command.config);
       return 0;
     }
+    if (command.doctor) return examine(command.config);
     log::start(command.config.log_level);
     return run(command.config);
   } catch (const std::exception& error) {

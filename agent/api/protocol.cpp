@@ -133,6 +133,11 @@ constexpr auto fields_of(const VersionReply*) {
   return std::tuple{must("version", &S::version), must("protocol", &S::protocol),
                     may("node", &S::node), may("store", &S::store)};
 }
+constexpr auto fields_of(const Finding*) {
+  using S = Finding;
+  return std::tuple{must("what", &S::what), must("level", &S::level), may("found", &S::found),
+                    may("wanted", &S::wanted), may("advice", &S::advice)};
+}
 
 namespace {
 
@@ -165,6 +170,12 @@ struct NodeList {
 };
 constexpr auto fields_of(const NodeList*) {
   return std::tuple{must("nodes", &NodeList::nodes)};
+}
+struct FindingList {
+  std::vector<Finding> findings;
+};
+constexpr auto fields_of(const FindingList*) {
+  return std::tuple{must("findings", &FindingList::findings)};
 }
 
 template <class T>
@@ -258,6 +269,9 @@ std::string to_json(const std::vector<VolumeInfo>& value) {
 std::string to_json(const std::vector<NodeInfo>& value) {
   return to_text_of(NodeList{value});
 }
+std::string to_json(const std::vector<Finding>& value) {
+  return to_text_of(FindingList{value});
+}
 
 template <class T>
 T from_json(const std::string& text) {
@@ -273,6 +287,10 @@ std::vector<VolumeInfo> from_json<std::vector<VolumeInfo>>(const std::string& te
 template <>
 std::vector<NodeInfo> from_json<std::vector<NodeInfo>>(const std::string& text) {
   return from_json<NodeList>(text).nodes;
+}
+template <>
+std::vector<Finding> from_json<std::vector<Finding>>(const std::string& text) {
+  return from_json<FindingList>(text).findings;
 }
 
 template Options from_json(const std::string&);

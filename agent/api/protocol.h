@@ -55,6 +55,7 @@ inline constexpr const char* kForceCurrentPath =
 inline constexpr const char* kNodeListPath = "/v1/node/list";  // {} -> {"nodes":[NodeInfo]}
 inline constexpr const char* kNodeChangePath = "/v1/node/change";  // NodeChange -> NodeChangeReply
 inline constexpr const char* kVersionPath = "/v1/version";         // {} -> VersionReply
+inline constexpr const char* kDoctorPath = "/v1/doctor";           // {} -> {"findings":[Finding]}
 
 // The FlexVolume options object: flat, string to string (flexvolume-contract fact 19).
 using Options = std::map<std::string, std::string>;
@@ -210,6 +211,15 @@ struct VersionReply {
   std::string store;  // "embedded", "etcd"
 };
 
+// What a look at one thing that Plexvol needs has shown.
+struct Finding {
+  std::string what;    // "kernel module drbd"
+  std::string level;   // "ok"; "warning": it works, for now or not everywhere; "fault"
+  std::string found;   // "9.0.14"
+  std::string wanted;  // "8.4.4 or later"
+  std::string advice;  // what to do next; "" when ok
+};
+
 struct TraceStep {
   std::string what;  // "lvcreate --name ...", "wait for n1 to become primary"
   std::chrono::microseconds took{0};
@@ -245,8 +255,9 @@ std::string to_json(const std::vector<NodeInfo>&);
 std::string to_json(const NodeChange&);
 std::string to_json(const NodeChangeReply&);
 std::string to_json(const VersionReply&);
+std::string to_json(const std::vector<Finding>&);
 
-// Defined for every struct above, and for std::vector<VolumeInfo> and std::vector<NodeInfo>.
+// Defined for every struct above, and for std::vector of VolumeInfo, NodeInfo and Finding.
 template <class T>
 T from_json(const std::string& text);
 

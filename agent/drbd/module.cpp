@@ -10,6 +10,7 @@
 #include "agent/api/error.h"
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/drbd.h"
+#include "agent/drbd/known_faults.h"
 #include "agent/drbd/refusal.h"
 #include "agent/process/descriptor.h"
 
@@ -67,18 +68,16 @@ void Drbd::load_module() {
         "the kernel has no DRBD: modprobe drbd: " + said +
             "; install the distribution's package of extra kernel modules, or use one replica");
   }
-  if (version.starts_with("9.") && settings_.try_nine) return;
-  if (version.starts_with("9.")) {
+  if (const std::string fault = find_known_fault(version); !fault.empty()) {
+    throw Error(ErrorCode::Unsupported, fault + "; use one replica until then");
+  }
+  if (generation_of(version) == Generation::Nine && !settings_.try_nine) {
     throw Error(
         ErrorCode::Unsupported,
         "DRBD " + version +
             " is loaded, and Plexvol's part for DRBD 9 has only been tested with the tools, "
             "never with the kernel module: use DRBD 8.4, or set drbd.newest to 9 for data "
             "that may be lost");
-  }
-  if (!version.starts_with("8.4.")) {
-    throw Error(ErrorCode::Unsupported,
-                "DRBD " + version + " is loaded; 8.4 is needed (9 to try it)");
   }
 }
 

@@ -116,11 +116,17 @@ std::vector<api::TraceStep> steps_of(const Request& request, const std::string& 
 
 }  // namespace
 
-Handler make_routes(service::Service& service, const process::TraceLog& trace) {
-  return [&service, &trace](const Request& request) {
+Handler make_routes(service::Service& service, const process::TraceLog& trace,
+                    std::function<std::vector<api::Finding>()> examine) {
+  std::map<std::string, Route> table = routes();
+  table[api::kDoctorPath] = [examine = std::move(examine)](service::Service&, const Request&,
+                                                           const service::Call&) {
+    return api::to_json(examine());
+  };
+  return [&service, &trace, table = std::move(table)](const Request& request) {
     const log::LogScope scope("call", request.path);
-    const auto route = routes().find(request.path);
-    if (route == routes().end()) {
+    const auto route = table.find(request.path);
+    if (route == table.end()) {
       return to_response(Error(ErrorCode::NotFound, "this agent knows no call " + request.path));
     }
     std::string subject;

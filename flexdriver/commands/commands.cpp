@@ -79,7 +79,7 @@ void print_line(const std::string& text) {
 }
 
 bool is_command(std::string_view word) {
-  constexpr std::array<std::string_view, 4> kNouns{"volume", "node", "driver", "version"};
+  constexpr std::array<std::string_view, 5> kNouns{"volume", "node", "driver", "doctor", "version"};
   return word.empty() || word.starts_with('-') ||
          std::find(kNouns.begin(), kNouns.end(), word) != kNouns.end();
 }
@@ -96,6 +96,7 @@ int run_command(int argc, char** argv, const Trace& trace) {
   add_volume_commands(app, context);
   add_node_commands(app, context);
   add_driver_commands(app, context);
+  add_doctor_command(app, context);
   add_version_command(app, context);
   if (argc < 2) {
     write_all(STDERR_FILENO, app.help());

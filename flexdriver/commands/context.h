@@ -41,6 +41,7 @@ void print_line(const std::string& text);
 void add_volume_commands(CLI::App& app, const CommandContext& context);
 void add_node_commands(CLI::App& app, const CommandContext& context);
 void add_driver_commands(CLI::App& app, const CommandContext& context);
+void add_doctor_command(CLI::App& app, const CommandContext& context);
 void add_version_command(CLI::App& app, const CommandContext& context);
 
 }  // namespace plexvol::driver

@@ -167,8 +167,9 @@ class Host:
         self.log_path = self.directory / "plexvold.log"
         for folder in (self.pool, self.devices):
             folder.mkdir()
-        self._config = self.directory / "plexvold.json"
-        self._config.write_text(
+        config = self.directory / "plexvold.json"
+        self.agent_argv: list[str | Path] = [BUILD / "plexvold", "--config", config]
+        config.write_text(
             json.dumps(
                 {
                     "node_name": NODE,
@@ -194,8 +195,7 @@ class Host:
         """The agent; returns when it listens."""
         before = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("a") as log:
-            argv = [BUILD / "plexvold", "--config", self._config]
-            agent = self.machine.popen(argv, stdout=log, stderr=subprocess.STDOUT)
+            agent = self.machine.popen(self.agent_argv, stdout=log, stderr=subprocess.STDOUT)
         self._agent = agent
 
         def listens() -> bool:

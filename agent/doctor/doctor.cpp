@@ -1,0 +1,89 @@
+#include "agent/doctor/doctor.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "agent/api/error.h"
+#include "agent/doctor/look.h"
+
+namespace plexvol::doctor {
+
+namespace {
+
+std::vector<unsigned long> numbers_of(const std::string& version) {
+  std::vector<unsigned long> numbers;
+  for (std::size_t at = 0; at < version.size();) {
+    const std::size_t begin = version.find_first_of("0123456789", at);
+    if (begin == std::string::npos) break;
+    const std::size_t end =
+        std::min(version.find_first_not_of("0123456789", begin), version.size());
+    numbers.push_back(std::stoul(version.substr(begin, std::min<std::size_t>(end - begin, 9))));
+    at = end;
+  }
+  return numbers;
+}
+
+}  // namespace
+
+void Report::ok(const std::string& what, const std::string& found, const std::string& wanted) {
+  findings.push_back({.what = what, .level = "ok", .found = found, .wanted = wanted, .advice = ""});
+}
+
+void Report::warn(const std::string& what, const std::string& found, const std::string& wanted,
+                  const std::string& advice) {
+  findings.push_back(
+      {.what = what, .level = "warning", .found = found, .wanted = wanted, .advice = advice});
+}
+
+void Report::fault(const std::string& what, const std::string& found, const std::string& wanted,
+                   const std::string& advice) {
+  findings.push_back(
+      {.what = what, .level = "fault", .found = found, .wanted = wanted, .advice = advice});
+}
+
+void Report::look(const std::string& what, const std::function<void()>& at) {
+  try {
+    at();
+  } catch (const std::exception& error) {
+    fault(what, error.what(), "a look at it", "end what makes the look fail, then look again");
+  }
+}
+
+std::optional<std::string> read_text(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return std::nullopt;
+  std::ostringstream text;
+  text << file.rdbuf();
+  return file.bad() ? std::nullopt : std::optional(text.str());
+}
+
+bool has_pool_of(const Subject& subject, const std::string& type) {
+  return std::any_of(subject.pools.begin(), subject.pools.end(),
+                     [&](const auto& pool) { return pool.type == type; });
+}
+
+bool is_at_least(const std::string& version, const std::string& least) {
+  return numbers_of(version) >= numbers_of(least);
+}
+
+std::vector<api::Finding> examine(const Subject& subject, process::Runner& runner) {
+  Report report;
+  const Examination examination{subject, runner, report};
+  look_at_kernel(examination);
+  look_at_drbd(examination);
+  look_at_lvm(examination);
+  look_at_tools(examination);
+  look_at_pools(examination);
+  look_at_store(examination);
+  look_at_network(examination);
+  look_at_kubelet(examination);
+  return report.findings;
+}
+
+bool has_fault(const std::vector<api::Finding>& findings) {
+  return std::any_of(findings.begin(), findings.end(),
+                     [](const api::Finding& finding) { return finding.level == "fault"; });
+}
+
+}  // namespace plexvol::doctor

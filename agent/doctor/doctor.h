@@ -1,0 +1,44 @@
+// A look at everything that Plexvol needs on this node, before the agent starts or while it runs.
+// Changes nothing; loads a kernel module at most. One line for each thing, also for those in order.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/api/protocol.h"
+#include "agent/drbd/drbd.h"
+#include "agent/process/runner.h"
+#include "agent/reconcile/pools.h"
+#include "agent/store/typed_store.h"
+
+namespace plexvol::doctor {
+
+// Where the host's own files are; elsewhere only in tests.
+struct Places {
+  std::string proc = "/proc";
+  std::string sys = "/sys";
+  std::string run = "/run";
+};
+
+struct Subject {
+  std::string here;
+  std::string address;  // "": no mirrored volumes
+  std::vector<reconcile::PoolSettings> pools;
+  std::uint16_t first_port = 7000;
+  std::string helper;  // the installed driver
+  std::vector<std::string> sockets;
+  std::string state_directory;
+  bool try_nine = false;
+  std::string store_kind;
+  std::vector<std::string> endpoints;
+  store::TypedStore* store = nullptr;  // nullptr: the embedded one, which only its agent may open
+  Places places;
+};
+
+std::vector<api::Finding> examine(const Subject& subject, process::Runner& runner);
+
+bool has_fault(const std::vector<api::Finding>& findings);
+
+}  // namespace plexvol::doctor

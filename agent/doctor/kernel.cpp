@@ -1,0 +1,121 @@
+// The kernel itself, its clock, and DRBD with the program that it asks.
+#include <sys/timex.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent/api/error.h"
+#include "agent/doctor/look.h"
+#include "agent/drbd/drbd.h"
+#include "agent/filesystem/features.h"
+
+namespace plexvol::doctor {
+
+namespace {
+
+std::string kernel_release() {
+  utsname name{};
+  ::uname(&name);
+  return name.release;
+}
+
+void look_at_clock(Report& report) {
+  timex state{};
+  constexpr const char* kWhat = "clock";
+  const bool synchronised = ::adjtimex(&state) != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+  if (synchronised) return report.ok(kWhat, "synchronised", "synchronised");
+  report.warn(
+      kWhat, "not synchronised", "synchronised",
+      "run chrony or systemd-timesyncd: nothing of Plexvol's depends on it, but the logs of "
+      "several nodes cannot be compared, and certificates may not be valid yet");
+}
+
+void look_at_features(Report& report, const std::string& release) {
+  std::string off;
+  for (const char* fs_type : {"ext4", "xfs"}) {
+    for (const auto& [option, value] : filesystem::features_to_leave_out(fs_type, release)) {
+      off += (off.empty() ? "" : ", ") + std::string(fs_type) + " " + value;
+    }
+  }
+  const std::string wanted = "file systems that this kernel can mount";
+  report.ok("mkfs", off.empty() ? "with its defaults" : "leaves out " + off, wanted);
+}
+
+void look_at_module(const std::string& module, const std::string& why,
+                    const Examination& examination) {
+  const std::string what = "kernel module " + module;
+  // Built in, loaded, or to be had.
+  if (::access((examination.subject.places.sys + "/module/" + module).c_str(), F_OK) == 0) {
+    return examination.report.ok(what, "loaded", "to be had");
+  }
+  const auto output = examination.runner.run(
+      {.argv = {"/usr/sbin/modprobe", "--dry-run", "--quiet", module}, .input = {}});
+  if (output.exit_code == 0) return examination.report.ok(what, "to be had", "to be had");
+  examination.report.fault(what, "missing", "to be had (" + why + ")",
+                           "install the distribution's package of extra kernel modules "
+                           "(linux-modules-extra, kernel-modules-extra)");
+}
+
+void look_at_helper(const Subject& subject, Report& report) {
+  constexpr const char* kWhat = "DRBD's usermode_helper";
+  const drbd::ModuleFiles files{.directory = subject.places.sys + "/module/drbd",
+                                .proc = subject.places.proc + "/drbd"};
+  constexpr std::size_t kMost = 79;
+  const std::string advice =
+      "set drbd.helper to the installed driver, or to a copy of it with a path of fewer than 80 "
+      "characters on a file system that allows to execute; then restart the agent";
+  if (subject.helper.size() > kMost) {
+    return report.fault(kWhat, std::to_string(subject.helper.size()) + " characters",
+                        "fewer than 80", advice);
+  }
+  if (::access(subject.helper.c_str(), X_OK) != 0) {
+    return report.fault(kWhat, subject.helper + " cannot be executed", "the installed driver",
+                        "plexvol driver install; or " + advice);
+  }
+  const std::string now = drbd::usermode_helper(files);
+  if (now == subject.helper) return report.ok(kWhat, now, "the installed driver");
+  report.warn(kWhat, now, subject.helper,
+              "the agent sets it when it starts; if it runs, something else has taken it since "
+              "(linstor, pacemaker?): a primary that loses its peer would stay frozen");
+}
+
+}  // namespace
+
+void look_at_kernel(const Examination& examination) {
+  Report& report = examination.report;
+  const std::string release = kernel_release();
+  if (is_at_least(release, "3.10")) {
+    report.ok("kernel", release, "3.10 or later");
+  } else {
+    report.fault("kernel", release, "3.10 or later", "update this node's kernel");
+  }
+  look_at_clock(report);
+  look_at_features(report, release);
+  const Subject& subject = examination.subject;
+  if (has_pool_of(subject, "lvm") || has_pool_of(subject, "lvm-thin")) {
+    look_at_module("dm_mod", "LVM", examination);
+  }
+  if (has_pool_of(subject, "lvm-thin")) look_at_module("dm_thin_pool", "thin pools", examination);
+  if (has_pool_of(subject, "file")) look_at_module("loop", "file pools", examination);
+}
+
+void look_at_drbd(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  if (subject.address.empty()) return;  // no mirrored volumes are wanted here
+  Report& report = examination.report;
+  drbd::Drbd drbd(examination.runner, {.config_directory = "",
+                                       .module = {.directory = subject.places.sys + "/module/drbd",
+                                                  .proc = subject.places.proc + "/drbd"},
+                                       .try_nine = subject.try_nine});
+  constexpr const char* kWhat = "DRBD";
+  constexpr const char* kWanted = "8.4.4 or later of 8.4";
+  try {
+    drbd.load_module();
+  } catch (const Error& error) {
+    return report.fault(kWhat, error.what(), kWanted,
+                        "until then volumes of one replica can be had here, mirrored ones not");
+  }
+  report.ok(kWhat, drbd.module_version(), kWanted);
+  report.look("DRBD's usermode_helper", [&] { look_at_helper(subject, report); });
+}
+
+}  // namespace plexvol::doctor

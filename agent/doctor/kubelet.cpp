@@ -1,0 +1,82 @@
+// The driver that was dropped for the kubelet, and the mounts that it makes.
+#include <algorithm>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/doctor/look.h"
+
+namespace plexvol::doctor {
+
+namespace {
+
+using Json = nlohmann::json;
+
+void look_at_driver(const Examination& examination) {
+  const std::string& driver = examination.subject.helper;
+  constexpr const char* kWhat = "driver";
+  const auto output = examination.runner.run({.argv = {driver, "init"}, .input = {}});
+  const Json reply = Json::parse(output.out + output.err, nullptr, false);
+  if (reply.is_object() && reply.value("status", "") == "Success") {
+    return examination.report.ok(kWhat, driver, "answers init");
+  }
+  examination.report.fault(kWhat, driver + ": " + process::said(output), "answers init",
+                           "plexvol driver install (see installer/README.md)");
+}
+
+// The sockets that the driver tries are those of its settings, the default, and one beside it.
+void look_at_sockets(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  const std::string folder = subject.helper.substr(0, subject.helper.rfind('/'));
+  const Json settings =
+      Json::parse(read_text(folder + "/.plexvol.json").value_or("{}"), nullptr, false);
+  std::vector<std::string> tried{api::kDefaultSocket, folder + "/.plexvold.sock"};
+  if (settings.is_object() && settings.contains("socket") && settings["socket"].is_string()) {
+    tried.insert(tried.begin(), settings["socket"].get<std::string>());
+  }
+  constexpr const char* kWhat = "agent's socket";
+  for (const std::string& socket : subject.sockets) {
+    if (std::find(tried.begin(), tried.end(), socket) == tried.end()) continue;
+    return examination.report.ok(kWhat, socket, "one that the driver tries");
+  }
+  examination.report.fault(kWhat, subject.sockets.front(), "one that the driver tries",
+                           "add " + tried.front() +
+                               " to `sockets`, or run plexvol driver install "
+                               "--agent-socket " +
+                               subject.sockets.front());
+}
+
+// Of the first process: whether what is mounted below is seen by a kubelet or a pod elsewhere.
+void look_at_propagation(const Examination& examination) {
+  constexpr const char* kWhat = "mount propagation";
+  constexpr const char* kKubelet = "/var/lib/kubelet";
+  std::istringstream lines(
+      read_text(examination.subject.places.proc + "/1/mountinfo").value_or(""));
+  std::string holder;
+  bool shared = false;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string id, parent, device, root, point, options, optional;
+    words >> id >> parent >> device >> root >> point >> options >> optional;
+    const bool above =
+        point == "/" || kKubelet == point || std::string(kKubelet).starts_with(point + "/");
+    if (!above || point.size() < holder.size()) continue;
+    holder = point;
+    shared = line.substr(0, line.find(" - ")).find(" shared:") != std::string::npos;
+  }
+  if (shared) return examination.report.ok(kWhat, holder + " is shared", "shared");
+  examination.report.warn(kWhat, holder + " is private", "shared",
+                          "mount --make-rshared " + holder +
+                              " (systemd does it by itself): else a kubelet or a pod that runs in "
+                              "a container does not see what is mounted for it");
+}
+
+}  // namespace
+
+void look_at_kubelet(const Examination& examination) {
+  examination.report.look("driver", [&] { look_at_driver(examination); });
+  examination.report.look("agent's socket", [&] { look_at_sockets(examination); });
+  examination.report.look("mount propagation", [&] { look_at_propagation(examination); });
+}
+
+}  // namespace plexvol::doctor

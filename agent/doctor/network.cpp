@@ -1,0 +1,222 @@
+// The store, and the way to the other nodes.
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <sstream>
+#include <system_error>
+
+#include "agent/api/error.h"
+#include "agent/doctor/look.h"
+#include "agent/process/descriptor.h"
+
+namespace plexvol::doctor {
+
+namespace {
+
+// A volume has its own port, from the first one on: so many of them are looked at.
+constexpr unsigned kPorts = 256;
+constexpr int kConnectMilliseconds = 1500;
+
+struct Target {
+  std::string what;  // for a person: "n2 (10.0.0.2)"
+  std::string host;
+  std::string port;
+};
+
+std::string words_of(int error) {
+  return std::generic_category().message(error);
+}
+
+std::string numeric_address(const sockaddr& address, socklen_t size) {
+  char text[NI_MAXHOST] = {};
+  if (::getnameinfo(&address, size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) != 0) return "";
+  return std::string(text, std::strcspn(text, "%"));
+}
+
+bool is_ours(const std::string& address) {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return false;
+  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(list, &::freeifaddrs);
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    const sockaddr* found = entry->ifa_addr;
+    if (found == nullptr) continue;
+    if (found->sa_family != AF_INET && found->sa_family != AF_INET6) continue;
+    const socklen_t size = found->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (numeric_address(*found, size) == address) return true;
+  }
+  return false;
+}
+
+// 0: something answered there, be it that nothing listens. Else the error that a person needs.
+int try_to_reach(const Target& target) {
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (::getaddrinfo(target.host.c_str(), target.port.c_str(), &wanted, &list) != 0) return ENXIO;
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, &::freeaddrinfo);
+  const process::Descriptor socket(
+      ::socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0) return errno;
+  if (::connect(socket.get(), list->ai_addr, list->ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  pollfd waiting{.fd = socket.get(), .events = POLLOUT, .revents = 0};
+  if (::poll(&waiting, 1, kConnectMilliseconds) <= 0) return ETIMEDOUT;
+  int error = 0;
+  socklen_t size = sizeof(error);
+  ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+  return error;
+}
+
+// "https://10.0.0.1:2379", "http://[fd00::1]:2379"
+Target target_of(const std::string& endpoint) {
+  std::string rest = endpoint.substr(endpoint.find("//") + 2);
+  const std::size_t colon = rest.rfind(':');
+  std::string host = rest.substr(0, colon);
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  return {.what = endpoint, .host = host, .port = rest.substr(colon + 1)};
+}
+
+void look_at_endpoints(const Examination& examination) {
+  const auto& endpoints = examination.subject.endpoints;
+  std::string down;
+  std::size_t up = 0;
+  for (const std::string& endpoint : endpoints) {
+    const int error = try_to_reach(target_of(endpoint));
+    if (error == 0) {
+      ++up;
+    } else {
+      down += (down.empty() ? "" : ", ") + endpoint + " (" + words_of(error) + ")";
+    }
+  }
+  constexpr const char* kWhat = "etcd's members";
+  const std::string wanted = "all of them answer";
+  if (down.empty()) return examination.report.ok(kWhat, std::to_string(up) + " answer", wanted);
+  examination.report.warn(kWhat, "no answer from " + down, wanted,
+                          "start etcd there; as long as most of the members work, so do volumes");
+}
+
+void look_at_reach(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  const auto alive = subject.store->list_alive_nodes();
+  const std::string port = std::to_string(subject.first_port);
+  for (const model::Node& node : subject.store->list_nodes()) {
+    if (node.name == subject.here || node.address.empty() || !alive.contains(node.name)) continue;
+    const std::string what = "way to " + node.name;
+    const std::string where = node.address + ":" + port;
+    const int error = try_to_reach({.what = node.name, .host = node.address, .port = port});
+    const std::string wanted = "an answer, be it that nothing listens there yet";
+    // Refused: the packets go there and back.
+    if (error == 0 || error == ECONNREFUSED) {
+      examination.report.ok(what, where + " answers", wanted);
+      continue;
+    }
+    examination.report.fault(
+        what, where + ": " + words_of(error), wanted,
+        "open TCP ports " + port + " to " + std::to_string(subject.first_port + kPorts - 1) +
+            " between the two, both ways (firewall, network policy, security group), and look from "
+            "there, too");
+  }
+}
+
+// Of /proc/net/tcp and tcp6: ports that programs listen on. DRBD's own listeners are the kernel's:
+// they have no inode.
+void find_listeners(const std::string& table, unsigned first, std::string& found) {
+  std::istringstream lines(table);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string number, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
+    words >> number >> local >> remote >> state >> queues >> timer >> retransmits >> uid >>
+        timeout >> inode;
+    constexpr const char* kListen = "0A";
+    const std::size_t colon = local.rfind(':');
+    if (state != kListen || inode == "0" || colon == std::string::npos) continue;
+    const unsigned long port = std::strtoul(local.c_str() + colon + 1, nullptr, 16);
+    if (port < first || port >= first + kPorts) continue;
+    const std::string text = std::to_string(port);
+    if ((" " + found + ",").find(" " + text + ",") == std::string::npos) {
+      found += (found.empty() ? "" : ", ") + text;
+    }
+  }
+}
+
+void look_at_ports(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  std::string taken;
+  for (const char* table : {"/net/tcp", "/net/tcp6"}) {
+    find_listeners(read_text(subject.places.proc + table).value_or(""), subject.first_port, taken);
+  }
+  constexpr const char* kWhat = "ports for DRBD";
+  const std::string range =
+      std::to_string(subject.first_port) + " to " + std::to_string(subject.first_port + kPorts - 1);
+  if (!taken.empty()) {
+    return examination.report.fault(
+        kWhat, "taken by other programs: " + taken, range + " free",
+        "set drbd.first_port to a free range, on all nodes alike, before there are volumes; or "
+        "move what listens there (ss -ltnp)");
+  }
+  std::istringstream limits(
+      read_text(subject.places.proc + "/sys/net/ipv4/ip_local_port_range").value_or(""));
+  unsigned low = 32768;
+  limits >> low;
+  const auto reserved =
+      read_text(subject.places.proc + "/sys/net/ipv4/ip_local_reserved_ports").value_or("\n");
+  if (low >= subject.first_port + kPorts || reserved != "\n") {
+    return examination.report.ok(kWhat, range + " free", range + " free");
+  }
+  examination.report.warn(
+      kWhat, "outgoing connections use ports from " + std::to_string(low) + " on", range + " free",
+      "sysctl net.ipv4.ip_local_reserved_ports=" + std::to_string(subject.first_port) + "-" +
+          std::to_string(subject.first_port + kPorts - 1) +
+          ": else one of them may hold a volume's port when it is needed");
+}
+
+}  // namespace
+
+void look_at_store(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  Report& report = examination.report;
+  constexpr const char* kWhat = "store";
+  if (subject.store_kind == "embedded") {
+    return report.ok(kWhat, "embedded: this node only", "embedded, or etcd for a cluster");
+  }
+  look_at_endpoints(examination);
+  const std::string wanted = "etcd answers";
+  try {
+    const std::size_t nodes = subject.store->list_nodes().size();
+    report.ok(kWhat, "etcd answers, and knows " + std::to_string(nodes) + " nodes", wanted);
+  } catch (const Error& error) {
+    report.fault(kWhat, error.what(), wanted,
+                 "most of etcd's members must run and reach each other (etcdctl endpoint health), "
+                 "and certificates, user and password must be those of this cluster. Mounted "
+                 "volumes go on meanwhile");
+  }
+}
+
+void look_at_network(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  if (subject.address.empty()) return;
+  Report& report = examination.report;
+  if (is_ours(subject.address)) {
+    report.ok("address", subject.address, "one of this node's");
+  } else {
+    report.fault("address", subject.address + " is on no interface", "one of this node's",
+                 "set `address` to this node's address in the network for replication");
+  }
+  look_at_ports(examination);
+  if (subject.store == nullptr) return;
+  try {
+    look_at_reach(examination);
+  } catch (const Error&) {
+    // The store has been told of already.
+  }
+}
+
+}  // namespace plexvol::doctor

@@ -1,0 +1,110 @@
+// The tools that the agent runs, and the host's own lvm2.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <regex>
+#include <sstream>
+
+#include "agent/doctor/look.h"
+
+namespace plexvol::doctor {
+
+namespace {
+
+bool uses_lvm(const Subject& subject) {
+  return has_pool_of(subject, "lvm") || has_pool_of(subject, "lvm-thin");
+}
+
+// "  LVM version:     2.03.16(2) (2022-05-18)"
+std::string version_in(const std::string& text) {
+  constexpr const char* kKey = "LVM version:";
+  const std::size_t key = text.find(kKey);
+  if (key == std::string::npos) return "";
+  std::istringstream rest(text.substr(key + std::char_traits<char>::length(kKey)));
+  std::string version;
+  rest >> version;
+  return version;
+}
+
+void look_at_lvm_version(const Examination& examination) {
+  constexpr const char* kWhat = "lvm2";
+  constexpr const char* kLeast = "2.02.158";  // the first with --reportformat json
+  const auto output = examination.runner.run({.argv = {"/usr/sbin/lvm", "version"}, .input = {}});
+  const std::string version = version_in(output.out);
+  const std::string wanted = std::string(kLeast) + " or later";
+  if (is_at_least(version, kLeast)) return examination.report.ok(kWhat, version, wanted);
+  examination.report.fault(kWhat, version.empty() ? process::said(output) : version, wanted,
+                           "install lvm2 on this node (or in the agent's image)");
+}
+
+// Whether the host's own lvm2, run by anybody, would open our DRBD devices: one frozen device, and
+// every lvm command of the node hangs (field lesson 11). As lvm.conf(5): patterns in turn, the
+// first that matches counts, what none matches is accepted.
+bool accepts(const std::string& filter, const std::string& device) {
+  static const std::regex form(R"re("([ar])(.)([^"]*?)\2")re");
+  for (auto found = std::sregex_iterator(filter.begin(), filter.end(), form);
+       found != std::sregex_iterator(); ++found) {
+    const std::regex pattern((*found)[3].str(), std::regex::egrep);
+    if (std::regex_search(device, pattern)) return (*found)[1] == "a";
+  }
+  return true;
+}
+
+void look_at_global_filter(const Examination& examination) {
+  constexpr const char* kWhat = "lvm2's global_filter";
+  const auto output = examination.runner.run(
+      {.argv = {"/usr/sbin/lvmconfig", "devices/global_filter"}, .input = {}});
+  // "Configuration node devices/global_filter not found": none is set.
+  const std::string filter = output.exit_code == 0 ? output.out : "";
+  const bool open = accepts(filter, "/dev/drbd1000") || accepts(filter, "/dev/plexvol/data");
+  if (!open) return examination.report.ok(kWhat, "leaves DRBD devices alone", "leaves them alone");
+  examination.report.warn(
+      kWhat, filter.empty() ? "not set" : "accepts /dev/drbd*", "leaves DRBD devices alone",
+      R"(in /etc/lvm/lvm.conf, section devices: global_filter = [ "r|^/dev/drbd|", )"
+      R"("r|^/dev/plexvol/|" ] before what is there: else one frozen volume makes every lvm command )"
+      R"(of this node hang)");
+}
+
+struct Tool {
+  const char* path;
+  const char* package;
+  const char* without;  // what cannot be done
+};
+
+void look_at_tool(const Tool& tool, Report& report) {
+  const std::string path = tool.path;
+  const std::string what = path.substr(path.rfind('/') + 1);
+  if (::access(tool.path, X_OK) == 0) return report.ok(what, "there", "there");
+  report.fault(what, "missing", std::string("there: ") + tool.without,
+               std::string("install the package ") + tool.package +
+                   " on this node (or in the agent's image)");
+}
+
+}  // namespace
+
+void look_at_lvm(const Examination& examination) {
+  if (!uses_lvm(examination.subject)) return;
+  examination.report.look("lvm2", [&] { look_at_lvm_version(examination); });
+  examination.report.look("lvm2's global_filter", [&] { look_at_global_filter(examination); });
+}
+
+void look_at_tools(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  Report& report = examination.report;
+  look_at_tool({"/usr/sbin/mkfs.ext4", "e2fsprogs", "file systems of type ext4"}, report);
+  look_at_tool({"/usr/sbin/fsck.ext4", "e2fsprogs", "checks before a mount"}, report);
+  look_at_tool({"/usr/sbin/mkfs.xfs", "xfsprogs", "file systems of type xfs"}, report);
+  if (has_pool_of(subject, "file")) {
+    look_at_tool({"/usr/sbin/losetup", "util-linux", "pools of type file"}, report);
+  }
+  if (has_pool_of(subject, "lvm-thin")) {
+    look_at_tool({"/usr/sbin/thin_check", "thin-provisioning-tools", "thin pools are activated"},
+                 report);
+  }
+  if (subject.address.empty()) return;
+  look_at_tool({"/usr/sbin/drbdadm", "drbd-utils", "mirrored volumes"}, report);
+  look_at_tool({"/usr/sbin/drbdmeta", "drbd-utils", "mirrored volumes"}, report);
+}
+
+}  // namespace plexvol::doctor

@@ -1,0 +1,46 @@
+#include "agent/drbd/known_faults.h"
+
+#include <array>
+#include <cstdio>
+
+namespace plexvol::drbd {
+namespace {
+
+using Version = std::array<unsigned, 3>;
+
+struct KnownFault {
+  Version from{};
+  Version fixed{};  // this one is good again
+  const char* what = "";
+};
+
+// The first by the announcement of 8.4.2 (September 2012), the second by the module's source
+// ("Ignoring fence-peer exit code" came with 8.4.4), the third by the announcement of 9.0.26
+// (December 2020), the fourth by the change log of 9.1.7.
+constexpr std::array kFaults{
+    KnownFault{{0, 0, 0}, {8, 4, 0}, "it is older than 8.4, whose commands are used"},
+    KnownFault{{8, 4, 0}, {8, 4, 2}, "a resync may put an old block over a newer one"},
+    KnownFault{{8, 4, 2}, {8, 4, 4}, "it takes an answer of the fence handler that came too late"},
+    KnownFault{{9, 0, 0}, {9, 0, 26}, "a write at the start of a resync may not be mirrored"},
+    KnownFault{{9, 1, 0},
+               {9, 1, 7},
+               "frozen I/O may be acknowledged too early, and a resync be "
+               "forgotten"},
+};
+
+}  // namespace
+
+std::string find_known_fault(const std::string& module_version) {
+  Version version{};
+  // NOLINTNEXTLINE(cert-err34-c): an unreadable version leaves zeros, which are refused.
+  (void)std::sscanf(module_version.c_str(), "%u.%u.%u", &version[0], &version[1], &version[2]);
+  for (const KnownFault& fault : kFaults) {
+    if (version < fault.from || version >= fault.fixed) continue;
+    const auto& [major, minor, patch] = fault.fixed;
+    return "DRBD " + module_version + ": " + fault.what + "; " + std::to_string(major) + "." +
+           std::to_string(minor) + "." + std::to_string(patch) + " is good";
+  }
+  return "";
+}
+
+}  // namespace plexvol::drbd
