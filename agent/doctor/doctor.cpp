@@ -42,11 +42,12 @@ void Report::fault(const std::string& what, const std::string& found, const std:
       {.what = what, .level = "fault", .found = found, .wanted = wanted, .advice = advice});
 }
 
-void Report::look(const std::string& what, const std::function<void()>& at) {
+void Report::look(const std::string& what, const std::string& advice,
+                  const std::function<void()>& at) {
   try {
     at();
   } catch (const std::exception& error) {
-    fault(what, error.what(), "a look at it", "end what makes the look fail, then look again");
+    fault(what, error.what(), "it can be looked at", advice);
   }
 }
 

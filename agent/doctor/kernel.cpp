@@ -59,14 +59,9 @@ void look_at_helper(const Subject& subject, Report& report) {
   constexpr const char* kWhat = "DRBD's usermode_helper";
   const drbd::ModuleFiles files{.directory = subject.places.sys + "/module/drbd",
                                 .proc = subject.places.proc + "/drbd"};
-  constexpr std::size_t kMost = 79;
   const std::string advice =
       "set drbd.helper to the installed driver, or to a copy of it with a path of fewer than 80 "
       "characters on a file system that allows to execute; then restart the agent";
-  if (subject.helper.size() > kMost) {
-    return report.fault(kWhat, std::to_string(subject.helper.size()) + " characters",
-                        "fewer than 80", advice);
-  }
   if (::access(subject.helper.c_str(), X_OK) != 0) {
     return report.fault(kWhat, subject.helper + " cannot be executed", "the installed driver",
                         "plexvol driver install; or " + advice);
@@ -115,7 +110,8 @@ void look_at_drbd(const Examination& examination) {
                         "until then volumes of one replica can be had here, mirrored ones not");
   }
   report.ok(kWhat, drbd.module_version(), kWanted);
-  report.look("DRBD's usermode_helper", [&] { look_at_helper(subject, report); });
+  report.look("DRBD's usermode_helper", "load the module drbd anew (modprobe drbd)",
+              [&] { look_at_helper(subject, report); });
 }
 
 }  // namespace plexvol::doctor

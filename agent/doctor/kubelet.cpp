@@ -74,9 +74,12 @@ void look_at_propagation(const Examination& examination) {
 }  // namespace
 
 void look_at_kubelet(const Examination& examination) {
-  examination.report.look("driver", [&] { look_at_driver(examination); });
-  examination.report.look("agent's socket", [&] { look_at_sockets(examination); });
-  examination.report.look("mount propagation", [&] { look_at_propagation(examination); });
+  Report& report = examination.report;
+  const std::string advice = "plexvol driver install (see installer/README.md)";
+  report.look("driver", advice, [&] { look_at_driver(examination); });
+  report.look("agent's socket", advice, [&] { look_at_sockets(examination); });
+  report.look("mount propagation", "mount /proc of the host",
+              [&] { look_at_propagation(examination); });
 }
 
 }  // namespace plexvol::doctor

@@ -18,7 +18,7 @@ class Report {
   void fault(const std::string& what, const std::string& found, const std::string& wanted,
              const std::string& advice);
   // A look that could not be taken is a fault of what it was to look at.
-  void look(const std::string& what, const std::function<void()>& at);
+  void look(const std::string& what, const std::string& advice, const std::function<void()>& at);
 
   std::vector<api::Finding> findings;
 };

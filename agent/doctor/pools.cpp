@@ -78,7 +78,8 @@ void look_at_pools(const Examination& examination) {
                             "other nodes hold, which needs a copy here");
   }
   for (const auto& pool : subject.pools) {
-    examination.report.look("pool " + pool.name, [&] { look_at_pool(pool, examination); });
+    examination.report.look("pool " + pool.name, "see the agent's log for what hangs",
+                            [&] { look_at_pool(pool, examination); });
   }
   if (has_pool_of(subject, "lvm") || has_pool_of(subject, "lvm-thin")) look_at_udev(examination);
   look_at_state_directory(examination);

@@ -85,8 +85,10 @@ void look_at_tool(const Tool& tool, Report& report) {
 
 void look_at_lvm(const Examination& examination) {
   if (!uses_lvm(examination.subject)) return;
-  examination.report.look("lvm2", [&] { look_at_lvm_version(examination); });
-  examination.report.look("lvm2's global_filter", [&] { look_at_global_filter(examination); });
+  const std::string advice = "install lvm2 on this node (or in the agent's image)";
+  examination.report.look("lvm2", advice, [&] { look_at_lvm_version(examination); });
+  examination.report.look("lvm2's global_filter", advice,
+                          [&] { look_at_global_filter(examination); });
 }
 
 void look_at_tools(const Examination& examination) {
