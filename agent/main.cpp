@@ -81,7 +81,10 @@ service::Settings service_settings(const Config& config, const std::string& sess
           .session = session,
           .version = PLEXVOL_VERSION,
           .device_directory = config.device_directory,
-          .first_port = static_cast<std::uint16_t>(config.drbd.first_port)};
+          .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
+          // A node that is cut off and silent is rather done without than waited for until its
+          // lease ends, which takes longer still when etcd has lost its leader with it.
+          .silence = std::chrono::milliseconds(config.store.lease_seconds * 1000 / 8)};
 }
 
 http::Settings server_settings(const Config& config) {

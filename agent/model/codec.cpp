@@ -134,6 +134,7 @@ std::string to_json(const Attachment& attachment) {
   if (attachment.release) {
     json["release"] = {{"id", attachment.release->id}, {"reason", attachment.release->reason}};
   }
+  if (!attachment.silent_session.empty()) json["silent_session"] = attachment.silent_session;
   return json.dump();
 }
 
@@ -144,7 +145,8 @@ Attachment from_json<Attachment>(const std::string& text) {
                           .since = json.at("since"),
                           .holder = value_of(kHolders, json.at("holder").get<std::string>()),
                           .names = json.at("names").get<std::set<std::string>>(),
-                          .release = {}};
+                          .release = {},
+                          .silent_session = json.value("silent_session", "")};
     if (json.contains("release")) {
       const Json& release = json.at("release");
       attachment.release = Release{.id = release.at("id"), .reason = release.at("reason")};

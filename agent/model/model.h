@@ -102,6 +102,10 @@ struct Attachment {
   std::set<std::string> names;  // the PVs' or pod volumes' names that it was asked for under
                                 // (detach knows only these)
   std::optional<Release> release;
+  // It was taken from a node that was cut off from this copy and did not answer, while its lease
+  // was not over yet: the session of the agent there. As long as that one is all that is heard of,
+  // nobody waits for the node.
+  std::string silent_session;
 };
 
 // status/<node>/<volume>: what the node's agent saw. For people and for waiting calls; no plan ever

@@ -99,7 +99,8 @@ class Reconciler::Pass {
     }
     if (const auto current = tools_.store.find_current(volume_)) wanted.current = current->value;
     if (wanted.volume.mirrored() && wanted.attached_here()) {
-      wanted.peer_alive = tools_.store.is_alive(wanted.volume.peer_of(wanted.here));
+      const auto session = tools_.store.find_session(wanted.volume.peer_of(wanted.here));
+      wanted.peer_alive = session && *session != wanted.attachment->silent_session;
     }
     const bool has_copy = wanted.volume.find_replica(wanted.here) != nullptr;
     if (!has_copy) wanted.others_whole = are_whole(wanted.volume);

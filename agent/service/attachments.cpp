@@ -62,8 +62,12 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
                                          (seen ? " but to " + seen->value.node : "") +
                                          ": it was detached, and only attach attaches it again");
   }
-  Attachment mine{
-      .node = node, .since = std::time(nullptr), .holder = holder, .names = {name}, .release = {}};
+  Attachment mine{.node = node,
+                  .since = std::time(nullptr),
+                  .holder = holder,
+                  .names = {name},
+                  .release = {},
+                  .silent_session = {}};
   if (!seen) {
     // With the volume's revision: a deletion that comes at the same moment must fail, or make this
     // fail.
@@ -73,30 +77,69 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
   if (held.node == node) {
     mine.since = held.since;
     mine.names.insert(held.names.begin(), held.names.end());
+    mine.silent_session = held.silent_session;
     if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
     // Written even when nothing changes: the new revision makes the node look again and say what it
     // finds now.
     return put(mine, Change().require(key, seen->revision));
   }
-  if (is_gone(held.node)) {
-    // The lease says only that it is time to try; whether it is safe is the arbiter's word.
-    Change change;
-    change.require(key, seen->revision);
-    for (const std::string& old : held.names) change.remove(keys::name(held.node, old));
+  const auto take_over = [&](const Versioned<Attachment>& from, Change change) {
+    change.require(key, from.revision);
+    for (const std::string& old : from.value.names) change.remove(keys::name(held.node, old));
     return put(mine, change);
-  }
+  };
+  // The lease says only that it is time to try; whether it is safe is the arbiter's word.
+  if (is_gone(held.node)) return take_over(*seen, {});
   if (held.holder == Holder::Attach) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is attached to " + held.node +
                                          " and must be detached there first");
   }
-  request_release(volume, *seen, "volume " + volume.name + " is wanted on " + node, call);
-  return false;
+  const auto silent =
+      request_release(volume, *seen, "volume " + volume.name + " is wanted on " + node, node, call);
+  if (!silent) return false;
+  log::info(held.node + " does not answer, and " + node +
+                " has no connection to it: it is not waited for",
+            {{"volume", volume.name}});
+  mine.silent_session = silent->session;
+  return take_over(silent->attachment,
+                   Change().require(keys::status(held.node, volume.name), silent->status_revision));
+}
+
+// Its copy here has everything, as far as the set knows, and no connection to the holder. So the
+// holder, if it lives, is frozen until its agent has asked the arbiter.
+bool Service::is_cut_off(const std::string& volume, const std::string& node) {
+  const auto current = store_.find_current(volume);
+  const auto status = store_.find_status(node, volume);
+  return current && current->value.nodes.contains(node) && status &&
+         store_.find_session(node) == status->session && !status->connection.empty() &&
+         status->connection != "Connected" &&
+         (status->disk_state == "UpToDate" || status->disk_state == "Consistent");
+}
+
+// What was seen of a holder that should have answered; what has changed since shows in a revision.
+std::optional<Service::Silent> Service::find_silent(const std::string& volume,
+                                                    const std::string& release_id) {
+  const auto attachment = store_.find_attachment(volume);
+  if (!attachment || !attachment->value.release || attachment->value.release->id != release_id) {
+    return std::nullopt;
+  }
+  const std::string& node = attachment->value.node;
+  const auto status = store_.raw().get(keys::status(node, volume));
+  if (status && model::from_json<model::Status>(status->value).refused_release == release_id) {
+    return std::nullopt;
+  }
+  return Silent{.attachment = *attachment,
+                .status_revision = status ? status->revision : 0,
+                .session = store_.find_session(node).value_or("")};
 }
 
 // Returns when the attachment is another than it was; throws Conflict with the holder's reason when
-// it refuses.
-void Service::request_release(const model::Volume& volume, const Versioned<Attachment>& attachment,
-                              const std::string& reason, const Call& call) {
+// it refuses. A value: it says nothing, and is cut off from the copy on `taker` ("": on none).
+std::optional<Service::Silent> Service::request_release(const model::Volume& volume,
+                                                        const Versioned<Attachment>& attachment,
+                                                        const std::string& reason,
+                                                        const std::string& taker,
+                                                        const Call& call) {
   const std::string node = attachment.value.node;
   Attachment next = attachment.value;
   // Somebody else may have asked already: a new id makes the node answer us too.
@@ -105,16 +148,24 @@ void Service::request_release(const model::Volume& volume, const Versioned<Attac
   const std::string key = keys::attachment(volume.name);
   if (!store_.commit(
           Change().require(key, attachment.revision).put(key, model::to_json(next)).wake(volume))) {
-    return;
+    return std::nullopt;
   }
-  Awaiter awaiter(store_.raw(), {key, keys::status(node, volume.name)});
+  const auto asked = std::chrono::steady_clock::now();
+  std::optional<Silent> silent;
+  std::vector<std::string> watched{key, keys::status(node, volume.name)};
+  if (!taker.empty()) watched.push_back(keys::status(taker, volume.name));
+  Awaiter awaiter(store_.raw(), watched);
   const auto settled = [&]() -> std::optional<std::string> {
     const auto now = store_.find_attachment(volume.name);
     if (!now || !now->value.release || now->value.release->id != id) return "";
     if (is_gone(node)) return "";
     const auto status = store_.find_status(node, volume.name);
     if (status && status->refused_release == id) return status->error;
-    return std::nullopt;
+    if (taker.empty() || std::chrono::steady_clock::now() - asked < settings_.silence) {
+      return std::nullopt;
+    }
+    if (is_cut_off(volume.name, taker)) silent = find_silent(volume.name, id);
+    return silent ? std::optional<std::string>("") : std::nullopt;
   };
   std::string refusal;
   try {
@@ -127,7 +178,7 @@ void Service::request_release(const model::Volume& volume, const Versioned<Attac
     withdraw_release(volume.name, id);
     throw;
   }
-  if (refusal.empty()) return;
+  if (refusal.empty()) return silent;
   withdraw_release(volume.name, id);
   throw Error(ErrorCode::Conflict, refusal);
 }
@@ -206,7 +257,7 @@ void Service::detach(const api::DetachRequest& request, const Call& call) {
       continue;
     }
     request_release(volume->value, *attachment,
-                    "detach of " + request.name + " from " + request.node, call);
+                    "detach of " + request.name + " from " + request.node, "", call);
   }
 }
 

@@ -25,6 +25,8 @@ struct Settings {
   std::string version;
   std::string device_directory = "/dev/plexvol";
   std::uint16_t first_port = 7000;
+  // A holder that is cut off from the copy where the volume is wanted may take so long to answer.
+  std::chrono::milliseconds silence{2'000};
 };
 
 class Service {
@@ -96,9 +98,17 @@ class Service {
   bool is_gone(const std::string& node) const;
   // A moment after its start the agent's own node is not in the store yet: nothing can be placed.
   void await_announced(const Call& call);
-  void request_release(const model::Volume& volume,
-                       const store::Versioned<model::Attachment>& attachment,
-                       const std::string& reason, const Call& call);
+  struct Silent {
+    store::Versioned<model::Attachment> attachment;
+    std::int64_t status_revision = 0;
+    std::string session;
+  };
+  bool is_cut_off(const std::string& volume, const std::string& node);
+  std::optional<Silent> find_silent(const std::string& volume, const std::string& release_id);
+  std::optional<Silent> request_release(const model::Volume& volume,
+                                        const store::Versioned<model::Attachment>& attachment,
+                                        const std::string& reason, const std::string& taker,
+                                        const Call& call);
   void withdraw_release(const std::string& volume, const std::string& id);
   bool remove_attachment(const model::Volume& volume,
                          const store::Versioned<model::Attachment>& attachment);

@@ -164,7 +164,12 @@ std::map<std::string, model::Cordon> TypedStore::list_cordons() {
 }
 
 bool TypedStore::is_alive(const std::string& node) {
-  return store_.get(keys::alive(node)).has_value();
+  return find_session(node).has_value();
+}
+
+std::optional<std::string> TypedStore::find_session(const std::string& node) {
+  const auto entry = store_.get(keys::alive(node));
+  return entry ? std::optional(entry->value) : std::nullopt;
 }
 
 std::set<std::string> TypedStore::list_assigned(const std::string& node) {

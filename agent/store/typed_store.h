@@ -67,6 +67,8 @@ class TypedStore {
   std::vector<model::Node> list_nodes();
   std::optional<model::Node> find_node(const std::string& node);
   std::set<std::string> list_alive_nodes();
+  // Of the agent that holds the node's lease; nullopt when none does.
+  std::optional<std::string> find_session(const std::string& node);
   std::optional<Versioned<model::Cordon>> find_cordon(const std::string& node);
   std::map<std::string, model::Cordon> list_cordons();  // by node
   bool is_alive(const std::string& node);

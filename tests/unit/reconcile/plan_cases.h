@@ -35,7 +35,7 @@ inline Wanted mirrored() {
 }
 
 inline Wanted attached(Wanted wanted, const std::string& node, model::Holder holder) {
-  wanted.attachment = model::Attachment{node, 0, holder, {"pv"}, {}};
+  wanted.attachment = model::Attachment{node, 0, holder, {"pv"}, {}, {}};
   return wanted;
 }
 

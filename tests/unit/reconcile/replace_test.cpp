@@ -134,7 +134,7 @@ TEST_CASE("replace: refused when anything it rests on is no longer so") {
   SUBCASE("it was attached to the node that is to be drained") {
     store.cordon("n2", true, false);
     store.put(keys::attachment("v"),
-              model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}}));
+              model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}, {}}));
     CHECK(store.refusal([&] { store.replace(PeerFate::Drained); }) == ErrorCode::Unavailable);
   }
 }
@@ -223,7 +223,7 @@ TEST_CASE("replace: who loses its copy loses the attachment, which it could neve
   Case store;
   store.remove(keys::alive("n2"));
   store.put(keys::attachment("v"),
-            model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {"pv"}, {}}));
+            model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {"pv"}, {}, {}}));
   store.put(keys::name("n2", "pv"), "v");
   store.replace(PeerFate::Gone);
   CHECK_FALSE(store.store.find_attachment("v"));
