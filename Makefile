@@ -193,7 +193,7 @@ lab-down: ## stop them and remove what they left
 
 CXX_FILES   := $(shell find agent flexdriver tests -name '*.cpp' -o -name '*.h' 2>/dev/null)
 SHELL_FILES := $(shell grep -lIrE '^\#!.*\b(ba|da)?sh$$' .ci tests installer examples 2>/dev/null)
-PYTHON_FILES := $(shell find tests -name '*.py' 2>/dev/null; grep -lIrE '^\#!.*python3$$' .ci tests 2>/dev/null)
+PYTHON_FILES := $(shell find tests -name '*.py' 2>/dev/null; grep -lIrE '^\#!.*python3$$' .ci tests installer 2>/dev/null)
 TIDY        := $(patsubst %.cpp,$(BUILD)/tidy/%.ok,$(filter %.cpp,$(CXX_FILES)))
 
 .PHONY: check

@@ -1,4 +1,7 @@
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 
 #include <CLI/App.hpp>
@@ -120,12 +123,16 @@ void add_install(CLI::App& noun) {
       "  plexvol driver install --plugin-dir /etc/kubernetes/volumeplugins --attach true");
   const auto place = std::make_shared<Place>();
   const auto settings = std::make_shared<DropSettings>();
+  const auto helper = std::make_shared<std::string>();
   add_place(*verb, *place);
+  verb->add_option("--helper", *helper,
+                   "also put a copy there, on the host, as the program that DRBD asks");
   verb->add_option("--attach", settings->attach, "true: Kubernetes attaches and detaches volumes");
   verb->add_option("--agent-socket", settings->socket,
                    "where the driver looks for the agent first");
   verb->add_option("--call-seconds", settings->timeout_seconds, "how long a call may take");
-  verb->callback([place, settings] {
+  verb->callback([place, settings, helper] {
+    if (!helper->empty()) drop_helper(place->root + *helper, "/proc/self/exe");
     for (const PluginDir& dir : dirs_of(*place)) {
       const DropResult result = drop_driver(place->root + dir.path, "/proc/self/exe", *settings);
       print_line(dir.path + "/plexvol~plexvol/plexvol " + words_of(result) + " (" + dir.how + ")");
@@ -153,16 +160,23 @@ void add_uninstall(CLI::App& noun, const CommandContext& context) {
       "them. Example:\n  plexvol driver uninstall --purge data old-logs");
   const auto place = std::make_shared<Place>();
   const auto volumes = std::make_shared<std::vector<std::string>>();
+  const auto helper = std::make_shared<std::string>();
   add_place(*verb, *place);
+  verb->add_option("--helper", *helper, "the copy that install has put there");
   verb->add_option("--purge", *volumes,
                    "also delete these volumes, which must be all that have a copy here");
-  verb->callback([place, volumes, &context] {
+  verb->callback([place, volumes, helper, &context] {
     const auto dirs = dirs_of(*place);
     refuse_while_mounted(*place);
     if (!volumes->empty()) purge(*volumes, context);
     for (const PluginDir& dir : dirs) {
       const bool was_there = remove_driver(place->root + dir.path);
       print_line(dir.path + "/plexvol~plexvol " + (was_there ? "is removed" : "is not there"));
+    }
+    if (helper->empty()) return;
+    const std::string copy = place->root + *helper;
+    if (::unlink(copy.c_str()) != 0 && errno != ENOENT) {
+      throw Error(ErrorCode::Internal, "cannot remove " + copy + ": " + error_text(errno));
     }
   });
 }

@@ -211,6 +211,17 @@ DropResult drop_driver(const std::string& plugin_dir, const std::string& executa
   return before ? DropResult::Replaced : DropResult::Installed;
 }
 
+void drop_helper(const std::string& path, const std::string& executable) {
+  const auto text = read_file(executable, kMostBytes);
+  if (!text) fail("read", executable);
+  if (read_file(path, kMostBytes) == text) return;
+  make_directory(path.substr(0, path.rfind('/')));
+  const std::string fresh = path + ".new";
+  write_file(fresh, *text, 0755);
+  require_init(fresh);
+  move(fresh, path);
+}
+
 void roll_back(const std::string& plugin_dir) {
   const FileDescriptor locked = lock(plugin_dir);
   const std::string folder = plugin_dir + kFolder;

@@ -36,6 +36,10 @@ DropResult drop_driver(const std::string& plugin_dir, const std::string& executa
 // NotFound when there is none.
 void roll_back(const std::string& plugin_dir);
 
+// A copy of the executable for the kernel, which takes fewer than 80 characters and knows only the
+// host's own paths. Replaced as the driver is.
+void drop_helper(const std::string& path, const std::string& executable);
+
 // The whole folder of the driver, with the agent's socket. false: there was none.
 bool remove_driver(const std::string& plugin_dir);
 

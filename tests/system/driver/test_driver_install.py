@@ -261,6 +261,18 @@ def test_kubelets_call_it_all_the_time_while_it_is_replaced(host: Host) -> None:
     print(f"{sum(calls)} calls during {installations} installations")
 
 
+def test_the_kernels_copy_comes_and_goes_with_the_driver(host: Host) -> None:
+    host.process(700, "kubelet")
+    copy = host.root / "var" / "lib" / "plexvol" / "plexvol"
+    for program in (host.version_1, host.version_2):
+        host.must("install", "--helper", "/var/lib/plexvol/plexvol", program=program)
+        assert copy.read_bytes() == program.read_bytes()
+        assert os.access(copy, os.X_OK)
+    for _ in range(2):
+        host.must("uninstall", "--helper", "/var/lib/plexvol/plexvol")
+        assert not copy.exists()
+
+
 def test_two_installers_take_turns(host: Host) -> None:
     host.process(700, "kubelet")
     place = ["--root", str(host.root), "--proc", str(host.proc)]

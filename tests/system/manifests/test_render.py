@@ -1,0 +1,168 @@
+"""installer/render: what it makes for a cluster is what the API knows, and what it starts works."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from schemas import FOLDER, VERSIONS, Schemas
+
+ROOT = Path(__file__).resolve().parents[3]
+RENDER = ROOT / "installer" / "render"
+BUILD = Path(os.environ.get("PLEXVOL_BUILD", ROOT / "build"))
+IMAGE = "example/plexvol:1"
+# Addresses of this machine alone, each of which can have the same ports.
+MEMBERS = {"n1": "127.0.0.1", "n2": "127.0.0.2", "n3": "127.0.0.3"}
+ETCD_NODES = ",".join(f"{name}={address}" for name, address in MEMBERS.items())
+
+CASES = {
+    "own etcd": ["--etcd-nodes", ETCD_NODES],
+    "own etcd, IPv6": ["--etcd-nodes", "n1=fd00::1"],
+    "an etcd that is there": ["--etcd", "http://10.0.0.1:2379,http://10.0.0.2:2379"],
+    "attach": ["--etcd", "http://10.0.0.1:2379", "--attach", "--plugin-dir", "/etc/kubernetes/volumeplugins"],
+    "pools": ["--etcd", "http://10.0.0.1:2379", "--pool", "fast=vg0", "--pool", "thin=vg1/pool"],
+    "uninstall": ["--uninstall"],
+}
+
+
+def render(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([RENDER, "--image", IMAGE, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def manifests(*arguments: str) -> list[dict[str, Any]]:
+    done = render(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def find(kind: str, name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(one for one in found if one["kind"] == kind and one["metadata"]["name"] == name)
+
+
+def container(daemon_set: dict[str, Any], name: str) -> dict[str, Any]:
+    pod = daemon_set["spec"]["template"]["spec"]
+    return next(one for one in [*pod.get("initContainers", []), *pod["containers"]] if one["name"] == name)
+
+
+@pytest.mark.skipif(not FOLDER.exists(), reason="the API schemas lie beside a developer's checkout only")
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_rendered_is_what_the_api_knows(version: str, case: str) -> None:
+    schemas = Schemas(version)
+    found = manifests("--kubernetes", version, *CASES[case])
+    assert [error for one in found for error in schemas.errors(one)] == []
+
+
+@pytest.mark.skipif(not FOLDER.exists(), reason="the API schemas lie beside a developer's checkout only")
+def test_what_is_rendered_for_1_8_has_an_api_that_1_8_knows() -> None:
+    """There are no schemas of 1.8; 1.9 has that API still."""
+    found = manifests("--kubernetes", "1.8", "--etcd-nodes", ETCD_NODES)
+    assert {one["apiVersion"] for one in found} == {"v1", "extensions/v1beta1"}
+    schemas = Schemas("1.9")
+    assert [error for one in found for error in schemas.errors(one)] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "one of --etcd and --etcd-nodes is needed"),
+        (["--etcd-nodes", "n1=10.0.0.1,n2=10.0.0.2"], "an odd number of members"),
+        (["--etcd-nodes", "n1=somewhere"], "does not appear to be an IPv4 or IPv6 address"),
+        (["--etcd-nodes", "N 1=10.0.0.1"], "is no node's name"),
+        (["--etcd", "10.0.0.1"], "must be like https://10.0.0.1:2379"),
+        (["--etcd", "http://a:1", "--pool", "x"], "must be like fast=vg0"),
+        (["--etcd", "http://a:1", "--kubernetes", "1.7"], "from 1.8 on"),
+        (["--etcd", "http://a:1", "--attach"], "--plugin-dir"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(arguments: list[str], words: str) -> None:
+    done = render(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "uninstall"])
+def test_the_agent_takes_its_configuration(tmp_path: Path, case: str) -> None:
+    text = find("ConfigMap", "plexvol", manifests(*CASES[case]))["data"]["plexvold.json"]
+    (tmp_path / "plexvold.json").write_text(text)
+    agent = [BUILD / "plexvold", "--config", tmp_path / "plexvold.json", "--check-config"]
+    done = subprocess.run(agent, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_certificates_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
+    files = tmp_path / "kept"
+    first = manifests("--etcd-nodes", ETCD_NODES, "--etcd-files", str(files))
+    assert files.stat().st_mode & 0o777 == 0o700
+    assert manifests("--etcd-nodes", ETCD_NODES, "--etcd-files", str(files)) == first
+    assert manifests("--etcd-nodes", ETCD_NODES) != first
+
+
+def test_no_secret_is_in_a_config_map_or_a_command_line() -> None:
+    for one in manifests("--etcd-nodes", ETCD_NODES):
+        assert "PRIVATE KEY" not in json.dumps(one)
+        assert one["kind"] == "Secret" or "BEGIN" not in json.dumps(one)
+
+
+class OwnEtcd:
+    """The members as their pods would start them, with what the kubelet fills in."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.manifests = manifests("--etcd-nodes", ETCD_NODES)
+        self.processes: list["subprocess.Popen[bytes]"] = []
+        for name in ("plexvol-etcd-member", "plexvol-etcd"):
+            folder = directory / name
+            folder.mkdir()
+            for file, data in find("Secret", name, self.manifests)["data"].items():
+                (folder / file).write_bytes(base64.b64decode(data))
+
+    def start(self) -> None:
+        command = container(find("DaemonSet", "plexvol-etcd", self.manifests), "etcd")["command"]
+        for name, address in MEMBERS.items():
+            places = {"$(NODE_NAME)": name, "$(ADDRESS)": address, "=/data/": f"={self.directory}/{name}/",
+                      "/etc/plexvol/etcd": f"{self.directory}/plexvol-etcd-member"}
+            argv = []
+            for word in command:
+                for place, value in places.items():
+                    word = word.replace(place, value)
+                argv.append(word)
+            (self.directory / name).mkdir()
+            with (self.directory / f"{name}.log").open("w") as log:
+                self.processes.append(subprocess.Popen(argv, stdout=log, stderr=log))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def own_etcd(tmp_path: Path) -> Iterator[OwnEtcd]:
+    for address in MEMBERS.values():
+        with socket.socket() as probe:
+            if probe.connect_ex((address, 2389)) == 0:
+                pytest.skip(f"something listens on {address}:2389 already")
+    etcd = OwnEtcd(tmp_path)
+    etcd.start()
+    yield etcd
+    etcd.stop()
+
+
+def test_an_etcd_of_our_own_starts_and_an_agent_reaches_it(own_etcd: OwnEtcd, tmp_path: Path) -> None:
+    text = find("ConfigMap", "plexvol", own_etcd.manifests)["data"]["plexvold.json"]
+    (tmp_path / "plexvold.json").write_text(text.replace("/etc/plexvol/etcd", f"{tmp_path}/plexvol-etcd"))
+    doctor = [BUILD / "plexvold", "--config", tmp_path / "plexvold.json", "--node-name", "n1", "--doctor"]
+    logs = [path.name for path in tmp_path.glob("*.log")]
+    for _ in range(20):  # each waits for the store by itself, for 5 s at most
+        said = subprocess.run(doctor, capture_output=True, text=True, timeout=60).stdout
+        if "etcd answers, and knows 0 nodes" in said:
+            break
+    assert "etcd answers, and knows 0 nodes" in said, (said, logs)
+    assert "3 answer" in said
