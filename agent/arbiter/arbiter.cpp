@@ -23,6 +23,12 @@ std::string to_text(const std::set<std::string>& nodes) {
   return text += '}';
 }
 
+model::Current without(model::Current set, const std::string& node) {
+  if (set.nodes.erase(node) > 0) set.left[node] = std::time(nullptr);
+  ++set.epoch;
+  return set;
+}
+
 void log_change(const std::string& volume, const model::Current& from, const model::Current& to,
                 const std::string& reason) {
   std::string text = "current of " + volume + ": " + to_text(from.nodes);
@@ -54,9 +60,7 @@ Verdict Arbiter::decide(const std::string& volume, const std::string& asker,
       throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
     }
     const bool won = seen->value.nodes.contains(asker);
-    model::Current next = seen->value;
-    if (won && next.nodes.erase(other) > 0) next.left[other] = std::time(nullptr);
-    ++next.epoch;
+    const model::Current next = without(seen->value, won ? other : "");
     const std::string key = store::keys::current(volume);
     if (store_.commit(
             store::Change().require(key, seen->revision).put(key, model::to_json(next)))) {
@@ -67,6 +71,18 @@ Verdict Arbiter::decide(const std::string& volume, const std::string& asker,
   throw Error(ErrorCode::Unavailable, "the current set of volume " + volume + " changed " +
                                           std::to_string(kMaxRaces) +
                                           " times while it was being decided");
+}
+
+bool Arbiter::take_out_with(const std::string& volume, const store::Versioned<model::Current>& seen,
+                            const std::string& other, const std::string& reason,
+                            store::Change with) {
+  const model::Current next = without(seen.value, other);
+  const std::string key = store::keys::current(volume);
+  const bool won = store_.commit(with.require(key, seen.revision).put(key, model::to_json(next)));
+  if (won) log_change(volume, seen.value, next, "won: " + reason);
+  const std::lock_guard lock(mutex_);
+  ++(won ? counts_.won : counts_.lost);
+  return won;
 }
 
 bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,

@@ -40,6 +40,11 @@ class Arbiter {
   Verdict take_out(const std::string& volume, const std::string& asker, const std::string& other,
                    const std::string& reason);
 
+  // The same by a set that was seen with the asker in it, and together with what else is to happen
+  // then. false: the set, or anything that `with` requires, has changed.
+  bool take_out_with(const std::string& volume, const store::Versioned<model::Current>& seen,
+                     const std::string& other, const std::string& reason, store::Change with);
+
   // Puts `node` back, provided that nothing at all has happened to the set since `seen_revision`
   // was read, which must have been before the two were seen connected and UpToDate (rule 2). false:
   // something has; look again.

@@ -68,6 +68,14 @@ std::string describe(const std::optional<ResourceState>& state) {
 Drbd::Drbd(process::Runner& runner, Settings settings)
     : runner_(runner), settings_(std::move(settings)) {}
 
+Generation Drbd::generation() const {
+  const Generation found = generation_of(module_version());
+  if (found == Generation::Eight || settings_.try_nine) return found;
+  throw Error(ErrorCode::Unsupported, "DRBD " + module_version() +
+                                          " is loaded, which is not used unless drbd.newest is 9; "
+                                          "this node's volumes were made with 8.4");
+}
+
 std::optional<ResourceState> Drbd::find_resource(const std::string& name) {
   const auto all = list_resources();
   const auto found = all.find(name);

@@ -163,7 +163,8 @@ class Drbd {
   void reconnect_discarding(const std::string& name);
 
  private:
-  Generation generation() const { return generation_of(module_version()); }
+  // Throws Unsupported for one that is not to be used here.
+  Generation generation() const;
 
   process::Runner& runner_;
   Settings settings_;

@@ -107,6 +107,13 @@ void take_out(const std::string& node, const Wanted& wanted, const Tools& tools)
               "the current set of volume " + volume + " has just changed, looks again");
 }
 
+void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  tools.drbd.adjust(wanted.volume.name);
+  // The copy was taken out of the set for the change, and DRBD does not tell the peer of one that
+  // parted nothing: it is to look whether it can be put back.
+  if (!seen.config_current) tools.store.commit(store::Change().wake(wanted.volume));
+}
+
 // Rule 4. What was planned rests on a set that was read before the node was looked at: if this node
 // was put back since then, it has not lost at all.
 void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
@@ -177,7 +184,7 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::WriteConfig:
       return tools.drbd.write_config(resource());
     case ActionKind::Adjust:
-      return tools.drbd.adjust(volume.name);
+      return adjust(wanted, seen, tools);
     case ActionKind::AskArbiter:
       return ask_arbiter(action.text, wanted, tools);
     case ActionKind::LeaveSet:

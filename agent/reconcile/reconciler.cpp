@@ -99,8 +99,7 @@ class Reconciler::Pass {
     }
     if (const auto current = tools_.store.find_current(volume_)) wanted.current = current->value;
     if (wanted.volume.mirrored() && wanted.attached_here()) {
-      const auto session = tools_.store.find_session(wanted.volume.peer_of(wanted.here));
-      wanted.peer_alive = session && *session != wanted.attachment->silent_session;
+      wanted.peer_alive = is_heard_of(wanted.volume.peer_of(wanted.here), *wanted.attachment);
     }
     const bool has_copy = wanted.volume.find_replica(wanted.here) != nullptr;
     if (!has_copy) wanted.others_whole = are_whole(wanted.volume);
@@ -113,6 +112,16 @@ class Reconciler::Pass {
     }
     wanted_ = std::move(wanted);
     return true;
+  }
+
+  // Holds its lease, and has said something since the volume was taken from it as from one that is
+  // silent.
+  bool is_heard_of(const std::string& node, const model::Attachment& attachment) {
+    const auto session = tools_.store.find_session(node);
+    if (!session) return false;
+    if (*session != attachment.silent_session) return true;
+    const auto status = tools_.store.find_status(node, volume_);
+    return status && status->attachment_revision >= attachment_revision_;
   }
 
   bool are_whole(const model::Volume& volume) {

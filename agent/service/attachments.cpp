@@ -29,7 +29,7 @@ std::int64_t Service::hold(const model::Volume& volume, const std::string& node,
                                          ". Let the pod run there (PV nodeAffinity)");
   }
   while (!try_hold(volume, node, name, claim, call)) {
-    if (std::chrono::steady_clock::now() >= call.deadline) {
+    if (call.stop.stop_requested() || std::chrono::steady_clock::now() >= call.deadline) {
       throw Error(ErrorCode::Unavailable,
                   "the attachment of volume " + volume.name + " changes too often");
     }
@@ -43,10 +43,10 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
                        const std::string& name, Claim claim, const Call& call) {
   const Holder holder = claim == Claim::Mount ? Holder::Mount : Holder::Attach;
   const std::string key = keys::attachment(volume.name);
-  const auto put = [&](const Attachment& next, Change change) {
-    return store_.commit(change.put(key, model::to_json(next))
-                             .put(keys::name(node, name), volume.name)
-                             .wake(volume));
+  const auto holding = [&](const Attachment& next, Change change) {
+    return change.put(key, model::to_json(next))
+        .put(keys::name(node, name), volume.name)
+        .wake(volume);
   };
   const auto latest = store_.find_volume(volume.name);
   if (!latest || latest->value.id != volume.id || latest->value.deleting) {
@@ -71,7 +71,8 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
   if (!seen) {
     // With the volume's revision: a deletion that comes at the same moment must fail, or make this
     // fail.
-    return put(mine, Change().require(key, 0).require(keys::volume(volume.name), latest->revision));
+    return store_.commit(holding(
+        mine, Change().require(key, 0).require(keys::volume(volume.name), latest->revision)));
   }
   const Attachment& held = seen->value;
   if (held.node == node) {
@@ -81,15 +82,16 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
     // Written even when nothing changes: the new revision makes the node look again and say what it
     // finds now.
-    return put(mine, Change().require(key, seen->revision));
+    return store_.commit(holding(mine, Change().require(key, seen->revision)));
   }
-  const auto take_over = [&](const Versioned<Attachment>& from, Change change) {
+  const auto taking_over = [&](const Versioned<Attachment>& from) {
+    Change change;
     change.require(key, from.revision);
     for (const std::string& old : from.value.names) change.remove(keys::name(held.node, old));
-    return put(mine, change);
+    return holding(mine, change);
   };
   // The lease says only that it is time to try; whether it is safe is the arbiter's word.
-  if (is_gone(held.node)) return take_over(*seen, {});
+  if (is_gone(held.node)) return store_.commit(taking_over(*seen));
   if (held.holder == Holder::Attach) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is attached to " + held.node +
                                          " and must be detached there first");
@@ -101,34 +103,43 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
                 " has no connection to it: it is not waited for",
             {{"volume", volume.name}});
   mine.silent_session = silent->session;
-  return take_over(silent->attachment,
-                   Change().require(keys::status(held.node, volume.name), silent->status_revision));
+  Change change = taking_over(silent->attachment);
+  change.require(keys::status(held.node, volume.name), silent->status_revision);
+  // With the arbiter's own step: it moves only when this copy has won, and the holder has not.
+  const bool won = arbiter_.take_out_with(volume.name, silent->current, held.node,
+                                          held.node + " holds it, is cut off and silent", change);
+  if (!won) withdraw_release(volume.name, silent->attachment.value.release->id);
+  return won;
 }
 
-// Its copy here has everything, as far as the set knows, and no connection to the holder. So the
-// holder, if it lives, is frozen until its agent has asked the arbiter.
+// Its copy can be used, and has no connection to the holder. So the holder, if it lives, is frozen
+// until its agent has asked the arbiter.
 bool Service::is_cut_off(const std::string& volume, const std::string& node) {
-  const auto current = store_.find_current(volume);
   const auto status = store_.find_status(node, volume);
-  return current && current->value.nodes.contains(node) && status &&
-         store_.find_session(node) == status->session && !status->connection.empty() &&
+  return status && store_.find_session(node) == status->session && !status->connection.empty() &&
          status->connection != "Connected" &&
          (status->disk_state == "UpToDate" || status->disk_state == "Consistent");
 }
 
 // What was seen of a holder that should have answered; what has changed since shows in a revision.
 std::optional<Service::Silent> Service::find_silent(const std::string& volume,
+                                                    const std::string& taker,
                                                     const std::string& release_id) {
   const auto attachment = store_.find_attachment(volume);
   if (!attachment || !attachment->value.release || attachment->value.release->id != release_id) {
     return std::nullopt;
   }
   const std::string& node = attachment->value.node;
+  const auto current = store_.find_current(volume);
+  if (!current || !current->value.nodes.contains(taker)) return std::nullopt;
   const auto status = store_.raw().get(keys::status(node, volume));
-  if (status && model::from_json<model::Status>(status->value).refused_release == release_id) {
-    return std::nullopt;
+  if (status) {
+    const auto said = model::from_json<model::Status>(status->value);
+    const bool speaks = said.attachment_revision >= attachment->revision;
+    if (speaks || said.refused_release == release_id) return std::nullopt;
   }
   return Silent{.attachment = *attachment,
+                .current = *current,
                 .status_revision = status ? status->revision : 0,
                 .session = store_.find_session(node).value_or("")};
 }
@@ -164,7 +175,7 @@ std::optional<Service::Silent> Service::request_release(const model::Volume& vol
     if (taker.empty() || std::chrono::steady_clock::now() - asked < settings_.silence) {
       return std::nullopt;
     }
-    if (is_cut_off(volume.name, taker)) silent = find_silent(volume.name, id);
+    if (is_cut_off(volume.name, taker)) silent = find_silent(volume.name, taker, id);
     return silent ? std::optional<std::string>("") : std::nullopt;
   };
   std::string refusal;

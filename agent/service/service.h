@@ -100,11 +100,13 @@ class Service {
   void await_announced(const Call& call);
   struct Silent {
     store::Versioned<model::Attachment> attachment;
+    store::Versioned<model::Current> current;
     std::int64_t status_revision = 0;
     std::string session;
   };
   bool is_cut_off(const std::string& volume, const std::string& node);
-  std::optional<Silent> find_silent(const std::string& volume, const std::string& release_id);
+  std::optional<Silent> find_silent(const std::string& volume, const std::string& taker,
+                                    const std::string& release_id);
   std::optional<Silent> request_release(const model::Volume& volume,
                                         const store::Versioned<model::Attachment>& attachment,
                                         const std::string& reason, const std::string& taker,

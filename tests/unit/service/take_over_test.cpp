@@ -87,6 +87,9 @@ TEST_CASE("take-over: a holder that is cut off and says nothing is not waited fo
   CAPTURE(test.said);
   CHECK(test.held().node == "n2");
   CHECK(test.held().silent_session == "s1");
+  // In the same step, so that never both have it.
+  CHECK(test.store.find_current("v")->value.nodes == std::set<std::string>{"n2"});
+  CHECK(test.store.find_current("v")->value.epoch == 5);
   CHECK_FALSE(test.store.find_named("n1", "pv"));
 }
 
@@ -114,6 +117,22 @@ TEST_CASE("take-over: a holder that answers is believed, however badly it is con
     status.session = "s1";
     status.refused_release = held->value.release->id;
     status.error = "in use by a pod";
+    test.store.put_status("n1", "v", status);
+  });
+  test.mount_on_n2();
+  CHECK(test.held().node == "n1");
+  CHECK(test.store.find_current("v")->value.nodes.contains("n1"));
+}
+
+TEST_CASE("take-over: a holder that has seen what is asked of it is not silent") {
+  Case test;
+  // It looks, and has not decided yet.
+  const auto answer = test.raw.watch(keys::attachment("v"), [&](const std::string&) {
+    const auto held = test.store.find_attachment("v");
+    if (!held || !held->value.release) return;
+    model::Status status;
+    status.session = "s1";
+    status.attachment_revision = held->revision;
     test.store.put_status("n1", "v", status);
   });
   test.mount_on_n2();
