@@ -79,7 +79,7 @@ void check(const Resource& resource) {
 // - csums-alg: without one, a full resync fills a thin volume. Not crc32c: it takes one different
 // block in 4 billion for
 //   equal, and 1 TiB that is new to the peer has 268 million of them.
-// - ping-int, ping-timeout, timeout: an idle node notices a dead peer within 7.5 s, since DRBD
+// - ping-int, ping-timeout, timeout: an idle node notices a dead peer within 5.5 s, since DRBD
 // sends its ping only when nothing came for ping-int, and looks for that every ping-int
 // (measured: 10.4 s with 5 s). One that writes notices it sooner.
 // - ko-count: a peer whose disk takes 28 s for a write is done without.
@@ -100,10 +100,10 @@ constexpr std::string_view kNetOptions = R"(    verify-alg crc32c;
     after-sb-0pri disconnect;
     after-sb-1pri disconnect;
     after-sb-2pri disconnect;
-    ping-int 3;
+    ping-int 2;
     ping-timeout 15;
-    timeout 28;
-    ko-count 10;
+    timeout 19;
+    ko-count 15;
     connect-int 5;
 )";
 

@@ -70,7 +70,7 @@ def draw(seed: int, faults: list[Fault] = FAULTS) -> list[Step]:
 
 
 def _draw_gap(chance: random.Random) -> Gap:
-    """At once; within the time in which DRBD notices (3 to 8 s); beyond the lease (8 s); or until it was overcome."""
+    """At once; within the time in which DRBD notices (2 to 6 s); beyond the lease (8 s); or until it was overcome."""
     low, high = chance.choice([(0.0, 1.0), (1.0, 8.0), (8.0, 20.0), (TAKEOVER_SECONDS, TAKEOVER_SECONDS)])
     return Gap(round(chance.uniform(low, high), 1), until_written=low == TAKEOVER_SECONDS)
 
