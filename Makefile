@@ -233,6 +233,10 @@ format: ## format the C++ files in place
 
 # --- Installing
 
+.PHONY: image
+image: build ## the image that the DaemonSets run, as an OCI archive: build/image/plexvol-VERSION.tar
+	@installer/image "$(BUILD)" "$(VERSION)" "$(BUILD)/image/plexvol-$(VERSION).tar"
+
 .PHONY: install
 install: build ## agent, driver, systemd unit and a sample configuration: DESTDIR, PREFIX, PLUGINS
 	@installer/install.sh "$(DESTDIR)" "$(PREFIX)" "$(PLUGINS)" "$(BUILD)"

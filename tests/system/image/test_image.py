@@ -1,0 +1,110 @@
+"""`make image`: what is in it runs from nothing else, and it is made the same each time."""
+
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+MAKE_IMAGE = ROOT / "installer" / "image"
+MOST_BYTES = 80_000_000
+
+pytestmark = pytest.mark.long
+
+# One call of each tool that does nothing, and what it must say.
+TOOLS = [
+    (["/usr/sbin/plexvold", "--version"], "plexvold 0."),
+    (["/usr/bin/plexvol", "--version"], "plexvol 0."),
+    (["/usr/bin/etcd", "--version"], "etcd Version"),
+    (["/usr/bin/etcdctl", "version"], "etcdctl version"),
+    (["/bin/sh", "-c", "echo $((6*7))"], "42"),
+    (["/usr/sbin/lvm", "version"], "LVM version"),
+    (["/usr/sbin/lvs", "--version"], "LVM version"),
+    (["/usr/sbin/lvmconfig", "--type", "default", "devices/scan_lvs"], "scan_lvs"),
+    (["/usr/sbin/thin_check", "--version"], "."),
+    (["/usr/sbin/drbdadm", "--version"], "DRBDADM_VERSION"),
+    (["/usr/sbin/drbdmeta", "--version"], "drbdmeta"),
+    (["/sbin/mkfs.ext4", "-V"], "mke2fs"),
+    (["/sbin/fsck.ext4", "-V"], "e2fsck"),
+    (["/sbin/mkfs.xfs", "-V"], "mkfs.xfs version"),
+    (["/sbin/xfs_repair", "-V"], "xfs_repair version"),
+    (["/sbin/losetup", "--version"], "losetup from util-linux"),
+    (["/usr/sbin/modprobe", "--version"], "kmod version"),
+]
+
+
+def make_image(target: Path) -> None:
+    build = ROOT / "build"
+    done = subprocess.run([MAKE_IMAGE, build, "0.1.0", target], capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("image") / "image.tar"
+    make_image(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Unpacked as a container runtime does, each blob checked by its digest."""
+    folder = tmp_path_factory.mktemp("root")
+
+    def blob(digest: str) -> Path:
+        path = folder / "oci" / "blobs" / "sha256" / digest.removeprefix("sha256:")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+        return path
+
+    with tarfile.open(archive) as oci:
+        oci.extractall(folder / "oci")
+    index = json.loads((folder / "oci" / "index.json").read_text())
+    manifest = json.loads(blob(index["manifests"][0]["digest"]).read_text())
+    json.loads(blob(manifest["config"]["digest"]).read_text())
+    with tarfile.open(blob(manifest["layers"][0]["digest"])) as layer:
+        layer.extractall(folder / "root")
+    yield folder / "root"
+
+
+def run_in(root: Path, argv: list[str]) -> "subprocess.CompletedProcess[str]":
+    """With the image's files, /proc and /dev alone, as in a container."""
+    script = 'mount -t proc none "$1/proc" && mount --rbind /dev "$1/dev" && exec chroot "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", root, *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_it_is_small(archive: Path) -> None:
+    assert archive.stat().st_size < MOST_BYTES
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it needs root")
+@pytest.mark.parametrize(("argv", "words"), TOOLS, ids=lambda value: value[0] if isinstance(value, list) else "")
+def test_a_tool_runs_with_nothing_but_the_image(root: Path, argv: list[str], words: str) -> None:
+    done = run_in(root, argv)
+    assert words in done.stdout + done.stderr, (done.returncode, done.stderr)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it needs root")
+def test_a_file_system_is_made_and_checked_with_nothing_but_the_image(root: Path) -> None:
+    with (root / "tmp" / "disk").open("wb") as disk:
+        disk.truncate(400 << 20)
+    for argv in (["/sbin/mkfs.ext4", "-q", "-F", "/tmp/disk"], ["/sbin/fsck.ext4", "-p", "-f", "/tmp/disk"],
+                 ["/sbin/mkfs.xfs", "-q", "-f", "/tmp/disk"], ["/sbin/xfs_repair", "-n", "/tmp/disk"]):
+        done = run_in(root, argv)
+        assert done.returncode == 0, (argv, done.stderr)
+
+
+def test_each_package_has_its_licence_with_it(root: Path) -> None:
+    packages = {path.parent.name for path in (root / "usr" / "share" / "doc").glob("*/copyright")}
+    for package in ("lvm2", "drbd-utils", "e2fsprogs", "xfsprogs", "etcd-server", "libc6", "dash"):
+        assert package in packages
+
+
+def test_it_is_the_same_each_time(archive: Path, tmp_path: Path) -> None:
+    make_image(tmp_path / "again.tar")
+    assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
