@@ -15,6 +15,25 @@ using store::Change;
 using store::Versioned;
 namespace keys = store::keys;
 
+namespace {
+
+Change holding(const model::Volume& volume, const Attachment& next, const std::string& name,
+               Change change) {
+  return change.put(keys::attachment(volume.name), model::to_json(next))
+      .put(keys::name(next.node, name), volume.name)
+      .wake(volume);
+}
+
+Change taking_over(const model::Volume& volume, const Versioned<Attachment>& from,
+                   const Attachment& next, const std::string& name) {
+  Change change;
+  change.require(keys::attachment(volume.name), from.revision);
+  for (const std::string& old : from.value.names) change.remove(keys::name(from.value.node, old));
+  return holding(volume, next, name, change);
+}
+
+}  // namespace
+
 bool Service::is_gone(const std::string& node) const {
   return node != settings_.here && !store_.is_alive(node);
 }
@@ -43,11 +62,6 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
                        const std::string& name, Claim claim, const Call& call) {
   const Holder holder = claim == Claim::Mount ? Holder::Mount : Holder::Attach;
   const std::string key = keys::attachment(volume.name);
-  const auto holding = [&](const Attachment& next, Change change) {
-    return change.put(key, model::to_json(next))
-        .put(keys::name(node, name), volume.name)
-        .wake(volume);
-  };
   const auto latest = store_.find_volume(volume.name);
   if (!latest || latest->value.id != volume.id || latest->value.deleting) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is being deleted");
@@ -71,8 +85,9 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
   if (!seen) {
     // With the volume's revision: a deletion that comes at the same moment must fail, or make this
     // fail.
-    return store_.commit(holding(
-        mine, Change().require(key, 0).require(keys::volume(volume.name), latest->revision)));
+    Change change;
+    change.require(key, 0).require(keys::volume(volume.name), latest->revision);
+    return store_.commit(holding(volume, mine, name, change));
   }
   const Attachment& held = seen->value;
   if (held.node == node) {
@@ -82,32 +97,30 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
     // Written even when nothing changes: the new revision makes the node look again and say what it
     // finds now.
-    return store_.commit(holding(mine, Change().require(key, seen->revision)));
+    return store_.commit(holding(volume, mine, name, Change().require(key, seen->revision)));
   }
-  const auto taking_over = [&](const Versioned<Attachment>& from) {
-    Change change;
-    change.require(key, from.revision);
-    for (const std::string& old : from.value.names) change.remove(keys::name(held.node, old));
-    return holding(mine, change);
-  };
   // The lease says only that it is time to try; whether it is safe is the arbiter's word.
-  if (is_gone(held.node)) return store_.commit(taking_over(*seen));
+  if (is_gone(held.node)) return store_.commit(taking_over(volume, *seen, mine, name));
   if (held.holder == Holder::Attach) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is attached to " + held.node +
                                          " and must be detached there first");
   }
-  const auto silent =
-      request_release(volume, *seen, "volume " + volume.name + " is wanted on " + node, node, call);
+  return ask_for(volume, *seen, mine, name, call);
+}
+
+// The holder lets go, or refuses (then it throws), or is taken for silent. False: look again.
+bool Service::ask_for(const model::Volume& volume, const Versioned<Attachment>& held,
+                      Attachment mine, const std::string& name, const Call& call) {
+  const std::string holder = held.value.node;
+  const auto silent = request_release(
+      volume, held, "volume " + volume.name + " is wanted on " + mine.node, mine.node, call);
   if (!silent) return false;
-  log::info(held.node + " does not answer, and " + node +
-                " has no connection to it: it is not waited for",
-            {{"volume", volume.name}});
   mine.silent_session = silent->session;
-  Change change = taking_over(silent->attachment);
-  change.require(keys::status(held.node, volume.name), silent->status_revision);
+  Change change = taking_over(volume, silent->attachment, mine, name);
+  change.require(keys::status(holder, volume.name), silent->status_revision);
   // With the arbiter's own step: it moves only when this copy has won, and the holder has not.
-  const bool won = arbiter_.take_out_with(volume.name, silent->current, held.node,
-                                          held.node + " holds it, is cut off and silent", change);
+  const bool won = arbiter_.take_out_with(volume.name, silent->current, holder,
+                                          holder + " holds it, is cut off and silent", change);
   if (!won) withdraw_release(volume.name, silent->attachment.value.release->id);
   return won;
 }

@@ -107,6 +107,8 @@ class Service {
   bool is_cut_off(const std::string& volume, const std::string& node);
   std::optional<Silent> find_silent(const std::string& volume, const std::string& taker,
                                     const std::string& release_id);
+  bool ask_for(const model::Volume& volume, const store::Versioned<model::Attachment>& held,
+               model::Attachment mine, const std::string& name, const Call& call);
   std::optional<Silent> request_release(const model::Volume& volume,
                                         const store::Versioned<model::Attachment>& attachment,
                                         const std::string& reason, const std::string& taker,
