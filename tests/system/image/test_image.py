@@ -99,6 +99,21 @@ def test_a_file_system_is_made_and_checked_with_nothing_but_the_image(root: Path
         assert done.returncode == 0, (argv, done.stderr)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="it needs root")
+def test_drbds_metadata_is_made_with_nothing_but_the_image(root: Path) -> None:
+    with (root / "tmp" / "metadata").open("wb") as metadata:
+        metadata.truncate(4 << 20)
+    file = root / "tmp" / "metadata"
+    device = subprocess.run(["losetup", "--find", "--show", file], capture_output=True, text=True).stdout.strip()
+    try:
+        drbdmeta = ["/usr/sbin/drbdmeta", "--force", "1048575", "v08", device, "flex-external"]
+        done = run_in(root, [*drbdmeta, "create-md"])
+        assert done.returncode == 0, done.stderr
+        assert run_in(root, [*drbdmeta, "get-gi"]).stdout.startswith("0000000000000004:")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 def test_each_package_has_its_licence_with_it(root: Path) -> None:
     packages = {path.parent.name for path in (root / "usr" / "share" / "doc").glob("*/copyright")}
     for package in ("lvm2", "drbd-utils", "e2fsprogs", "xfsprogs", "etcd-server", "libc6", "dash"):

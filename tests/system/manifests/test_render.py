@@ -102,12 +102,27 @@ def test_certificates_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
     assert files.stat().st_mode & 0o777 == 0o700
     assert manifests("--etcd-nodes", ETCD_NODES, "--etcd-files", str(files)) == first
     assert manifests("--etcd-nodes", ETCD_NODES) != first
+    (files / "client.key").unlink()
+    lacking = render("--etcd-nodes", ETCD_NODES, "--etcd-files", str(files))
+    assert lacking.returncode == 1 and "client.key" in lacking.stderr
 
 
 def test_no_secret_is_in_a_config_map_or_a_command_line() -> None:
     for one in manifests("--etcd-nodes", ETCD_NODES):
         assert "PRIVATE KEY" not in json.dumps(one)
         assert one["kind"] == "Secret" or "BEGIN" not in json.dumps(one)
+
+
+def test_no_container_that_stays_sees_the_hosts_root() -> None:
+    """It would keep what was mounted there when it started, and an unmounted volume would stay busy."""
+    for case in CASES.values():
+        for one in manifests(*case):
+            if one["kind"] != "DaemonSet":
+                continue
+            pod = one["spec"]["template"]["spec"]
+            roots = {volume["name"] for volume in pod["volumes"] if volume.get("hostPath", {}).get("path") == "/"}
+            for container in pod["containers"]:
+                assert roots.isdisjoint(mount["name"] for mount in container.get("volumeMounts", []))
 
 
 class OwnEtcd:
@@ -127,7 +142,7 @@ class OwnEtcd:
         command = container(find("DaemonSet", "plexvol-etcd", self.manifests), "etcd")["command"]
         for name, address in MEMBERS.items():
             places = {"$(NODE_NAME)": name, "$(ADDRESS)": address, "=/data/": f"={self.directory}/{name}/",
-                      "/etc/plexvol/etcd": f"{self.directory}/plexvol-etcd-member"}
+                      "/etc/plexvol-etcd": f"{self.directory}/plexvol-etcd-member"}
             argv = []
             for word in command:
                 for place, value in places.items():
@@ -157,7 +172,7 @@ def own_etcd(tmp_path: Path) -> Iterator[OwnEtcd]:
 
 def test_an_etcd_of_our_own_starts_and_an_agent_reaches_it(own_etcd: OwnEtcd, tmp_path: Path) -> None:
     text = find("ConfigMap", "plexvol", own_etcd.manifests)["data"]["plexvold.json"]
-    (tmp_path / "plexvold.json").write_text(text.replace("/etc/plexvol/etcd", f"{tmp_path}/plexvol-etcd"))
+    (tmp_path / "plexvold.json").write_text(text.replace("/etc/plexvol-etcd", f"{tmp_path}/plexvol-etcd"))
     doctor = [BUILD / "plexvold", "--config", tmp_path / "plexvold.json", "--node-name", "n1", "--doctor"]
     logs = [path.name for path in tmp_path.glob("*.log")]
     for _ in range(20):  # each waits for the store by itself, for 5 s at most
