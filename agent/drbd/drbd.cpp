@@ -56,6 +56,13 @@ std::vector<std::string> resync_target(const std::string& name, const ResourceSt
   return {name, std::to_string(state.peer_number), "0"};
 }
 
+// "drbdsetup VERB TARGET...".
+std::vector<std::string> drbdsetup(const char* verb, const std::vector<std::string>& target) {
+  std::vector<std::string> argv{kDrbdsetup, verb};
+  argv.insert(argv.end(), target.begin(), target.end());
+  return argv;
+}
+
 // What a person would look at next: "here UpToDate, connection Connecting, peer Unknown/DUnknown".
 std::string describe(const std::optional<ResourceState>& state) {
   if (!state) return "";
@@ -214,10 +221,8 @@ void Drbd::disconnect(const std::string& name) {
   check_resource_name(name);
   const auto state = find_resource(name);
   if (!state || state->connection == "StandAlone" || state->connection.empty()) return;
-  std::vector<std::string> argv{kDrbdsetup, "disconnect"};
-  for (const std::string& word : connection_target(runner_, name, *state, generation())) {
-    argv.push_back(word);
-  }
+  std::vector<std::string> argv =
+      drbdsetup("disconnect", connection_target(runner_, name, *state, generation()));
   argv.emplace_back("--force");
   const process::Output output = runner_.run({.argv = std::move(argv), .input = {}});
   if (output.exit_code != 0) throw to_error("disconnect " + name, output);
@@ -234,22 +239,16 @@ void Drbd::give_up_disk(const std::string& name) {
 void Drbd::pause_resync(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->resync_suspended.find("user") != std::string::npos) return;
-  std::vector<std::string> argv{kDrbdsetup, "pause-sync"};
-  for (std::string& word : resync_target(name, *state, generation())) {
-    argv.push_back(std::move(word));
-  }
-  const process::Output output = runner_.run({.argv = std::move(argv), .input = {}});
+  const process::Output output = runner_.run(
+      {.argv = drbdsetup("pause-sync", resync_target(name, *state, generation())), .input = {}});
   if (output.exit_code != 0) throw to_error("hold the resync of " + name + " back", output);
 }
 
 void Drbd::resume_resync(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->resync_suspended.find("user") == std::string::npos) return;
-  std::vector<std::string> argv{kDrbdsetup, "resume-sync"};
-  for (std::string& word : resync_target(name, *state, generation())) {
-    argv.push_back(std::move(word));
-  }
-  const process::Output output = runner_.run({.argv = std::move(argv), .input = {}});
+  const process::Output output = runner_.run(
+      {.argv = drbdsetup("resume-sync", resync_target(name, *state, generation())), .input = {}});
   if (output.exit_code != 0) throw to_error("let the resync of " + name + " go on", output);
 }
 

@@ -144,11 +144,16 @@ void write_settings(const std::string& folder, const DropSettings& wanted) {
   move(path + ".new", path);
 }
 
+// One more name for a file, whatever had that name before.
+void link_anew(const std::string& file, const std::string& name) {
+  ::unlink(name.c_str());
+  if (::link(file.c_str(), name.c_str()) != 0) fail("link", name);
+}
+
 // Whoever looks meanwhile sees one name or the other, never none.
 void keep_previous(const std::string& folder) {
   const std::string spare = folder + kPrevious + ".new";
-  ::unlink(spare.c_str());
-  if (::link((folder + kDriver).c_str(), spare.c_str()) != 0) fail("link", spare);
+  link_anew(folder + kDriver, spare);
   move(spare, folder + kPrevious);
 }
 
@@ -232,8 +237,7 @@ void roll_back(const std::string& plugin_dir) {
   }
   require_init(folder + kPrevious);
   const std::string spare = folder + kNew;
-  ::unlink(spare.c_str());
-  if (::link((folder + kPrevious).c_str(), spare.c_str()) != 0) fail("link", spare);
+  link_anew(folder + kPrevious, spare);
   keep_previous(folder);
   move(spare, folder + kDriver);
 }

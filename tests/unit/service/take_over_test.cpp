@@ -76,6 +76,18 @@ struct Case {
       said = error.what();
     }
   }
+  // As soon as n1's agent is asked to let go, it says this, for as long as the answer lives.
+  using Held = store::Versioned<model::Attachment>;
+  std::unique_ptr<store::Watch> n1_answers(std::function<void(model::Status&, const Held&)> say) {
+    return raw.watch(keys::attachment("v"), [this, say = std::move(say)](const std::string&) {
+      const auto now = store.find_attachment("v");
+      if (!now || !now->value.release) return;
+      model::Status said_by_n1;
+      said_by_n1.session = "s1";
+      say(said_by_n1, *now);
+      store.put_status("n1", "v", said_by_n1);
+    });
+  }
   model::Attachment held() { return store.find_attachment("v")->value; }
 };
 
@@ -110,14 +122,9 @@ TEST_CASE("take-over: not while the copy here is connected, old, or out of the s
 TEST_CASE("take-over: a holder that answers is believed, however badly it is connected") {
   Case test;
   // n1's agent refuses, as soon as it is asked.
-  const auto answer = test.raw.watch(keys::attachment("v"), [&](const std::string&) {
-    const auto held = test.store.find_attachment("v");
-    if (!held || !held->value.release) return;
-    model::Status status;
-    status.session = "s1";
-    status.refused_release = held->value.release->id;
+  const auto answer = test.n1_answers([](model::Status& status, const auto& held) {
+    status.refused_release = held.value.release->id;
     status.error = "in use by a pod";
-    test.store.put_status("n1", "v", status);
   });
   test.mount_on_n2();
   CHECK(test.held().node == "n1");
@@ -127,14 +134,8 @@ TEST_CASE("take-over: a holder that answers is believed, however badly it is con
 TEST_CASE("take-over: a holder that has seen what is asked of it is not silent") {
   Case test;
   // It looks, and has not decided yet.
-  const auto answer = test.raw.watch(keys::attachment("v"), [&](const std::string&) {
-    const auto held = test.store.find_attachment("v");
-    if (!held || !held->value.release) return;
-    model::Status status;
-    status.session = "s1";
-    status.attachment_revision = held->revision;
-    test.store.put_status("n1", "v", status);
-  });
+  const auto answer = test.n1_answers(
+      [](model::Status& status, const auto& held) { status.attachment_revision = held.revision; });
   test.mount_on_n2();
   CHECK(test.held().node == "n1");
 }
