@@ -12,9 +12,9 @@ from suite.sequence import Sequence, draw
 from suite.workload import Subject
 from suite.world import World
 
-# One that is always the same, so that a change that breaks the basics is seen at once; with the tests that take long,
+# One that is always the same, and begins with what a broken arbiter does not survive; with the tests that take long,
 # one that is new each time. Only such as spend little time between the faults.
-FIXED_FROM = 28
+FIXED_FROM = 42
 MOST_SECONDS = 12.0
 
 
@@ -22,11 +22,18 @@ def _seeds() -> list[Any]:
     asked = os.environ.get("PLEXVOL_FAULT_SEED")
     if asked:
         return [int(asked)]
-    return [_find_short(FIXED_FROM), pytest.param(_find_short(secrets.randbelow(1 << 31)), marks=pytest.mark.long)]
+    return [_find_short(FIXED_FROM, opening=["isolate", "move"]), pytest.param(_find_short(secrets.randbelow(1 << 31)), marks=pytest.mark.long)]
 
 
-def _find_short(seed: int) -> int:
-    return next(seed for seed in itertools.count(seed) if sum(step.gap.seconds for step in draw(seed)) < MOST_SECONDS)
+def _find_short(seed: int, opening: list[str] | None = None) -> int:
+    for candidate in itertools.count(seed):
+        steps = draw(candidate)
+        # A wait for a takeover takes what the takeover takes.
+        spent = sum(step.gap.seconds for step in steps if not step.gap.until_written)
+        begins = [step.fault.name for step in steps[:2] if step.fault]
+        if spent < MOST_SECONDS and (opening is None or begins == opening):
+            return candidate
+    raise AssertionError("itertools.count ended")
 
 
 @pytest.fixture(scope="module")

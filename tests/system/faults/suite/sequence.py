@@ -17,6 +17,8 @@ START_SECONDS = 120
 FIRST_BLOCKS = 20
 # Enough for a takeover: the lease, the wait for a connection, and a mount by machines that are emulated.
 TAKEOVER_SECONDS = 45.0
+# How many sequences begin with the one pattern in which only the arbiter stands between two nodes that both write.
+DIVIDED_CHANCE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,19 @@ class Step:
 def draw(seed: int, faults: list[Fault] = FAULTS) -> list[Step]:
     """2 to 5 faults, each on top of the others or after they were healed."""
     chance = random.Random(seed)
-    move = next((fault for fault in faults if fault.name == "move"), None)
+    by_name = {fault.name: fault for fault in faults}
+    move = by_name.get("move")
+    isolate = by_name.get("isolate")
+    # Before anything is healed, and until the other node has taken over: only then can two nodes both write.
+    takeover = Gap(TAKEOVER_SECONDS, until_written=True)
     steps: list[Step] = []
     lasting: list[int] = []
     left = chance.randint(2, 5)
+    if move and isolate and chance.random() < DIVIDED_CHANCE:
+        steps.append(Step(_draw_gap(chance), chance.getrandbits(32), isolate, "primary"))
+        steps.append(Step(takeover, chance.getrandbits(32), move))
+        lasting.append(0)
+        left -= 2
     while left > 0:
         fault = chance.choices(faults, [fault.weight for fault in faults])[0]
         steps.append(Step(_draw_gap(chance), chance.getrandbits(32), fault, chance.choice(fault.roles)))
@@ -59,8 +70,6 @@ def draw(seed: int, faults: list[Fault] = FAULTS) -> list[Step]:
         if fault.lasts:
             lasting.append(len(steps) - 1)
         if fault.evicts and move and left > 0 and chance.random() < 0.5:
-            # Before anything is healed, and until the other node has taken over: only then can two nodes both write.
-            takeover = Gap(TAKEOVER_SECONDS, until_written=True)
             steps.append(Step(takeover, chance.getrandbits(32), move))
             left -= 1
         if lasting and chance.random() < 0.4:
