@@ -165,4 +165,17 @@ std::optional<unsigned> find_minor(std::string_view config) {
   return minor;
 }
 
+std::string connection_lines(std::string_view config) {
+  std::string found;
+  while (!config.empty()) {
+    const std::size_t length = std::min(config.find('\n'), config.size() - 1) + 1;
+    const std::string_view line = config.substr(0, length);
+    if (line.starts_with("  on \"") || line.find(" shared-secret \"") != std::string_view::npos) {
+      found += line;
+    }
+    config.remove_prefix(length);
+  }
+  return found;
+}
+
 }  // namespace plexvol::drbd

@@ -13,4 +13,7 @@ void check_resource_name(const std::string& name);
 // The minor of a file that to_config made. nullopt when it is not one.
 std::optional<unsigned> find_minor(std::string_view config);
 
+// Those of its lines that say between whom the connection is and by which secret.
+std::string connection_lines(std::string_view config);
+
 }  // namespace plexvol::drbd

@@ -102,6 +102,12 @@ bool Drbd::config_is_current(const Resource& resource) const {
          read_file(config_path(settings_, resource.name)) == to_config(resource, generation());
 }
 
+bool Drbd::connection_is_current(const Resource& resource) const {
+  const auto file = read_file(config_path(settings_, resource.name));
+  return ::access(untold_path(settings_, resource.name).c_str(), F_OK) != 0 && file &&
+         connection_lines(*file) == connection_lines(to_config(resource, generation()));
+}
+
 void Drbd::write_config(const Resource& resource) {
   const std::string text = to_config(resource, generation());
   replace_file(untold_path(settings_, resource.name), "");

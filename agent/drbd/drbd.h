@@ -109,6 +109,8 @@ class Drbd {
   // secret). Current only once `adjust` has told the kernel, too: else a kernel that is still
   // connected to a former peer could be taken for one that is connected to the new.
   bool config_is_current(const Resource& resource) const;
+  // Of that, only who is connected: its addresses and its secret.
+  bool connection_is_current(const Resource& resource) const;
   void write_config(const Resource& resource);
   void remove_config(const std::string& name);       // no error when there is none
   std::vector<std::string> list_configured() const;  // the names of all resources that have one

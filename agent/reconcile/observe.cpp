@@ -124,9 +124,13 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
     const bool stays = !volume.deleting && volume.find_replica(wanted.here) != nullptr;
     const bool complete = seen.data && seen.metadata && stays;
     seen.config_current = false;
+    seen.connection_current = false;
     if (complete) {
       note_failure(seen, [&] {
-        seen.config_current = tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
+        const drbd::Resource resource = to_resource(wanted, seen, tools.store);
+        seen.config_current = tools.drbd.config_is_current(resource);
+        seen.connection_current =
+            seen.config_current || tools.drbd.connection_is_current(resource);
       });
     }
     if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));

@@ -135,7 +135,7 @@ void Planner::plan_resource() {
     }
     // The peer was replaced: the former one must notice nothing that ends in peace. Also when it
     // is not connected now, since it may be by then.
-    if (resource && is_current(wanted_.here) && !is_current(peer())) {
+    if (resource && !seen_.connection_current && is_current(wanted_.here) && !is_current(peer())) {
       add(ActionKind::Disconnect);
     }
     add(ActionKind::WriteConfig);

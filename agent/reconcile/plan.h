@@ -77,6 +77,7 @@ struct Seen {
   // then.
   std::optional<Error> backing_error;
   bool config_current = false;
+  bool connection_current = false;  // what has changed in it is not who the peer is
   std::optional<drbd::ResourceState> resource;
   bool connect_time_over =
       false;  // the peer has had its time to connect since the volume was wanted here

@@ -144,18 +144,28 @@ TEST_CASE(
   CHECK_FALSE(drbd.config_is_current(resource));
   adjust(0);
   CHECK(drbd.config_is_current(resource));
+  CHECK(drbd.connection_is_current(resource));
   CHECK(drbd.list_configured() == std::vector<std::string>{"v1"});
   CHECK(drbd.has_config_of("v1", resource.secret));
   CHECK_FALSE(drbd.has_config_of("v1", "another"));
+  resource.data_device = "/dev/vg0/another";
+  CHECK_FALSE(drbd.config_is_current(resource));
+  CHECK(drbd.connection_is_current(resource));
+  resource.secret = "another";
+  CHECK_FALSE(drbd.connection_is_current(resource));
+  resource = sample_resource();
   resource.peer.address = "10.77.0.3";
   CHECK_FALSE(drbd.config_is_current(resource));
+  CHECK_FALSE(drbd.connection_is_current(resource));
   drbd.write_config(resource);
   CHECK_THROWS_AS(adjust(1), plexvol::Error);
   CHECK_FALSE(drbd.config_is_current(resource));
+  CHECK_FALSE(drbd.connection_is_current(resource));
   adjust(0);
   CHECK(drbd.config_is_current(resource));
   drbd.remove_config("v1");
   CHECK_FALSE(drbd.config_is_current(resource));
+  CHECK_FALSE(drbd.connection_is_current(resource));
   CHECK_NOTHROW(drbd.remove_config("v1"));
   CHECK(std::filesystem::is_empty(folder));
 }

@@ -234,6 +234,9 @@ TEST_CASE("plan: a changed configuration may part the two, so one leaves the set
   SUBCASE("unless they are parted, or one is out already") {
     CHECK(kinds(with_current(attached(mirrored()), {"n2"}), seen) ==
           "WriteConfig, Adjust, LookAgain");
+    seen.connection_current = true;  // both are upgraded: the peer has left to change its own
+    CHECK(kinds(with_current(attached(mirrored()), {"n1"}), seen) ==
+          "WriteConfig, Adjust, LookAgain");
     CHECK(kinds(mirrored(), seen_mirrored("Secondary", "Connecting")).empty());
   }
 }

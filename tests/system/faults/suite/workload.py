@@ -117,9 +117,10 @@ class Workload:
         self.abandon()
 
     def abandon(self) -> None:
-        """Ends the controller, and leaves everything where it is."""
+        """Ends the controller, if it was ever started, and leaves everything where it is."""
         self._stopping.set()
-        self._thread.join(CALL_SECONDS + 60)
+        if self._thread.is_alive():
+            self._thread.join(CALL_SECONDS + 60)
 
     def state(self) -> str:
         pods = [("candidate", self._candidate), ("running", self._running)]
