@@ -9,10 +9,8 @@ from lab import LabError
 from .checks import CHECKS
 from .faults import FAULTS, Fault, Heal, NotNow, Scene
 from .workload import Subject, Workload
-from .world import World, wait_or_tell
+from .world import SETTLE_SECONDS, World, wait_or_tell
 
-# Each part of settling after everything is healed: many times what it takes, so that only what is stuck exceeds it.
-SETTLE_SECONDS = 180
 START_SECONDS = 120
 FIRST_BLOCKS = 20
 # Enough for a takeover: the lease, the wait for a connection, and a mount by machines that are emulated.

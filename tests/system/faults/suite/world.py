@@ -13,6 +13,8 @@ from lab import CommandFailed, Lab, LabError, Node, etcd, wait_until
 ETCD = etcd.SERVICE
 # As long as the fence callback of the product waits at most, and shorter than a person's patience with a mount.
 CALL_SECONDS = 60
+# Each part of settling after everything is healed: many times what it takes, so that only what is stuck exceeds it.
+SETTLE_SECONDS = 180
 
 Link = tuple[str, str]  # what the first sends to the second
 
@@ -131,9 +133,10 @@ class World:
             result = self.cluster.plexvol("n3", "volume", "delete", volume)
             return result.code == 0 or self.cluster.volume("n3", volume) is None
 
-        wait_until(deleted, 60, f"{volume} is deleted")
+        wait_until(deleted, SETTLE_SECONDS, f"{volume} is deleted")
         for name in self.replicas:
-            wait_until(lambda name=name: self.cluster.left_over(name) == [], 60, f"{volume} has left {name}")
+            left = f"{volume} has left {name}"
+            wait_until(lambda name=name: self.cluster.left_over(name) == [], SETTLE_SECONDS, left)
 
 
 def _set_call_time(node: Node) -> None:
