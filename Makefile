@@ -25,7 +25,7 @@ endif
 # --- Debian 12 packages: to build, to run the agent and its tools, for the lab of emulated machines, to check
 
 PACKAGES := \
-  g++ make pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
+  g++ make dpkg-dev pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
   libcli11-dev libspdlog-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
@@ -236,6 +236,10 @@ format: ## format the C++ files in place
 .PHONY: image
 image: build ## the image that the DaemonSets run, as an OCI archive: build/image/plexvol-VERSION.tar
 	@installer/image "$(BUILD)" "$(VERSION)" "$(BUILD)/image/plexvol-$(VERSION).tar"
+
+.PHONY: deb
+deb: build ## a Debian package for nodes whose agent runs under systemd: build/plexvol_VERSION_ARCH.deb
+	@installer/deb "$(BUILD)" "$(VERSION)" "$(BUILD)/plexvol_$(VERSION)_$$(dpkg --print-architecture).deb"
 
 .PHONY: install
 install: build ## agent, driver, systemd unit and a sample configuration: DESTDIR, PREFIX, PLUGINS

@@ -34,7 +34,12 @@ class Recording:
     @property
     def overlaps(self) -> bool:
         """Whether calls were made while others were under way. Calls so short that nobody could tell do not count."""
-        return any(call.begin < max((c.end for c in self.calls[:i]), default=0.0) - 1 for i, call in enumerate(self.calls))
+        latest = 0.0
+        for call in self.calls:
+            if call.begin < latest - 1:
+                return True
+            latest = max(latest, call.end)
+        return False
 
     def before(self, index: int) -> list[int]:
         """The calls that had ended when this one began."""

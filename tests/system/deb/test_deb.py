@@ -1,0 +1,141 @@
+"""`make deb`: really installed, upgraded, removed and purged by dpkg, on a copy of this machine's / that is thrown away."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PLUGINS = "usr/libexec/kubernetes/kubelet-plugins/volume/exec"
+DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
+HELPER = "usr/lib/plexvol/drbd-helper"
+CONFIG = "etc/plexvol/plexvold.json"
+# What is written goes to memory; /run is empty, so no systemd is told of anything.
+ENTER = """
+set -e
+mount -t tmpfs plexvol-deb "$1/written"
+mkdir "$1/written/upper" "$1/written/work"
+mount -t overlay -o "lowerdir=/,upperdir=$1/written/upper,workdir=$1/written/work" plexvol-deb "$1/root"
+mount -t tmpfs plexvol-deb "$1/root/run"
+mount -t proc proc "$1/root/proc"
+echo ready
+exec sleep infinity
+"""
+
+
+def make_deb(target: Path) -> Path:
+    subprocess.run([ROOT / "installer" / "deb", ROOT / "build", "0.1.0", target], check=True, cwd=ROOT)
+    return target
+
+
+@pytest.fixture(scope="module")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_deb(tmp_path_factory.mktemp("deb") / "plexvol.deb")
+
+
+class Machine:
+    """In namespaces of its own: its mounts, and whatever runs in it, end with the process that holds them."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("written", "root"):
+            (folder / name).mkdir()
+        argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+        self._holder = subprocess.Popen(
+            [*argv, "sh", "-c", ENTER, "sh", str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n"
+        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
+        self._inside = f"/proc/{children[0]}"
+        self._root = folder / "root"
+
+    def run(self, *argv: str | Path) -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", f"--mount={self._inside}/ns/mnt", f"--pid={self._inside}/ns/pid"]
+        command = [*enter, "chroot", str(self._root), *map(str, argv)]
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={"PATH": os.environ["PATH"]}
+        )
+
+    def must(self, *argv: str | Path) -> str:
+        done = self.run(*argv)
+        assert done.returncode == 0, f"{argv}: {done.stdout}"
+        return done.stdout
+
+    def path(self, path: str) -> Path:
+        return Path(f"{self._inside}/root{self._root}") / path
+
+    def end(self) -> None:
+        self._holder.kill()
+        self._holder.communicate()
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    if os.geteuid() != 0:
+        pytest.skip("dpkg and mounts need root")
+    folder = Path(tempfile.mkdtemp(prefix="plexvol-deb-"))
+    machine = Machine(folder)
+    try:
+        yield machine
+    finally:
+        machine.end()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def installed(machine: Machine, deb: Path) -> Machine:
+    shutil.copy(deb, machine.path("run/plexvol.deb"))
+    machine.path(PLUGINS).mkdir(parents=True, exist_ok=True)
+    machine.must("dpkg", "--install", "/run/plexvol.deb")
+    return machine
+
+
+def test_it_is_the_same_each_time(deb: Path, tmp_path: Path) -> None:
+    again = make_deb(tmp_path / "again.deb")
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(deb.read_bytes()).digest()
+
+
+def test_it_brings_agent_driver_helper_and_what_they_need(installed: Machine) -> None:
+    assert "install ok installed" in installed.must("dpkg-query", "--show", "--showformat=${Status}", "plexvol")
+    assert installed.must("plexvol", "--version").startswith("plexvol 0.")
+    assert installed.must("plexvold", "--version").startswith("plexvold 0.")
+    assert '"Success"' in installed.must(f"/{DRIVER}", "init")
+    assert installed.path(HELPER).read_bytes() == installed.path(DRIVER).read_bytes()
+    assert f'"helper": "/{HELPER}"' in installed.path(CONFIG).read_text()
+    # As systemd itself reads it, executable and all.
+    installed.must("systemd-analyze", "verify", "/usr/lib/systemd/system/plexvold.service")
+
+
+def test_a_machine_whose_kubelet_comes_later_is_told_what_to_do_then(machine: Machine, deb: Path) -> None:
+    shutil.copy(deb, machine.path("run/plexvol.deb"))
+    said = machine.must("dpkg", "--install", "/run/plexvol.deb")
+    assert "when the kubelet is: plexvol driver install" in said
+    machine.must("dpkg", "--remove", "plexvol")
+    assert not machine.path(HELPER).exists()
+
+
+def test_an_upgrade_keeps_the_configuration_and_replaces_the_driver(installed: Machine) -> None:
+    config = installed.path(CONFIG)
+    config.write_text(config.read_text().replace("vg0", "vg1"))
+    installed.path(DRIVER).write_text("#!/bin/false of the version before\n")
+    installed.must("dpkg", "--install", "/run/plexvol.deb")
+    assert "vg1" in config.read_text()
+    assert '"Success"' in installed.must(f"/{DRIVER}", "init")
+
+
+def test_removed_it_leaves_the_configuration_and_purged_only_data(installed: Machine) -> None:
+    state = installed.path("var/lib/plexvol/state")
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text("of volumes")
+    installed.must("dpkg", "--remove", "plexvol")
+    for gone in (DRIVER, HELPER, "usr/sbin/plexvold", "usr/bin/plexvol"):
+        assert not installed.path(gone).exists(), gone
+    assert installed.path(CONFIG).exists()
+    installed.must("dpkg", "--purge", "plexvol")
+    assert not installed.path(CONFIG).exists()
+    assert state.read_text() == "of volumes"
