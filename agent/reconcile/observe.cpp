@@ -129,8 +129,7 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
       note_failure(seen, [&] {
         const drbd::Resource resource = to_resource(wanted, seen, tools.store);
         seen.config_current = tools.drbd.config_is_current(resource);
-        seen.connection_current =
-            seen.config_current || tools.drbd.connection_is_current(resource);
+        seen.connection_current = seen.config_current || tools.drbd.connection_is_current(resource);
       });
     }
     if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));

@@ -121,12 +121,17 @@ class World:
         raise LabError("no etcd answers")
 
     def create_volume(self, volume: str, size: str = "32Mi") -> None:
-        created = self.cluster.plexvol(
-            "n3", "volume", "create", volume, "--size", size, "--replicas", "2", "--nodes", ",".join(self.replicas),
-            "--pool", "thick",
-        )  # fmt: skip
-        if created.code != 0:
-            raise LabError(f"volume create: {created.stdout.decode()}{created.stderr.decode()}")
+        """Asked for again where its time was over, as whoever needs it would: etcd may still be busy with what it was."""
+        replicas = ["--replicas", "2", "--nodes", ",".join(self.replicas)]
+        said = ""
+
+        def created() -> bool:
+            nonlocal said
+            result = self.cluster.plexvol("n3", "volume", "create", volume, "--size", size, *replicas, "--pool", "thick")
+            said = f"{result.stdout.decode()}{result.stderr.decode()}"
+            return result.code == 0
+
+        wait_or_tell(created, SETTLE_SECONDS, lambda: f"{volume} is created: {said}")
 
     def delete_volume(self, volume: str) -> None:
         def deleted() -> bool:
