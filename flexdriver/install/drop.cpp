@@ -32,6 +32,7 @@ constexpr const char* kFolder = "/plexvol~plexvol";
 constexpr const char* kDriver = "/plexvol";
 constexpr const char* kNew = "/.plexvol.new";
 constexpr const char* kPrevious = "/.plexvol.previous";
+constexpr const char* kBack = "/.plexvol.back";
 constexpr const char* kSettings = "/.plexvol.json";
 constexpr std::size_t kMostBytes = 64U << 20U;
 constexpr auto kInitLimit = std::chrono::seconds(10);
@@ -47,9 +48,10 @@ constexpr auto kInitLimit = std::chrono::seconds(10);
   throw Error(ErrorCode::Internal, text);
 }
 
-// Whole or not at all, and on the disk when it returns.
+// A new file, on the disk when it returns: what had this name before may have others.
 void write_file(const std::string& path, const std::string& text, mode_t mode) {
-  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+  ::unlink(path.c_str());
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!file) fail("write", path);
   for (std::size_t done = 0; done < text.size();) {
     const ssize_t count = ::write(file.get(), text.data() + done, text.size() - done);
@@ -136,11 +138,15 @@ std::string settings_text(const std::string& path, const DropSettings& wanted) {
   return json.dump(2) + '\n';
 }
 
-void write_settings(const std::string& folder, const DropSettings& wanted) {
+// nullopt: there are none.
+void write_settings(const std::string& folder, const std::optional<std::string>& text) {
   const std::string path = folder + kSettings;
-  const std::string text = settings_text(path, wanted);
   if (read_file(path, kMostBytes) == text) return;
-  write_file(path + ".new", text, 0644);
+  if (!text) {
+    if (::unlink(path.c_str()) != 0) fail("remove", path);
+    return;
+  }
+  write_file(path + ".new", *text, 0644);
   move(path + ".new", path);
 }
 
@@ -174,12 +180,43 @@ void remove_tree(const std::string& path) {
 void drop_folder(const std::string& plugin_dir, const std::string& text,
                  const DropSettings& settings) {
   const std::string staged = plugin_dir + "/.plexvol~plexvol.new";
+  const std::string folder = plugin_dir + kFolder;
   remove_tree(staged);
-  make_directory(staged);
-  write_file(staged + kDriver, text, 0755);
-  require_init(staged + kDriver);
-  write_settings(staged, settings);
-  move(staged, plugin_dir + kFolder);
+  try {
+    make_directory(staged);
+    write_file(staged + kDriver, text, 0755);
+    require_init(staged + kDriver);
+    write_settings(staged, settings_text(staged + kSettings, settings));
+    move(staged, folder);
+    require_init(folder + kDriver);
+  } catch (const Error&) {
+    ::rename(folder.c_str(), staged.c_str());  // when it was that far
+    remove_tree(staged);
+    throw;
+  }
+}
+
+// Tried out beside the old one.
+void stage(const std::string& folder, const std::string& text) {
+  write_file(folder + kNew, text, 0755);
+  try {
+    require_init(folder + kNew);
+  } catch (const Error&) {
+    ::unlink((folder + kNew).c_str());
+    throw;
+  }
+}
+
+// What kubelets call is `before` again.
+void restore(const std::string& folder, const std::optional<std::string>& before) {
+  const std::string driver = folder + kDriver;
+  if (read_file(driver, kMostBytes) == before) return;
+  if (!before) {
+    ::unlink(driver.c_str());
+    return;
+  }
+  write_file(folder + kNew, *before, 0755);
+  move(folder + kNew, driver);
 }
 
 }  // namespace
@@ -194,25 +231,26 @@ DropResult drop_driver(const std::string& plugin_dir, const std::string& executa
   const std::string driver = folder + kDriver;
   if (::access(folder.c_str(), F_OK) != 0) {
     drop_folder(plugin_dir, *text, settings);
-    require_init(driver);
     return DropResult::Installed;
   }
   const auto before = read_file(driver, kMostBytes);
-  write_settings(folder, settings);
-  if (before == text) {
-    require_init(driver);
-    return DropResult::Unchanged;
-  }
-  write_file(folder + kNew, *text, 0755);
+  const auto settings_before = read_file(folder + kSettings, kMostBytes);
+  const std::string settings_wanted = settings_text(folder + kSettings, settings);
+  if (before != text) stage(folder, *text);
   try {
-    require_init(folder + kNew);
+    write_settings(folder, settings_wanted);
+    if (before && before != text) {
+      ::unlink((folder + kBack).c_str());
+      keep_previous(folder);
+    }
+    if (before != text) move(folder + kNew, driver);
+    require_init(driver);
   } catch (const Error&) {
-    ::unlink((folder + kNew).c_str());
+    restore(folder, before);
+    write_settings(folder, settings_before);
     throw;
   }
-  if (before) keep_previous(folder);
-  move(folder + kNew, driver);
-  require_init(driver);
+  if (before == text) return DropResult::Unchanged;
   return before ? DropResult::Replaced : DropResult::Installed;
 }
 
@@ -236,9 +274,14 @@ void roll_back(const std::string& plugin_dir) {
                 folder + kPrevious + " is not there: nothing was installed before this driver");
   }
   require_init(folder + kPrevious);
-  const std::string spare = folder + kNew;
-  link_anew(folder + kPrevious, spare);
-  keep_previous(folder);
+  const std::string spare = folder + kBack;
+  // One that was killed midway has the old one under no other name any more.
+  const bool midway =
+      ::access(spare.c_str(), F_OK) == 0 && previous == read_file(folder + kDriver, kMostBytes);
+  if (!midway) {
+    link_anew(folder + kPrevious, spare);
+    keep_previous(folder);
+  }
   move(spare, folder + kDriver);
 }
 
