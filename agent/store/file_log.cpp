@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "agent/api/error.h"
@@ -22,6 +24,11 @@ namespace {
 // its base.
 constexpr std::uint64_t kMinCompactBytes = 4U << 20U;
 constexpr std::uint64_t kCompactFactor = 4;
+
+// A process shares its locks with a child until that one executes its tool, or ends: so they
+// outlive an agent that was killed between the two, by a moment.
+constexpr auto kLockLimit = std::chrono::seconds(2);
+constexpr auto kLockInterval = std::chrono::milliseconds(10);
 
 std::string reason(int error) {
   return std::generic_category().message(error);
@@ -102,8 +109,13 @@ void FileLog::lock() {
   // A file of its own: the log is replaced by renaming, and a lock would stay with the old one.
   const std::filesystem::path path = directory_ / "lock";
   lock_ = open_or_fail(path, O_RDWR | O_CREAT);
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+  const auto deadline = std::chrono::steady_clock::now() + kLockLimit;
+  while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) fail("lock " + path.string(), errno);
+    if (std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kLockInterval);
+      continue;
+    }
     throw Error(ErrorCode::Conflict, "the store in " + directory_.string() +
                                          " is in use by process " + read_all(lock_.get(), path) +
                                          ": only one agent may run on it");

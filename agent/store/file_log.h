@@ -29,8 +29,8 @@ class Descriptor {
 class FileLog {
  public:
   // Makes the directory (mode 0700: the values hold secrets) and the file when they are missing.
-  // Throws Error(Conflict) when another FileLog has the directory open, Error(Internal) when the
-  // file is damaged or cannot be used.
+  // Throws Error(Conflict) when another FileLog has the directory open and keeps it for 2 s,
+  // Error(Internal) when the file is damaged or cannot be used.
   explicit FileLog(std::filesystem::path directory);
 
   // What the file held, to be taken once.

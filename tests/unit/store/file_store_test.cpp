@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -149,6 +150,22 @@ TEST_CASE("file store: a second one on the same directory is refused, and says w
     }
   }
   CHECK_NOTHROW(FileStore(directory.path()));
+}
+
+TEST_CASE("a store whose lock a child of a killed agent still has is opened when that has ended") {
+  const TemporaryDirectory directory;
+  pid_t child = 0;
+  {
+    const FileStore store(directory.path());
+    child = fork();
+    if (child == 0) {
+      poll(nullptr, 0, 100);  // as long as a process takes to end
+      _exit(0);
+    }
+  }
+  REQUIRE(child > 0);
+  CHECK_NOTHROW(FileStore(directory.path()));
+  CHECK(waitpid(child, nullptr, 0) == child);
 }
 
 TEST_CASE("file store: a presence left behind by a process that died is gone at the next start") {
