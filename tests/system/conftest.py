@@ -25,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="takes long: `make test-long` runs it"))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A fixture that ends its test sees by `request.node.call_report` how that went."""
+    report = (yield).get_result()
+    if report.when == "call":
+        item.call_report = report
+
+
 @pytest.fixture(scope="session")
 def lab3() -> Iterator[Lab]:
     """Three machines with vg0 and vg0/thin, shared by all tests of a session: leave them as they were found."""

@@ -70,11 +70,3 @@ def _agent_logs(request: pytest.FixtureRequest) -> Iterator[None]:
         if node.state == "ready":
             print(f"--- the agent of {node.name}")
             print(node.run(["tail", "-n", "60", node.service_log_path("plexvold")]).text)
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    outcome = yield
-    report = outcome.get_result()
-    if report.when == "call":
-        item.call_report = report

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +12,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "system" / "host"))
+
+from isolated import Machine  # noqa: E402
+
 PLUGINS = "usr/libexec/kubernetes/kubelet-plugins/volume/exec"
 DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
 HELPER = "usr/lib/plexvol/drbd-helper"
 CONFIG = "etc/plexvol/plexvold.json"
 # What is written goes to memory; /run is empty, so no systemd is told of anything.
-ENTER = """
-set -e
+LAY_OVER = """
 mount -t tmpfs plexvol-deb "$1/written"
 mkdir "$1/written/upper" "$1/written/work"
 mount -t overlay -o "lowerdir=/,upperdir=$1/written/upper,workdir=$1/written/work" plexvol-deb "$1/root"
 mount -t tmpfs plexvol-deb "$1/root/run"
 mount -t proc proc "$1/root/proc"
-echo ready
-exec sleep infinity
 """
 
 
@@ -38,57 +40,38 @@ def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_deb(tmp_path_factory.mktemp("deb") / "plexvol.deb")
 
 
-class Machine:
-    """In namespaces of its own: its mounts, and whatever runs in it, end with the process that holds them."""
+class ThrownAway:
+    """A / of its own on a machine of its own: it goes with that."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, machine: Machine, folder: Path) -> None:
+        self._machine = machine
+        self._root = folder / "root"
         for name in ("written", "root"):
             (folder / name).mkdir()
-        argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        self._holder = subprocess.Popen(
-            [*argv, "sh", "-c", ENTER, "sh", str(folder)], stdout=subprocess.PIPE, text=True
-        )
-        assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == "ready\n"
-        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
-        self._inside = f"/proc/{children[0]}"
-        self._root = folder / "root"
-
-    def run(self, *argv: str | Path) -> subprocess.CompletedProcess[str]:
-        enter = ["nsenter", f"--mount={self._inside}/ns/mnt", f"--pid={self._inside}/ns/pid"]
-        command = [*enter, "chroot", str(self._root), *map(str, argv)]
-        return subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={"PATH": os.environ["PATH"]}
-        )
+        machine.run("sh", "-ec", LAY_OVER, "sh", folder)
 
     def must(self, *argv: str | Path) -> str:
-        done = self.run(*argv)
-        assert done.returncode == 0, f"{argv}: {done.stdout}"
-        return done.stdout
+        return self._machine.run("chroot", self._root, *argv)
 
     def path(self, path: str) -> Path:
-        return Path(f"{self._inside}/root{self._root}") / path
-
-    def end(self) -> None:
-        self._holder.kill()
-        self._holder.communicate()
+        return self._machine.see(self._root / path)
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
+def machine() -> Iterator[ThrownAway]:
     if os.geteuid() != 0:
         pytest.skip("dpkg and mounts need root")
     folder = Path(tempfile.mkdtemp(prefix="plexvol-deb-"))
-    machine = Machine(folder)
+    machine = Machine()
     try:
-        yield machine
+        yield ThrownAway(machine, folder)
     finally:
-        machine.end()
+        machine.power_off()
         shutil.rmtree(folder)
 
 
 @pytest.fixture
-def installed(machine: Machine, deb: Path) -> Machine:
+def installed(machine: ThrownAway, deb: Path) -> ThrownAway:
     shutil.copy(deb, machine.path("run/plexvol.deb"))
     machine.path(PLUGINS).mkdir(parents=True, exist_ok=True)
     machine.must("dpkg", "--install", "/run/plexvol.deb")
@@ -100,7 +83,7 @@ def test_it_is_the_same_each_time(deb: Path, tmp_path: Path) -> None:
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(deb.read_bytes()).digest()
 
 
-def test_it_brings_agent_driver_helper_and_what_they_need(installed: Machine) -> None:
+def test_it_brings_agent_driver_helper_and_what_they_need(installed: ThrownAway) -> None:
     assert "install ok installed" in installed.must("dpkg-query", "--show", "--showformat=${Status}", "plexvol")
     assert installed.must("plexvol", "--version").startswith("plexvol 0.")
     assert installed.must("plexvold", "--version").startswith("plexvold 0.")
@@ -111,7 +94,7 @@ def test_it_brings_agent_driver_helper_and_what_they_need(installed: Machine) ->
     installed.must("systemd-analyze", "verify", "/usr/lib/systemd/system/plexvold.service")
 
 
-def test_a_machine_whose_kubelet_comes_later_is_told_what_to_do_then(machine: Machine, deb: Path) -> None:
+def test_a_machine_whose_kubelet_comes_later_is_told_what_to_do_then(machine: ThrownAway, deb: Path) -> None:
     shutil.copy(deb, machine.path("run/plexvol.deb"))
     said = machine.must("dpkg", "--install", "/run/plexvol.deb")
     assert "when the kubelet is: plexvol driver install" in said
@@ -119,7 +102,7 @@ def test_a_machine_whose_kubelet_comes_later_is_told_what_to_do_then(machine: Ma
     assert not machine.path(HELPER).exists()
 
 
-def test_an_upgrade_keeps_the_configuration_and_replaces_the_driver(installed: Machine) -> None:
+def test_an_upgrade_keeps_the_configuration_and_replaces_the_driver(installed: ThrownAway) -> None:
     config = installed.path(CONFIG)
     config.write_text(config.read_text().replace("vg0", "vg1"))
     installed.path(DRIVER).write_text("#!/bin/false of the version before\n")
@@ -128,7 +111,7 @@ def test_an_upgrade_keeps_the_configuration_and_replaces_the_driver(installed: M
     assert '"Success"' in installed.must(f"/{DRIVER}", "init")
 
 
-def test_removed_it_leaves_the_configuration_and_purged_only_data(installed: Machine) -> None:
+def test_removed_it_leaves_the_configuration_and_purged_only_data(installed: ThrownAway) -> None:
     state = installed.path("var/lib/plexvol/state")
     state.parent.mkdir(parents=True, exist_ok=True)
     state.write_text("of volumes")

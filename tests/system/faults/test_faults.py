@@ -22,7 +22,8 @@ def _seeds() -> list[Any]:
     asked = os.environ.get("PLEXVOL_FAULT_SEED")
     if asked:
         return [int(asked)]
-    return [_find_short(FIXED_FROM, opening=["isolate", "move"]), pytest.param(_find_short(secrets.randbelow(1 << 31)), marks=pytest.mark.long)]
+    fixed = _find_short(FIXED_FROM, opening=["isolate", "move"])
+    return [fixed, pytest.param(_find_short(secrets.randbelow(1 << 31)), marks=pytest.mark.long)]
 
 
 def _find_short(seed: int, opening: list[str] | None = None) -> int:

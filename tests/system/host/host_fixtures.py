@@ -39,7 +39,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()
     if report.when == "call":
-        item.call_report = report
         host = item.funcargs.get("host")
         if report.failed and host is not None:
             report.sections.append(("the agent's log", tail(host.log_path.read_text(errors="replace"))))
