@@ -30,7 +30,7 @@ PACKAGES := \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
-  qemu-system-x86 busybox-static cpio python3 python3-pytest python3-yaml \
+  qemu-system-x86 crun busybox-static cpio python3 python3-pytest python3-yaml \
   spin clang-format clang-tidy shellcheck pyflakes3
 
 # --- How things are compiled

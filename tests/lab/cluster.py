@@ -149,7 +149,7 @@ class Cluster:
         """Until the agents of these nodes hold their leases, and all of them know it."""
         for name in names:
             wait_until(
-                lambda name=name: set(names) <= set(self._alive_as_seen_by(name)), 60, f"{name} sees {names} alive"
+                lambda name=name: set(names) <= set(self._alive_as_seen_by(name)), 120, f"{name} sees {names} alive"
             )
 
     def _alive_as_seen_by(self, name: str) -> list[str]:
@@ -183,7 +183,7 @@ class Cluster:
 
         wait_until(look, timeout, f"volume {volume} is {state}")
 
-    def wait_detached(self, asked: str, volume: str, timeout: float = 60) -> None:
+    def wait_detached(self, asked: str, volume: str, timeout: float = 120) -> None:
         def look() -> bool:
             shown = self.volume(asked, volume)
             return shown is not None and shown["attached_to"] == ""

@@ -82,11 +82,11 @@ def test_an_agent_that_was_away_ends_the_freeze(cluster: Cluster, mounted: tuple
     with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
         assert writer.line() is not None
         cluster.node("n2").power_off()
-        wait_until(lambda: is_frozen(cluster, "n1", name), 60, "n1 is frozen")
+        wait_until(lambda: is_frozen(cluster, "n1", name), 120, "n1 is frozen")
         # As after a helper that has given up: nobody will ask again.
-        wait_until(lambda: n1.run(["pkill", "-9", "-f", "plexvol fence-peer"]).code == 0, 30, "the kernel asks")
+        wait_until(lambda: n1.run(["pkill", "-9", "-f", "plexvol fence-peer"]).code == 0, 120, "the kernel asks")
         cluster.resume_agent("n1")
-        wait_until(lambda: not is_frozen(cluster, "n1", name), 60, "the freeze is over")
+        wait_until(lambda: not is_frozen(cluster, "n1", name), 120, "the freeze is over")
         assert current(cluster, "n1", name)["nodes"] == ["n1"]
         wait_beyond(writer, last_number(cluster, "n1", pod))
         writer.kill()
@@ -103,7 +103,7 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
         wait_beyond(writer, first + 5)
         refused = cluster.driver("n3").start("mount", pod, asked)
         cluster.node("n2").power_off()
-        wait_until(lambda: is_frozen(cluster, "n1", name), 60, "n1 is frozen")
+        wait_until(lambda: is_frozen(cluster, "n1", name), 120, "n1 is frozen")
         refused.kill()
         cluster.node("n2").power_on()
         for node in cluster.lab.nodes:
@@ -126,7 +126,7 @@ def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
     with holding_open(cluster, "n1", f"{pod}/open"):
         n1.sh(f"dmsetup suspend --noflush {device}; dmsetup load {device} --table '0 {sectors} error'; dmsetup resume {device}")
         during = write_random(cluster, "n1", f"{pod}/during", 3)
-        wait_until(lambda: current(cluster, "n1", name)["nodes"] == ["n2"], 60, "n1's copy is out of the set")
+        wait_until(lambda: current(cluster, "n1", name)["nodes"] == ["n2"], 120, "n1's copy is out of the set")
         n1.sh(f"dmsetup suspend --noflush {device}; dmsetup load {device} --table '{table}'; dmsetup resume {device}")
         assert checksum(cluster, "n1", f"{pod}/during") == during
     # It is not given back to a primary: that would be resynchronised under it.
@@ -165,7 +165,7 @@ def test_a_person_can_choose_the_old_copy_when_the_newest_will_not_come_back(
     cluster.node("n1").power_off()
     cluster.node("n2").power_on()
     cluster.wait_alive(["n2", "n3"])
-    wait_until(lambda: cluster.replica("n3", name, "n1").get("alive") is False, 60, "n1 counts as gone")
+    wait_until(lambda: cluster.replica("n3", name, "n1").get("alive") is False, 120, "n1 counts as gone")
 
     undecided = cluster.plexvol("n3", *force)
     assert undecided.code != 0 and "--i-accept-data-loss" in said_by(undecided) and "no, since 20" in said_by(undecided)

@@ -48,7 +48,7 @@ def test_the_stale_copy_is_refused_when_it_comes_back_first(cluster: Cluster, mo
     cluster.node("n1").power_off()
     cluster.node("n2").power_on()
     cluster.wait_alive(["n2", "n3"])
-    wait_until(lambda: cluster.replica("n3", name, "n1").get("alive") is False, 60, "n1 counts as gone")
+    wait_until(lambda: cluster.replica("n3", name, "n1").get("alive") is False, 120, "n1 counts as gone")
     reply = cluster.driver("n2").call("mount", pod, asked)
     assert not reply.succeeded
     assert "may lack the newest writes" in reply.message and "n1" in reply.message
@@ -88,7 +88,7 @@ def test_deleting_waits_for_a_node_that_is_away(cluster: Cluster, new_name: Call
     )
     assert created.code == 0, created.text
     cluster.node("n2").power_off()
-    wait_until(lambda: cluster.replica("n1", name, "n2").get("alive") is False, 60, "n2 counts as gone")
+    wait_until(lambda: cluster.replica("n1", name, "n2").get("alive") is False, 120, "n2 counts as gone")
     deleted = cluster.plexvol("n1", "volume", "delete", name)
     assert deleted.code == 0 and "n2" in deleted.text
     assert cluster.volume("n1", name)["state"] == "Deleting"

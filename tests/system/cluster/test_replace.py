@@ -115,7 +115,7 @@ def test_a_node_that_never_comes_back_is_forgotten_and_may_come_back_all_the_sam
     assert alive.code != 0 and "plexvol node drain n2" in said(alive)
     kept = write_random(cluster, "n1", f"{pod}/kept", 5)
     cluster.node("n2").power_off()
-    wait_until(lambda: not cluster.replica("n1", name, "n2").get("alive", True), 60, "n2 has lost its lease")
+    wait_until(lambda: not cluster.replica("n1", name, "n2").get("alive", True), 120, "n2 has lost its lease")
     forgotten = cluster.plexvol("n3", "node", "forget", "n2", timeout=300)
     assert forgotten.code == 0, said(forgotten)
     assert "n2" not in cluster.plexvol("n3", "node", "list").text
@@ -139,7 +139,7 @@ def test_two_nodes_do_without_the_second_copy_until_a_third_comes(
     assert copies(cluster, "n1", name) == ["n1", "n2"]
     kept = write_random(cluster, "n1", f"{pod}/kept", 5)
     cluster.node("n2").power_off()
-    wait_until(lambda: not cluster.replica("n1", name, "n2").get("alive", True), 60, "n2 has lost its lease")
+    wait_until(lambda: not cluster.replica("n1", name, "n2").get("alive", True), 120, "n2 has lost its lease")
     forgotten = cluster.plexvol("n1", "node", "forget", "n2", timeout=300)
     assert forgotten.code == 0, said(forgotten)
     assert copies(cluster, "n1", name) == ["n1"]

@@ -173,7 +173,7 @@ def test_sigterm_ends_a_waiting_call_at_once(driver: Driver, agent: FakeAgent, p
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     process = driver.start("waitforattach", "", OPTIONS_TEXT, preexec_fn=before)
-    request = agent.arrived.get(timeout=10)
+    request = agent.arrived.get(timeout=60)
     process.terminate()
     assert process.wait(5) == -signal.SIGTERM
     assert request.closed.wait(5), "the agent sees that nobody waits any more"

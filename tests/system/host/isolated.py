@@ -101,7 +101,7 @@ class Machine:
         def started() -> bool:
             return bool(children_of(process.pid)) or process.poll() is not None
 
-        wait_until(started, 30, "the process is started", interval=0.001)
+        wait_until(started, 120, "the process is started", interval=0.001)
         return children_of(process.pid)
 
     def pause(self, process: "subprocess.Popen[str]") -> bool:
@@ -114,7 +114,7 @@ class Machine:
             # The process that entered the namespaces stops itself when it sees its child stopped.
             return state_of(process.pid) == "T" or process.poll() is not None
 
-        wait_until(settled, 30, "the process is stopped", interval=0.001)
+        wait_until(settled, 120, "the process is stopped", interval=0.001)
         return process.poll() is None
 
     @staticmethod

@@ -23,7 +23,7 @@ BUILD = Path(__file__).resolve().parents[3] / os.environ.get("PLEXVOL_BUILD", "b
 NODE = "n1"
 STATUSES = {"Success": 0, "Failure": 1, "Not supported": 1}
 # What a kubelet would never send twice in a test: long enough for mkfs on a busy machine, short enough to end a test.
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 100
 SANITIZER_WORDS = ("Sanitizer", "runtime error:")
 
 
@@ -148,7 +148,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(60)
         self.sock.connect(str(self._path))
 
-    def post(self, call: str, body: dict[str, Any], timeout_ms: int = 20_000) -> dict[str, Any]:
+    def post(self, call: str, body: dict[str, Any], timeout_ms: int = 60_000) -> dict[str, Any]:
         headers = {"Plexvol-Protocol": "1", "Plexvol-Timeout-Ms": str(timeout_ms)}
         self.request("POST", f"/v1/{call}", json.dumps(body), headers)
         reply = json.loads(self.getresponse().read())
@@ -205,7 +205,7 @@ class Host:
                 log.seek(before)
                 return b"serving " in log.read()
 
-        wait_until(listens, 30, "the agent listens", interval=0.01)
+        wait_until(listens, 120, "the agent listens", interval=0.01)
 
     @property
     def agent_pid(self) -> int:
@@ -317,7 +317,7 @@ class Host:
         return [volume["name"] for volume in json.loads(done.stdout)["volumes"]]
 
     def wait_detached(self, name: str) -> None:
-        wait_until(lambda: self.volume(name)["attached_to"] == "", 30, f"{name} is attached nowhere", interval=0.02)
+        wait_until(lambda: self.volume(name)["attached_to"] == "", 120, f"{name} is attached nowhere", interval=0.02)
 
     # What there is
 
@@ -384,7 +384,7 @@ class Host:
                 subprocess.run(["losetup", "--detach", device], capture_output=True)
             return not self.loops()
 
-        wait_until(gone, 30, "the loop devices are gone", interval=0.02)
+        wait_until(gone, 120, "the loop devices are gone", interval=0.02)
 
 
 def read_store(content: bytes) -> dict[str, str]:
