@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -184,6 +185,9 @@ int run(const Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What fails is told by us, once and in words; gRPC's own lines would tell each attempt between
+  // ours.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
   try {
     const CommandLine command = read_command_line({argv + 1, argv + argc});
     if (!command.answer.empty()) {

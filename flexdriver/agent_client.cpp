@@ -34,23 +34,6 @@ void wait_ready(int fd, short events, Deadline deadline, const std::string& what
   }
 }
 
-// 0, or the errno of what went wrong.
-int try_connect(const std::string& path, FileDescriptor& connection) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) return ENAMETOOLONG;
-  path.copy(std::begin(address.sun_path), path.size());
-  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return errno;
-  // A Unix socket connects at once or not at all: EAGAIN says that the agent's queue is full.
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast)
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return errno;
-  }
-  connection = std::move(fd);
-  return 0;
-}
-
 std::string request_text(const std::string& path, const std::string& body, Deadline deadline,
                          bool trace) {
   std::string text = "POST " + path + " HTTP/1.1\r\nHost: plexvold\r\n";
@@ -92,6 +75,22 @@ std::string as_seconds(Clock::duration took) {
 }
 
 }  // namespace
+
+int try_connect(const std::string& path, FileDescriptor& connection) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) return ENAMETOOLONG;
+  path.copy(std::begin(address.sun_path), path.size());
+  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return errno;
+  // A Unix socket connects at once or not at all: EAGAIN says that the agent's queue is full.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast)
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return errno;
+  }
+  connection = std::move(fd);
+  return 0;
+}
 
 std::string AgentClient::call(const std::string& path, const std::string& body, Patience patience) {
   // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): it is read below

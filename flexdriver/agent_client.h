@@ -45,4 +45,8 @@ class AgentClient {
   std::string connected_to_;
 };
 
+// 0, or the errno of what went wrong: ECONNREFUSED says that nobody listens on this socket any
+// more.
+int try_connect(const std::string& path, FileDescriptor& connection);
+
 }  // namespace plexvol::driver

@@ -9,8 +9,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <map>
 #include <memory>
+#include <set>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include "agent/api/error.h"
@@ -126,9 +130,10 @@ void look_at_reach(const Examination& examination) {
   }
 }
 
-// Of /proc/net/tcp and tcp6: ports that programs listen on. DRBD's own listeners are the kernel's:
-// they have no inode.
-void find_listeners(const std::string& table, unsigned first, std::string& found) {
+// Of /proc/net/tcp and tcp6: the ports of our range that something listens on, by the socket's
+// inode.
+void find_listeners(const std::string& table, unsigned first,
+                    std::map<std::string, unsigned long>& found) {
   std::istringstream lines(table);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
@@ -137,30 +142,67 @@ void find_listeners(const std::string& table, unsigned first, std::string& found
         timeout >> inode;
     constexpr const char* kListen = "0A";
     const std::size_t colon = local.rfind(':');
-    if (state != kListen || inode == "0" || colon == std::string::npos) continue;
+    if (state != kListen || colon == std::string::npos) continue;
     const unsigned long port = std::strtoul(local.c_str() + colon + 1, nullptr, 16);
-    if (port < first || port >= first + kPorts) continue;
-    const std::string text = std::to_string(port);
-    if ((" " + found + ",").find(" " + text + ",") == std::string::npos) {
-      found += (found.empty() ? "" : ", ") + text;
+    if (port >= first && port < first + kPorts) found[inode] = port;
+  }
+}
+
+// As far as it can be read: processes end while they are looked at.
+std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  auto entry = std::filesystem::directory_iterator(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    found.push_back(entry->path());
+  }
+  return found;
+}
+
+// "7003 by python3 (pid 412)" for each that is a program's. What no process has open is the
+// kernel's own: DRBD's.
+std::set<std::string> find_programs(const std::string& proc,
+                                    const std::map<std::string, unsigned long>& listeners) {
+  std::set<std::string> programs;
+  if (listeners.empty()) return programs;
+  std::error_code ignored;
+  for (const auto& process : list_folder(proc)) {
+    const std::string pid = process.filename();
+    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+    for (const auto& open : list_folder(process / "fd")) {
+      const std::string target = std::filesystem::read_symlink(open, ignored);
+      constexpr std::string_view kSocket = "socket:[";
+      if (!target.starts_with(kSocket)) continue;
+      const auto found =
+          listeners.find(target.substr(kSocket.size(), target.size() - kSocket.size() - 1));
+      if (found == listeners.end()) continue;
+      std::string name = read_text(process / "comm").value_or("?");
+      name.erase(name.find_last_not_of('\n') + 1);
+      programs.insert(std::to_string(found->second) + " by " + name + " (pid " + pid + ")");
     }
   }
+  return programs;
 }
 
 void look_at_ports(const Examination& examination) {
   const Subject& subject = examination.subject;
-  std::string taken;
+  std::map<std::string, unsigned long> listeners;
   for (const char* table : {"/net/tcp", "/net/tcp6"}) {
-    find_listeners(read_text(subject.places.proc + table).value_or(""), subject.first_port, taken);
+    find_listeners(read_text(subject.places.proc + table).value_or(""), subject.first_port,
+                   listeners);
+  }
+  std::string taken;
+  for (const std::string& program : find_programs(subject.places.proc, listeners)) {
+    taken += (taken.empty() ? "" : ", ") + program;
   }
   constexpr const char* kWhat = "ports for DRBD";
   const std::string range =
       std::to_string(subject.first_port) + " to " + std::to_string(subject.first_port + kPorts - 1);
   if (!taken.empty()) {
     return examination.report.fault(
-        kWhat, "taken by other programs: " + taken, range + " free",
+        kWhat, "taken: " + taken, range + " free",
         "set drbd.first_port to a free range, on all nodes alike, before there are volumes; or "
-        "move what listens there (ss -ltnp)");
+        "move what listens there");
   }
   std::istringstream limits(
       read_text(subject.places.proc + "/sys/net/ipv4/ip_local_port_range").value_or(""));

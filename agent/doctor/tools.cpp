@@ -53,14 +53,24 @@ bool accepts(const std::string& filter, const std::string& device) {
 
 void look_at_global_filter(const Examination& examination) {
   constexpr const char* kWhat = "lvm2's global_filter";
-  const auto output = examination.runner.run(
-      {.argv = {"/usr/sbin/lvmconfig", "devices/global_filter"}, .input = {}});
+  constexpr const char* kWanted = "leaves DRBD devices alone";
+  // The first process sees the host's files, whatever this container has.
+  std::string host = examination.subject.places.proc + "/1/root";
+  if (::access(host.c_str(), R_OK) != 0) host = "";
+  if (::access((host + "/sbin/lvm").c_str(), X_OK) != 0) {
+    return examination.report.ok(kWhat, "this node has no lvm2 of its own", kWanted);
+  }
+  const std::string folder = host + "/etc/lvm";
+  const auto output =
+      examination.runner.run({.argv = {"/usr/bin/env", "LVM_SYSTEM_DIR=" + folder,
+                                       "/usr/sbin/lvmconfig", "devices/global_filter"},
+                              .input = {}});
   // "Configuration node devices/global_filter not found": none is set.
   const std::string filter = output.exit_code == 0 ? output.out : "";
   const bool open = accepts(filter, "/dev/drbd1000") || accepts(filter, "/dev/plexvol/data");
-  if (!open) return examination.report.ok(kWhat, "leaves DRBD devices alone", "leaves them alone");
+  if (!open) return examination.report.ok(kWhat, kWanted, kWanted);
   examination.report.warn(
-      kWhat, filter.empty() ? "not set" : "accepts /dev/drbd*", "leaves DRBD devices alone",
+      kWhat, filter.empty() ? "not set" : "accepts /dev/drbd*", kWanted,
       R"(in /etc/lvm/lvm.conf, section devices: global_filter = [ "r|^/dev/drbd|", )"
       R"("r|^/dev/plexvol/|" ] before what is there: else one frozen volume makes every lvm command )"
       R"(of this node hang)");

@@ -82,18 +82,25 @@ void purge(const std::vector<std::string>& named, const CommandContext& context)
   const auto volumes =
       api::from_json<std::vector<api::VolumeInfo>>(context.ask(api::kVolumeListPath, "{}"));
   std::string unnamed;
+  std::string elsewhere;
   for (const auto& volume : volumes) {
     const bool here = std::any_of(volume.replicas.begin(), volume.replicas.end(),
                                   [&](const auto& copy) { return copy.node == version.node; });
-    if (here && std::find(named.begin(), named.end(), volume.name) == named.end()) {
-      unnamed += (unnamed.empty() ? "" : " ") + volume.name;
-    }
+    const bool is_named = std::find(named.begin(), named.end(), volume.name) != named.end();
+    if (here && !is_named) unnamed += " " + volume.name;
+    if (is_named && !here) elsewhere += " " + volume.name;
   }
   if (!unnamed.empty()) {
     throw Error(ErrorCode::Conflict,
                 "nothing was deleted: --purge must name every volume that has "
                 "a copy on " +
-                    version.node + ", and these are not named: " + unnamed);
+                    version.node + ", and these are not named:" + unnamed);
+  }
+  if (!elsewhere.empty()) {
+    throw Error(ErrorCode::Conflict,
+                "nothing was deleted: --purge must name only volumes that have a copy on " +
+                    version.node + ", and these have none:" + elsewhere +
+                    "; to delete them: plexvol volume delete");
   }
   for (const std::string& name : named) {
     context.ask(api::kVolumeDeletePath, api::to_json(api::VolumeNameRequest{.name = name}));
@@ -134,6 +141,7 @@ void add_install(CLI::App& noun) {
   verb->callback([place, settings, helper] {
     if (!helper->empty()) drop_helper(place->root + *helper, "/proc/self/exe");
     for (const PluginDir& dir : dirs_of(*place)) {
+      if (dir.only_to_attach && settings->attach == false) continue;
       const DropResult result = drop_driver(place->root + dir.path, "/proc/self/exe", *settings);
       print_line(dir.path + "/plexvol~plexvol/plexvol " + words_of(result) + " (" + dir.how + ")");
     }
@@ -172,6 +180,9 @@ void add_uninstall(CLI::App& noun, const CommandContext& context) {
     for (const PluginDir& dir : dirs) {
       const bool was_there = remove_driver(place->root + dir.path);
       print_line(dir.path + "/plexvol~plexvol " + (was_there ? "is removed" : "is not there"));
+    }
+    if (!remove_runtime_files(place->root)) {
+      print_line(std::string(api::kDefaultSocket) + " stays: an agent answers there");
     }
     if (helper->empty()) return;
     const std::string copy = place->root + *helper;

@@ -17,8 +17,11 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/error.h"
+#include "agent/api/protocol.h"
+#include "flexdriver/agent_client.h"
 #include "flexdriver/deadline.h"
 #include "flexdriver/file_descriptor.h"
+#include "flexdriver/mounts/target.h"
 #include "flexdriver/settings.h"
 #include "flexdriver/system_text.h"
 
@@ -236,21 +239,25 @@ DropResult drop_driver(const std::string& plugin_dir, const std::string& executa
   const auto before = read_file(driver, kMostBytes);
   const auto settings_before = read_file(folder + kSettings, kMostBytes);
   const std::string settings_wanted = settings_text(folder + kSettings, settings);
-  if (before != text) stage(folder, *text);
+  const bool another = before != text;
+  if (another) stage(folder, *text);
   try {
     write_settings(folder, settings_wanted);
-    if (before && before != text) {
+    if (another && before) {
       ::unlink((folder + kBack).c_str());
       keep_previous(folder);
     }
-    if (before != text) move(folder + kNew, driver);
+    if (another) move(folder + kNew, driver);
+    // Kubelets ignore the settings file's name, and read what is in it by `init` only after an
+    // event of the driver's own (contract fact 14).
+    if (!another && settings_before != settings_wanted) ::chmod(driver.c_str(), 0755);
     require_init(driver);
   } catch (const Error&) {
     restore(folder, before);
     write_settings(folder, settings_before);
     throw;
   }
-  if (before == text) return DropResult::Unchanged;
+  if (!another) return DropResult::Unchanged;
   return before ? DropResult::Replaced : DropResult::Installed;
 }
 
@@ -294,6 +301,17 @@ bool remove_driver(const std::string& plugin_dir) {
   if (::access(folder.c_str(), F_OK) != 0) return false;
   move(folder, gone);
   remove_tree(gone);
+  return true;
+}
+
+bool remove_runtime_files(const std::string& root) {
+  const std::string socket = root + api::kDefaultSocket;
+  FileDescriptor connection;
+  const int problem = try_connect(socket, connection);
+  if (problem == 0) return false;
+  if (problem == ECONNREFUSED && ::unlink(socket.c_str()) != 0) fail("remove", socket);
+  remove_tree(root + kLockDirectory);
+  ::rmdir((root + kLockParent).c_str());  // stays when there is something else in it
   return true;
 }
 

@@ -43,6 +43,10 @@ void drop_helper(const std::string& path, const std::string& executable);
 // The whole folder of the driver, with the agent's socket. false: there was none.
 bool remove_driver(const std::string& plugin_dir);
 
+// In /run of `root`: the locks of this driver's calls, and the socket of an agent that was killed.
+// false: an agent answers there still; its socket stays.
+bool remove_runtime_files(const std::string& root);
+
 // Mount points of kubelets whose volumes only our driver can unmount: of pods, and of devices
 // (contract fact 26).
 std::vector<std::string> mounts_of_driver(const std::vector<MountEntry>& table);

@@ -28,6 +28,12 @@ constexpr std::array kKnown{
 
 using Words = std::vector<std::string>;
 
+struct Process {
+  std::string pid;
+  std::string root;  // its own /, as far as we may look into it
+  Words words;
+};
+
 Words split(const std::string& text, char separator) {
   Words words;
   std::size_t begin = 0;
@@ -65,9 +71,10 @@ std::optional<std::string> find_flag(const Words& words, std::string_view flag) 
   return value;
 }
 
-std::optional<std::string> find_in_config(const Words& kubelet, const std::string& root) {
-  const auto file = find_flag(kubelet, "config");
-  const auto text = file ? read_file(root + *file, kLongestFile) : std::nullopt;
+std::optional<std::string> find_in_config(const Process& kubelet, const std::string& root) {
+  const auto file = find_flag(kubelet.words, "config");
+  auto text = file ? read_file(kubelet.root + *file, kLongestFile) : std::nullopt;
+  if (file && !text) text = read_file(root + *file, kLongestFile);
   if (!text) return std::nullopt;
   constexpr std::string_view kKey = "volumePluginDir:";
   for (const std::string& line : split(*text, '\n')) {
@@ -79,19 +86,41 @@ std::optional<std::string> find_in_config(const Words& kubelet, const std::strin
   return std::nullopt;
 }
 
-std::vector<Words> list_commands(const std::string& proc) {
-  std::vector<Words> commands;
+std::vector<Process> list_processes(const std::string& proc) {
+  std::vector<Process> processes;
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(proc.c_str()), &::closedir);
   // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread, one stream
   for (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr; entry != nullptr;
        entry = ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe)
-    const std::string name = entry->d_name;
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto text =
-        read_file(std::string(proc).append("/").append(name).append("/cmdline"), kLongestFile);
-    if (text && !text->empty()) commands.push_back(split(*text, '\0'));
+    const std::string pid = entry->d_name;
+    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string files = std::string(proc).append("/").append(pid);
+    const auto text = read_file(files + "/cmdline", kLongestFile);
+    if (!text || text->empty()) continue;
+    processes.push_back({.pid = pid, .root = files + "/root", .words = split(*text, '\0')});
   }
-  return commands;
+  return processes;
+}
+
+bool is_same_folder(const std::string& one, const std::string& other) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+// A kubelet in a container has its own files: what it calls DIR must be this node's DIR.
+void require_nodes_own(const PluginDir& dir, const Process& process, const std::string& root) {
+  struct stat info {};
+  if (::stat((process.root + "/").c_str(), &info) != 0) return;  // nobody may look there
+  if (is_same_folder(process.root + "/", root + "/")) return;
+  if (is_same_folder(process.root + dir.path, root + dir.path)) return;
+  throw Error(
+      ErrorCode::Conflict,
+      std::string(base_name(process.words[0])) + " (pid " + process.pid +
+          ") runs in a container, where " + dir.path +
+          " is not this node's folder of that name: mount it there from the node, or name with "
+          "--plugin-dir the folder of this node that is mounted there");
 }
 
 bool is_directory(const std::string& path) {
@@ -106,8 +135,8 @@ void add(std::vector<PluginDir>& found, PluginDir dir) {
   if (!known) found.push_back(std::move(dir));
 }
 
-PluginDir dir_of_kubelet(const Words& kubelet, const std::string& root) {
-  if (const auto flag = find_flag(kubelet, "volume-plugin-dir")) {
+PluginDir dir_of_kubelet(const Process& kubelet, const std::string& root) {
+  if (const auto flag = find_flag(kubelet.words, "volume-plugin-dir")) {
     return {*flag, "the kubelet's --volume-plugin-dir"};
   }
   if (const auto key = find_in_config(kubelet, root)) {
@@ -139,17 +168,20 @@ PluginDir dir_by_table(const std::string& root) {
 
 std::vector<PluginDir> find_plugin_dirs(const std::string& proc, const std::string& root) {
   std::vector<PluginDir> found;
-  const std::vector<Words> commands = list_commands(proc);
-  for (const Words& words : commands) {
-    if (is_program(words, "kubelet")) add(found, dir_of_kubelet(words, root));
+  const std::vector<Process> processes = list_processes(proc);
+  for (const Process& process : processes) {
+    if (!is_program(process.words, "kubelet")) continue;
+    const PluginDir dir = dir_of_kubelet(process, root);
+    require_nodes_own(dir, process, root);
+    add(found, dir);
   }
   if (found.empty()) add(found, dir_by_table(root));
-  for (const Words& words : commands) {
+  for (const auto& [pid, own, words] : processes) {
     if (!is_program(words, "kube-controller-manager") && !is_program(words, "controller-manager")) {
       continue;
     }
     const auto flag = find_flag(words, "flex-volume-plugin-dir");
-    add(found, {flag.value_or(kDefaultPluginDir), "the controller-manager's"});
+    add(found, {flag.value_or(kDefaultPluginDir), "the controller-manager's", true});
   }
   return found;
 }

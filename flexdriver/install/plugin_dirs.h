@@ -17,6 +17,9 @@ constexpr const char* kDefaultPluginDir = "/usr/libexec/kubernetes/kubelet-plugi
 struct PluginDir {
   std::string path;  // on the host
   std::string how;   // it was found: for a person
+  // The controller-manager's, which calls a driver only when Kubernetes attaches (contract fact
+  // 37).
+  bool only_to_attach = false;
 };
 
 // `proc` is the host's /proc, `root` where the host's / is to be found ("" for /). Each directory

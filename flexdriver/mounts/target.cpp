@@ -21,10 +21,6 @@ namespace plexvol::driver {
 namespace {
 
 constexpr mode_t kTargetMode = 0750;
-// Not beside the target, where the kubelet takes every name for a volume, and not the target
-// itself, which cannot be reached any more once it is mounted on.
-constexpr const char* kLockParent = "/run/plexvol";
-constexpr const char* kLockDirectory = "/run/plexvol/targets";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
   throw Error(ErrorCode::InvalidArgument, "target " + in_quotes(path) + ' ' + why);

@@ -8,6 +8,11 @@
 
 namespace plexvol::driver {
 
+// Where the locks are. Not beside the target, where the kubelet takes every name for a volume, and
+// not the target itself, which cannot be reached any more once it is mounted on.
+constexpr const char* kLockParent = "/run/plexvol";
+constexpr const char* kLockDirectory = "/run/plexvol/targets";
+
 // The path as the kernel's mount table has it: symbolic links in its parents resolved (the
 // kubelet's directory may be one), the last part left as it is, since it may be a mount that must
 // not be touched. A parent that does not exist is left as it is, too. Throws InvalidArgument for a

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -89,6 +90,21 @@ def test_the_kubelets_own_command_line_counts(host: Host, words: tuple[str, ...]
     assert [dir["path"] for dir in found] == [expected]
 
 
+def test_a_kubelet_in_a_container_must_see_the_nodes_directory(host: Host) -> None:
+    host.process(700, "/hyperkube", "kubelet", "--volume-plugin-dir=/plugins")
+    inside = host.proc / "700" / "root"
+    (inside / "plugins").mkdir(parents=True)
+    (host.root / "plugins").mkdir()
+    assert "hyperkube (pid 700) runs in a container, where /plugins is not" in host.refused("install")
+    assert "hyperkube (pid 700) runs in a container" in host.refused("find")
+    assert list((host.root / "plugins").iterdir()) == []
+    (inside / "plugins").rmdir()
+    (inside / "plugins").symlink_to(host.root / "plugins")  # as a mount has it
+    assert "/plugins" in host.must("find")
+    host.must("install")
+    assert (host.folder("/plugins") / "plexvol").exists()
+
+
 def test_the_controller_managers_directory_is_served_too(host: Host) -> None:
     host.process(700, "kubelet", "--volume-plugin-dir=/opt/p")
     host.process(800, "kube-controller-manager", "--flex-volume-plugin-dir=/opt/c")
@@ -96,6 +112,16 @@ def test_the_controller_managers_directory_is_served_too(host: Host) -> None:
     host.must("install")
     for directory in ("/opt/p", "/opt/c"):
         assert init_of(host.folder(directory) / "plexvol").reply["status"] == "Success"
+
+
+def test_the_controller_manager_needs_no_driver_that_does_not_attach(host: Host) -> None:
+    """Its default directory may lie on a file system that nobody can write to."""
+    host.process(700, "kubelet", "--volume-plugin-dir=/opt/p")
+    host.process(800, "kube-controller-manager")
+    host.must("install", "--attach", "false")
+    assert (host.folder("/opt/p") / "plexvol").exists() and not host.folder().exists()
+    host.must("install", "--attach", "true")
+    assert (host.folder() / "plexvol").exists()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +184,18 @@ def test_settings_that_are_not_named_stay(host: Host) -> None:
     assert file.read_text() == "{ what"
 
 
+def test_kubelets_notice_that_settings_changed(host: Host) -> None:
+    """By an event of a file whose name has no leading dot: they run `init` again then."""
+    host.process(700, "kubelet")
+    host.must("install", "--attach", "false")
+    seen = (host.folder() / "plexvol").stat()
+    host.must("install", "--attach", "false")
+    assert (host.folder() / "plexvol").stat() == seen
+    host.must("install", "--attach", "true")
+    now = (host.folder() / "plexvol").stat()
+    assert now.st_ctime_ns > seen.st_ctime_ns and now.st_ino == seen.st_ino
+
+
 def test_a_driver_that_cannot_run_from_there_is_never_dropped(host: Host) -> None:
     """A file system that is mounted noexec; a read-only one is told in the same way."""
     host.process(700, "kubelet")
@@ -209,6 +247,29 @@ def test_purge_must_name_all_volumes_that_are_here(
     assert said.strip().endswith(f"not named: {unnamed}")
     assert "/v1/volume/delete" not in [request.path for request in volumes.requests]
     assert (host.folder() / "plexvol").exists()
+
+
+def test_purge_does_not_delete_what_has_no_copy_here(host: Host, driver: Driver, volumes: FakeAgent) -> None:
+    host.process(700, "kubelet")
+    said = host.refused("uninstall", "--socket", str(driver.socket), "--purge", "a", "b", "c")
+    assert "these have none: c;" in said
+    assert "/v1/volume/delete" not in [request.path for request in volumes.requests]
+
+
+def test_a_dead_agents_socket_goes_with_the_driver(host: Host) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    path = host.root / "run" / "plexvol" / "plexvold.sock"
+    path.parent.mkdir(parents=True)
+    (path.parent / "targets").mkdir()
+    (path.parent / "targets" / "lock").touch()
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(path))
+        agent.listen()
+        assert "an agent answers there" in host.must("uninstall")
+        assert path.exists()
+    host.must("uninstall")
+    assert not path.parent.exists()
 
 
 def test_purge_deletes_what_it_names(host: Host, driver: Driver, volumes: FakeAgent) -> None:

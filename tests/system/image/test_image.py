@@ -1,20 +1,14 @@
 """`make image`: what is in it runs from nothing else, and it is made the same each time."""
 
-import hashlib
-import json
 import os
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from image import make_image, unpack
 
-ROOT = Path(__file__).resolve().parents[3]
-MAKE_IMAGE = ROOT / "installer" / "image"
 MOST_BYTES = 80_000_000
-
-pytestmark = pytest.mark.long
 
 # One call of each tool that does nothing, and what it must say.
 TOOLS = [
@@ -38,12 +32,6 @@ TOOLS = [
 ]
 
 
-def make_image(target: Path) -> None:
-    build = ROOT / "build"
-    done = subprocess.run([MAKE_IMAGE, build, "0.1.0", target], capture_output=True, text=True, timeout=900)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("image") / "image.tar"
@@ -53,21 +41,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Unpacked as a container runtime does, each blob checked by its digest."""
     folder = tmp_path_factory.mktemp("root")
-
-    def blob(digest: str) -> Path:
-        path = folder / "oci" / "blobs" / "sha256" / digest.removeprefix("sha256:")
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-        return path
-
-    with tarfile.open(archive) as oci:
-        oci.extractall(folder / "oci")
-    index = json.loads((folder / "oci" / "index.json").read_text())
-    manifest = json.loads(blob(index["manifests"][0]["digest"]).read_text())
-    json.loads(blob(manifest["config"]["digest"]).read_text())
-    with tarfile.open(blob(manifest["layers"][0]["digest"])) as layer:
-        layer.extractall(folder / "root")
+    unpack(archive, folder / "root")
     yield folder / "root"
 
 

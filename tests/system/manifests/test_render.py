@@ -107,6 +107,18 @@ def test_certificates_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
     assert lacking.returncode == 1 and "client.key" in lacking.stderr
 
 
+def test_a_member_that_comes_later_is_in_the_certificate(tmp_path: Path) -> None:
+    files = tmp_path / "kept"
+    first = manifests("--etcd-nodes", ETCD_NODES, "--etcd-files", str(files))
+    later = manifests("--etcd-nodes", f"{ETCD_NODES},n4=127.0.0.4,n5=127.0.0.5", "--etcd-files", str(files))
+    assert find("Secret", "plexvol-etcd", first) == find("Secret", "plexvol-etcd", later)
+    for address in ("127.0.0.1", "127.0.0.5"):
+        asked = ["openssl", "x509", "-noout", "-checkip", address, "-in", files / "member.crt"]
+        assert "does match" in subprocess.run(asked, capture_output=True, text=True).stdout
+    verified = ["openssl", "verify", "-CAfile", files / "ca.crt", files / "member.crt"]
+    assert subprocess.run(verified, capture_output=True).returncode == 0
+
+
 def test_no_secret_is_in_a_config_map_or_a_command_line() -> None:
     for one in manifests("--etcd-nodes", ETCD_NODES):
         assert "PRIVATE KEY" not in json.dumps(one)

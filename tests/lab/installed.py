@@ -1,0 +1,113 @@
+"""Plexvol on the machines of a lab as one `kubectl apply` puts it there: by what installer/render makes, and no other way.
+
+The lab's machines have no kubelet and no container runtime: guest/pod.py is both, and this module is the controller of
+the DaemonSets. Nothing of the host's is used by the pods but what the manifests mount.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cluster import AGENT, MOUNT_DRIVER, PLUGINS, Cluster
+
+from lab import Lab, Node, wait_until
+from lab.paths import GUEST_SOURCE
+
+RENDER = Path(__file__).resolve().parents[2] / "installer" / "render"
+ETCD = "plexvol-etcd"
+UNINSTALL = "plexvol-uninstall"
+MANIFESTS = "/persist/manifests.json"
+CLIENT_PORT = 2389
+
+
+class InstalledCluster(Cluster):
+    """`InstalledCluster(lab, image).start()`: pools `thick` and `thin`, and an etcd of our own on all nodes."""
+
+    def __init__(self, lab: Lab, image: Path) -> None:
+        super().__init__(lab)
+        self._image = image
+
+    def start(self) -> "InstalledCluster":
+        self.lab.on_all(self._start_kubelet)
+        self.apply()
+        return self
+
+    def apply(self) -> None:
+        members = ",".join(f"{node.name}={node.address}" for node in self.lab.nodes)
+        manifests = render("--pool", "thick=vg0", "--pool", "thin=vg0/thin", "--etcd-nodes", members)
+        self.lab.on_all(lambda node: self._run_pods(node, manifests, [ETCD, AGENT]))
+        self.wait_alive([node.name for node in self.lab.nodes])
+
+    def delete(self) -> None:
+        """Both DaemonSets; what they did stays."""
+        self.lab.on_all(lambda node: [node.stop_service(name) for name in (AGENT, ETCD)])
+
+    def start_uninstall(self) -> None:
+        manifests = render("--uninstall")
+        self.lab.on_all(lambda node: self._run_pods(node, manifests, [UNINSTALL]))
+
+    def end_uninstall(self) -> None:
+        """Its log goes, too: the next one's words are not to be taken for this one's."""
+        self.lab.on_all(lambda node: node.stop_service(UNINSTALL))
+        self.lab.on_all(lambda node: node.check(["rm", "-f", node.service_log_path(UNINSTALL)]))
+
+    def log(self, name: str, pod: str) -> str:
+        return self.node(name).read_file(Node.service_log_path(pod)).decode(errors="replace")
+
+    def wait_log(self, name: str, pod: str, words: str) -> None:
+        wait_until(lambda: words in self.log(name, pod), 120, f"{pod} of {name} says: {words}")
+
+    def stop_agent(self, name: str) -> None:
+        """As an update begins: politely."""
+        self.node(name).stop_service(AGENT)
+
+    def start_agent(self, name: str, image: Path) -> None:
+        """As an update ends, with the image of another version: the init containers drop the driver first."""
+        self._run_pod(self.node(name), AGENT, image)
+
+    def kill_agent(self, name: str) -> None:
+        """The container dies; the kubelet starts it again."""
+        self.node(name).check(["crun", "kill", f"{AGENT}-{AGENT}", "KILL"])
+
+    def restore(self) -> None:
+        self.lab.restore()
+
+    @staticmethod
+    def _start_kubelet(node: Node) -> None:
+        """All of it that the installer looks at: a command line."""
+        sleeper = "import signal; signal.pause()"
+        script = f"exec -a kubelet /usr/bin/python3 -c '{sleeper}' --volume-plugin-dir={PLUGINS}"
+        node.start_service("kubelet", ["bash", "-c", script])
+
+    def _run_pods(self, node: Node, manifests: list[dict[str, Any]], names: list[str]) -> None:
+        node.write_file(MANIFESTS, json.dumps(manifests))
+        for name in names:
+            self._run_pod(node, name)
+
+    def _run_pod(self, node: Node, name: str, image: Path | None = None) -> None:
+        program = str(GUEST_SOURCE / "pod.py")
+        files = str(image or self._image)
+        node.start_service(name, ["python3", program, MANIFESTS, name, files, node.name, node.address])
+
+    def store_keys(self, name: str, prefix: str = "/plexvol/") -> list[str]:
+        node = self.node(name)
+        files = f"/run/pods/{ETCD}/volumes/certificates"
+        tls = [f"--cacert={files}/ca.crt", f"--cert={files}/member.crt", f"--key={files}/member.key"]
+        endpoint = f"--endpoints=https://{node.address}:{CLIENT_PORT}"
+        listed = node.check(
+            ["/usr/bin/etcdctl", endpoint, *tls, "get", "--prefix", "--keys-only", prefix], env={"ETCDCTL_API": "3"}
+        )
+        return listed.stdout.decode().split()
+
+
+def render(*arguments: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [RENDER, "--image", "plexvol", "--kubernetes", "1.12", *arguments], capture_output=True, text=True, check=True
+    )
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def is_installed(node: Node) -> bool:
+    return node.run(["test", "-e", MOUNT_DRIVER]).code == 0

@@ -1,0 +1,78 @@
+"""examples/by-hand.md is a session that happened: it is typed again, and must be answered as it says there.
+
+Each line after a prompt is typed: `n1#` in a shell on that node, `lab#` on the machine that the lab runs on. What is
+answered must be what follows, but for times and sizes. `PLEXVOL_WRITE_SESSION=1` writes the file anew.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import Cluster
+
+ROOT = Path(__file__).resolve().parents[3]
+SESSION = ROOT / "examples" / "by-hand.md"
+PLEXLAB = "tests/lab/plexlab "
+# What no two sessions have in common; the columns of a table are as wide as their words.
+VOLATILE = [(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"), (r"\b\d+(\.\d+)? ?(s|min|h)\b", "TIME"),
+            (r"\b\d+(\.\d+)?([KMGT]i?|%)\b", "SIZE"), (r"[ \t]+", " "), (r" $", "")]
+
+
+@dataclass
+class Step:
+    prompt: str
+    typed: str
+    answer: list[str]
+
+    def text(self) -> list[str]:
+        return [f"{self.prompt}# {self.typed}", *self.answer]
+
+
+def parse(text: str) -> list[str | Step]:
+    """Lines of prose as they are, and the steps between them."""
+    parts: list[str | Step] = []
+    inside = False
+    for line in text.splitlines():
+        typed = re.match(r"(n\d|lab)# (.*)$", line)
+        if line.startswith("```"):
+            inside = line == "```console"
+            parts.append(line)
+        elif inside and typed:
+            parts.append(Step(typed[1], typed[2], []))
+        elif inside and isinstance(parts[-1], Step):
+            parts[-1].answer.append(line)
+        else:
+            parts.append(line)
+    return parts
+
+
+def answer(cluster: Cluster, step: Step) -> list[str]:
+    if step.prompt == "lab":
+        assert step.typed.startswith(PLEXLAB), step.typed
+        command = [ROOT / PLEXLAB.strip(), "--dir", cluster.lab.directory, *shlex.split(step.typed[len(PLEXLAB):])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        return (done.stdout + done.stderr).splitlines()
+    # As a terminal shows it: both streams, in their order.
+    result = cluster.node(step.prompt).run(["sh", "-c", f"exec 2>&1; cd; {step.typed}"], timeout=300)
+    return result.stdout.decode().splitlines()
+
+
+def steady(lines: list[str]) -> list[str]:
+    for pattern, word in VOLATILE:
+        lines = [re.sub(pattern, word, line) for line in lines]
+    return lines
+
+
+def test_the_session_can_be_had_again(cluster: Cluster) -> None:
+    parts = parse(SESSION.read_text())
+    seen = [Step(part.prompt, part.typed, answer(cluster, part)) if isinstance(part, Step) else part for part in parts]
+    if os.environ.get("PLEXVOL_WRITE_SESSION"):
+        lines = [line for part in seen for line in (part.text() if isinstance(part, Step) else [part])]
+        SESSION.write_text("\n".join(lines) + "\n")
+        return
+    for before, now in zip(parts, seen, strict=True):
+        if isinstance(before, Step) and isinstance(now, Step):
+            assert steady(now.answer) == steady(before.answer), before.typed
