@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -172,24 +173,22 @@ void copy(const std::string& text, std::array<char, N>& to) {
 
 }  // namespace
 
-Probe probe_apart(const std::string& device) {
-  constexpr std::chrono::seconds kLimit{20};
+namespace {
+
+// Runs `work` in a child. More than system calls, in the child of a program with threads: glibc's
+// allocator stands that, and libblkid has nothing else that a fork could leave locked.
+Findings run_apart(const std::string& doing, const std::function<void(Findings&)>& work,
+                   std::chrono::seconds limit) {
   void* memory =
       mmap(nullptr, sizeof(Findings), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw Error(ErrorCode::Internal, "no memory to probe " + device);
+  if (memory == MAP_FAILED) throw Error(ErrorCode::Internal, "no memory for " + doing);
   const auto unmap = [](void* shared) { munmap(shared, sizeof(Findings)); };
   const std::unique_ptr<void, decltype(unmap)> owner(memory, unmap);
   auto* findings = static_cast<Findings*>(memory);
-  // More than system calls, in the child of a program with threads: glibc's allocator stands that,
-  // and libblkid has nothing else that a fork could leave locked.
   const auto ended = process::run_in_child(
       [&] {
         try {
-          const Probe seen = probe(device);
-          findings->content = seen.content;
-          copy(seen.type, findings->type);
-          copy(seen.uuid, findings->uuid);
-          copy(seen.detail, findings->detail);
+          work(*findings);
         } catch (const Error& error) {
           findings->failed = true;
           findings->error = error.code();
@@ -199,21 +198,17 @@ Probe probe_apart(const std::string& device) {
         }
         return 0;
       },
-      kLimit);
+      limit);
   if (!ended) {
-    throw Error(ErrorCode::Unavailable, "reading " + device +
-                                            " did not end in time: it hangs, most likely because "
-                                            "it is frozen");
+    throw Error(ErrorCode::Unavailable,
+                doing + " did not end in time: it hangs, most likely because the device is frozen");
   }
-  if (*ended != 0) throw Error(ErrorCode::Internal, "probing " + device + " ended badly");
+  if (*ended != 0) throw Error(ErrorCode::Internal, doing + " ended badly");
   if (findings->failed) throw Error(findings->error, findings->detail.data());
-  return {.content = findings->content,
-          .type = findings->type.data(),
-          .uuid = findings->uuid.data(),
-          .detail = findings->detail.data()};
+  return *findings;
 }
 
-void wipe_ends(const std::string& device) {
+void wipe(const std::string& device) {
   // Exclusively: what is mounted, or part of something else, is never wiped.
   const process::Descriptor file(open(device.c_str(), O_WRONLY | O_EXCL | O_CLOEXEC));
   if (!file.is_open()) {
@@ -243,6 +238,35 @@ void wipe_ends(const std::string& device) {
   if (fsync(file.get()) != 0) {
     throw Error(ErrorCode::Internal, "cannot sync " + device + ": " + strerrordesc_np(errno));
   }
+}
+
+}  // namespace
+
+Probe probe_apart(const std::string& device) {
+  constexpr std::chrono::seconds kLimit{20};
+  const Findings findings = run_apart(
+      "reading " + device,
+      [&](Findings& left) {
+        const Probe seen = probe(device);
+        left.content = seen.content;
+        copy(seen.type, left.type);
+        copy(seen.uuid, left.uuid);
+        copy(seen.detail, left.detail);
+      },
+      kLimit);
+  return {.content = findings.content,
+          .type = findings.type.data(),
+          .uuid = findings.uuid.data(),
+          .detail = findings.detail.data()};
+}
+
+void wipe_ends(const std::string& device) {
+  // Long enough for a slow disk to sync 2 MiB.
+  constexpr std::chrono::seconds kLimit{60};
+  // In a child also since the device is opened exclusively: a tool that another thread starts has
+  // all that is open here from its fork to its exec, and mkfs would find the device in use.
+  run_apart(
+      "wiping " + device, [&](Findings&) { wipe(device); }, kLimit);
 }
 
 }  // namespace plexvol::filesystem

@@ -1,13 +1,19 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <fstream>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/api/error.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/process/boost_runner.h"
+#include "agent/process/descriptor.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
 
@@ -182,4 +188,29 @@ TEST_CASE("what is mounted is never wiped") {
     CHECK(std::string(error.what()).find("mounted on " + mounted.point()) != std::string::npos);
   }
   CHECK(probe(device.path()).type == "ext4");
+}
+
+TEST_CASE("once it is wiped the device is free, whatever other threads start meanwhile") {
+  if (!plexvol::support::can_use_loop_devices()) return;
+  const TemporaryDirectory directory;
+  const LoopDevice device(directory.path() / "image", 64 * kMiB);
+  // Tools on a busy machine: long from fork to exec.
+  const std::jthread starter([](const std::stop_token& over) {
+    while (!over.stop_requested()) {
+      const pid_t child = fork();
+      if (child == 0) {
+        usleep(30'000);
+        _exit(0);
+      }
+      waitpid(child, nullptr, 0);
+    }
+  });
+  int busy = 0;
+  for (int i = 0; i < 100; ++i) {
+    wipe_ends(device.path());
+    const plexvol::process::Descriptor alone(
+        open(device.path().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+    if (!alone.is_open()) ++busy;
+  }
+  CHECK(busy == 0);
 }
