@@ -102,8 +102,9 @@ Space FilePool::space() const {
 }
 
 std::optional<Image> FilePool::find_image(const std::string& name) {
-  if (!find_file(path_of(name, kImageEnding))) return std::nullopt;
-  return read_image(name, loop_list());
+  const auto status = find_file(path_of(name, kImageEnding));
+  if (!status) return std::nullopt;
+  return read_image(name, find_device(name, number_of(*status)));
 }
 
 std::vector<Image> FilePool::list_images() {
@@ -116,9 +117,9 @@ std::vector<Image> FilePool::list_images() {
     const std::string file = entry.path().filename().string();
     if (!file.ends_with(kImageEnding)) continue;
     const std::string name = file.substr(0, file.size() - std::strlen(kImageEnding));
-    // Removed by another thread since the directory was read.
-    if (!find_file(directory_ + "/" + file)) continue;
-    images.push_back(read_image(name, list));
+    const auto status = find_file(directory_ + "/" + file);
+    if (!status) continue;  // removed by another thread since the directory was read
+    images.push_back(read_image(name, parse_loop_device(list, number_of(*status))));
   }
   std::sort(images.begin(), images.end(),
             [](const Image& a, const Image& b) { return a.name < b.name; });
@@ -150,6 +151,7 @@ void FilePool::activate(const std::string& name) {
   process::Output output = process::run_checked(
       runner_, {.argv = {kLosetup, "--find", "--show", "--nooverlap", path}, .input = {}});
   std::erase(output.out, '\n');
+  remember(name, output.out);
   // Without direct I/O every block is kept in memory twice. Not every file system offers it: then
   // it stays as it is.
   runner_.run({.argv = {kLosetup, "--direct-io=on", output.out}, .input = {}});
@@ -215,17 +217,39 @@ std::string FilePool::loop_list() {
 
 std::string FilePool::find_device(const std::string& name) {
   const auto status = find_file(path_of(name, kImageEnding));
-  return status ? parse_loop_device(loop_list(), number_of(*status)) : "";
+  return status ? find_device(name, number_of(*status)) : "";
 }
 
-Image FilePool::read_image(const std::string& name, const std::string& losetup_json) const {
+std::string FilePool::find_device(const std::string& name, const FileNumber& file) {
+  std::string device;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = devices_.find(name);
+    if (known != devices_.end()) device = known->second;
+  }
+  if (!device.empty() && is_loop_device_on(device, file)) return device;
+  device = parse_loop_device(loop_list(), file);
+  remember(name, device);
+  return device;
+}
+
+void FilePool::remember(const std::string& name, const std::string& device) {
+  const std::lock_guard lock(mutex_);
+  if (device.empty()) {
+    devices_.erase(name);
+  } else {
+    devices_[name] = device;
+  }
+}
+
+Image FilePool::read_image(const std::string& name, const std::string& device) const {
   const std::string path = path_of(name, kImageEnding);
   const auto status = find_file(path);
   if (!status) throw Error(ErrorCode::NotFound, path + " does not exist");
   if (!S_ISREG(status->st_mode)) throw Error(ErrorCode::Conflict, path + " is not a plain file");
   return {.name = name,
           .path = path,
-          .device = parse_loop_device(losetup_json, number_of(*status)),
+          .device = device,
           .size_bytes = static_cast<std::uint64_t>(status->st_size),
           .tags = split_lines(process::read_text_file(path_of(name, kTagsEnding)))};
 }

@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +44,9 @@ std::string parse_loop_device(const std::string& losetup_json, const FileNumber&
 std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
                                                     const std::string& path);
 
+// Asks the kernel about this one device only. false also when there is no such device.
+bool is_loop_device_on(const std::string& device, const FileNumber& file);
+
 // Names are those of volumes. Different names may be worked on by different threads at once.
 class FilePool {
  public:
@@ -66,12 +71,18 @@ class FilePool {
   std::string path_of(const std::string& name, const char* ending) const;
   std::string loop_list();
   std::string find_device(const std::string& name);
-  Image read_image(const std::string& name, const std::string& losetup_json) const;
+  // losetup lists all devices there are, which takes as long as there are many: it is asked only
+  // when the one that was found last is not the image's any more.
+  std::string find_device(const std::string& name, const FileNumber& file);
+  void remember(const std::string& name, const std::string& device);
+  Image read_image(const std::string& name, const std::string& device) const;
   void detach(const std::string& device);
 
   process::Runner& runner_;
   std::string directory_;
   std::chrono::milliseconds retry_delay_;
+  std::mutex mutex_;
+  std::map<std::string, std::string> devices_;  // by image, as they were found last
 };
 
 }  // namespace plexvol::filepool

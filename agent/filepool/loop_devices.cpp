@@ -1,3 +1,8 @@
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
 #include <charconv>
 #include <optional>
 
@@ -6,6 +11,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/filepool/filepool.h"
+#include "agent/process/descriptor.h"
 
 namespace plexvol::filepool {
 
@@ -80,6 +86,15 @@ std::string parse_loop_device(const std::string& losetup_json, const FileNumber&
     }
   }
   return "";
+}
+
+bool is_loop_device_on(const std::string& device, const FileNumber& file) {
+  const process::Descriptor opened(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+  loop_info64 info{};
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): that is how the kernel is asked
+  if (!opened.is_open() || ioctl(opened.get(), LOOP_GET_STATUS64, &info) != 0) return false;
+  return info.lo_inode == file.inode && major(info.lo_device) == file.major &&
+         minor(info.lo_device) == file.minor;
 }
 
 std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
