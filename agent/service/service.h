@@ -80,6 +80,7 @@ class Service {
   // Made when it does not exist and they carry a size.
   model::Volume find_or_create(const Wish& wish, const std::string& node);
   model::Volume create(const NewVolume& wanted);
+  api::VolumeInfo await_first_connection(const model::Volume& volume, const Call& call);
   bool store_new(model::Volume volume, bool mirrored);
 
   // What a call wants of the attachment. Where attaching is a call of its own, no other one
