@@ -187,7 +187,7 @@ int run(const Config& config) {
 int main(int argc, char** argv) {
   // What fails is told by us, once and in words; gRPC's own lines would tell each attempt between
   // ours.
-  ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);  // NOLINT(concurrency-mt-unsafe): before any thread
   try {
     const CommandLine command = read_command_line({argv + 1, argv + argc});
     if (!command.answer.empty()) {

@@ -178,7 +178,8 @@ std::set<std::string> find_programs(const std::string& proc,
       if (found == listeners.end()) continue;
       std::string name = read_text(process / "comm").value_or("?");
       name.erase(name.find_last_not_of('\n') + 1);
-      programs.insert(std::to_string(found->second) + " by " + name + " (pid " + pid + ")");
+      programs.insert(
+          std::to_string(found->second).append(" by ").append(name).append(" (pid " + pid + ")"));
     }
   }
   return programs;

@@ -308,8 +308,10 @@ bool remove_runtime_files(const std::string& root) {
   const std::string socket = root + api::kDefaultSocket;
   FileDescriptor connection;
   const int problem = try_connect(socket, connection);
-  if (problem == 0) return false;
-  if (problem == ECONNREFUSED && ::unlink(socket.c_str()) != 0) fail("remove", socket);
+  if (problem == 0 || problem == EAGAIN) return false;
+  for (const std::string& file : {socket, socket + ".lock"}) {
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT) fail("remove", file);
+  }
   remove_tree(root + kLockDirectory);
   ::rmdir((root + kLockParent).c_str());  // stays when there is something else in it
   return true;

@@ -263,6 +263,7 @@ def test_a_dead_agents_socket_goes_with_the_driver(host: Host) -> None:
     path.parent.mkdir(parents=True)
     (path.parent / "targets").mkdir()
     (path.parent / "targets" / "lock").touch()
+    Path(f"{path}.lock").touch()
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))
         agent.listen()
