@@ -33,6 +33,9 @@ PACKAGES := \
   qemu-system-x86 crun busybox-static cpio python3 python3-pytest python3-yaml \
   spin clang-format clang-tidy shellcheck pyflakes3
 
+# What `make bench` compares with.
+BENCH_PACKAGES := jq
+
 # --- How things are compiled
 
 CXX       := g++
@@ -176,6 +179,12 @@ MINUTES ?= 60
 soak: deps ## random faults against a volume that is written to: make soak MINUTES=60
 	@$(MAKE) --no-print-directory build
 	@tests/system/faults/soak $(MINUTES)
+
+.PHONY: bench
+bench: deps ## how fast, how small, how many: a table, and build/bench.json
+	@tests/install_packages.sh $(BENCH_PACKAGES)
+	@$(MAKE) --no-print-directory build
+	@tests/bench/run
 
 .PHONY: demo
 demo: deps ## two emulated machines, a replicated volume, and what happens when one of them dies
