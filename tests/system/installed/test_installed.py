@@ -6,6 +6,7 @@ One cluster's life: the tests build on each other, in this order.
 import json
 from pathlib import Path
 
+import pytest
 from cluster import MOUNT_DRIVER, options, pod_dir
 from installed import UNINSTALL, InstalledCluster
 from lab import Command, Node, wait_until
@@ -91,6 +92,7 @@ def test_agent_and_driver_are_upgraded_while_a_pod_writes(installed: InstalledCl
     assert shown is not None and shown["state"] == "Ready"
 
 
+@pytest.mark.long
 def test_it_is_not_taken_from_a_node_whose_pods_need_it(installed: InstalledCluster) -> None:
     installed.delete()
     installed.start_uninstall()
@@ -108,6 +110,7 @@ def test_it_is_not_taken_from_a_node_whose_pods_need_it(installed: InstalledClus
     installed.wait_detached("n1", NAME)
 
 
+@pytest.mark.long
 def test_it_goes_from_all_nodes_and_data_stays(installed: InstalledCluster) -> None:
     installed.delete()
     installed.start_uninstall()
