@@ -104,7 +104,7 @@ Space FilePool::space() const {
 std::optional<Image> FilePool::find_image(const std::string& name) {
   const auto status = find_file(path_of(name, kImageEnding));
   if (!status) return std::nullopt;
-  return read_image(name, find_device(name, number_of(*status)));
+  return read_image(name, find_device(number_of(*status)));
 }
 
 std::vector<Image> FilePool::list_images() {
@@ -151,7 +151,6 @@ void FilePool::activate(const std::string& name) {
   process::Output output = process::run_checked(
       runner_, {.argv = {kLosetup, "--find", "--show", "--nooverlap", path}, .input = {}});
   std::erase(output.out, '\n');
-  remember(name, output.out);
   // Without direct I/O every block is kept in memory twice. Not every file system offers it: then
   // it stays as it is.
   runner_.run({.argv = {kLosetup, "--direct-io=on", output.out}, .input = {}});
@@ -217,29 +216,23 @@ std::string FilePool::loop_list() {
 
 std::string FilePool::find_device(const std::string& name) {
   const auto status = find_file(path_of(name, kImageEnding));
-  return status ? find_device(name, number_of(*status)) : "";
+  return status ? find_device(number_of(*status)) : "";
 }
 
-std::string FilePool::find_device(const std::string& name, const FileNumber& file) {
+std::string FilePool::find_device(const FileNumber& file) {
   std::string device;
   {
     const std::lock_guard lock(mutex_);
-    const auto known = devices_.find(name);
+    const auto known = devices_.find(file);
     if (known != devices_.end()) device = known->second;
   }
   if (!device.empty() && is_loop_device_on(device, file)) return device;
-  device = parse_loop_device(loop_list(), file);
-  remember(name, device);
-  return device;
-}
-
-void FilePool::remember(const std::string& name, const std::string& device) {
+  auto listed = parse_loop_devices(loop_list());
+  const auto found = listed.find(file);
+  std::string now = found == listed.end() ? "" : found->second;
   const std::lock_guard lock(mutex_);
-  if (device.empty()) {
-    devices_.erase(name);
-  } else {
-    devices_[name] = device;
-  }
+  devices_ = std::move(listed);
+  return now;
 }
 
 Image FilePool::read_image(const std::string& name, const std::string& device) const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -35,10 +36,15 @@ struct FileNumber {
   unsigned major = 0;
   unsigned minor = 0;
   std::uint64_t inode = 0;
+
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the zero of an order for a pointer
+  auto operator<=>(const FileNumber&) const = default;
 };
 
 // Pure. From `losetup --json --list --output NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE`; throw
-// Error(Internal) when it is none. The loop device on this file, "" when none.
+// Error(Internal) when it is none. The loop devices, by the file each is on.
+std::map<FileNumber, std::string> parse_loop_devices(const std::string& losetup_json);
+// The loop device on this file, "" when none.
 std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file);
 // The loop devices on a file that had this path and was deleted.
 std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
@@ -72,9 +78,8 @@ class FilePool {
   std::string loop_list();
   std::string find_device(const std::string& name);
   // losetup lists all devices there are, which takes as long as there are many: it is asked only
-  // when the one that was found last is not the image's any more.
-  std::string find_device(const std::string& name, const FileNumber& file);
-  void remember(const std::string& name, const std::string& device);
+  // when none was known for this file, or the one that was is on another by now.
+  std::string find_device(const FileNumber& file);
   Image read_image(const std::string& name, const std::string& device) const;
   void detach(const std::string& device);
 
@@ -82,7 +87,7 @@ class FilePool {
   std::string directory_;
   std::chrono::milliseconds retry_delay_;
   std::mutex mutex_;
-  std::map<std::string, std::string> devices_;  // by image, as they were found last
+  std::map<FileNumber, std::string> devices_;  // as losetup listed them last
 };
 
 }  // namespace plexvol::filepool

@@ -57,7 +57,7 @@ FileNumber parse_file_number(const Json& row) {
           .inode = number_of<std::uint64_t>(text_of(row, "back-ino"))};
 }
 
-std::vector<LoopDevice> parse_loop_devices(const std::string& losetup_json) {
+std::vector<LoopDevice> parse_rows(const std::string& losetup_json) {
   // Older ones print nothing when there is none.
   if (losetup_json.find_first_not_of(" \n") == std::string::npos) return {};
   const Json root = Json::parse(losetup_json, nullptr, false);
@@ -78,14 +78,18 @@ std::vector<LoopDevice> parse_loop_devices(const std::string& losetup_json) {
 
 }  // namespace
 
-std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file) {
-  for (const LoopDevice& device : parse_loop_devices(losetup_json)) {
-    if (device.file.inode == file.inode && device.file.major == file.major &&
-        device.file.minor == file.minor) {
-      return device.name;
-    }
+std::map<FileNumber, std::string> parse_loop_devices(const std::string& losetup_json) {
+  std::map<FileNumber, std::string> devices;
+  for (const LoopDevice& device : parse_rows(losetup_json)) {
+    devices.try_emplace(device.file, device.name);
   }
-  return "";
+  return devices;
+}
+
+std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file) {
+  const auto devices = parse_loop_devices(losetup_json);
+  const auto found = devices.find(file);
+  return found == devices.end() ? "" : found->second;
 }
 
 bool is_loop_device_on(const std::string& device, const FileNumber& file) {
@@ -100,7 +104,7 @@ bool is_loop_device_on(const std::string& device, const FileNumber& file) {
 std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
                                                     const std::string& path) {
   std::vector<std::string> names;
-  for (const LoopDevice& device : parse_loop_devices(losetup_json)) {
+  for (const LoopDevice& device : parse_rows(losetup_json)) {
     if (device.backing_file == path + " (deleted)") names.push_back(device.name);
   }
   return names;

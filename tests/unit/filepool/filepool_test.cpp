@@ -160,6 +160,22 @@ TEST_CASE("an image keeps its one loop device until it is deactivated") {
   CHECK_FALSE(pool.files.find_image("v1")->device.empty());
 }
 
+TEST_CASE("a loop device that is known is asked for its file, not all there are") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"one"});
+  FailingRunner counting(pool.runner, 1000, FailsWhen::Before);
+  FilePool files(counting, pool.directory.path().string(), std::chrono::milliseconds(1));
+  const std::string device = files.find_image("v1")->device;
+  CHECK(counting.count() == 1);
+  CHECK(files.find_image("v1")->device == device);
+  CHECK(counting.count() == 1);
+  // Changed by somebody else: what is remembered is not believed.
+  pool.files.deactivate("v1");
+  CHECK(files.find_image("v1")->device.empty());
+  CHECK(counting.count() == 2);
+}
+
 TEST_CASE("tags can be changed") {
   if (!can_use_loop_devices()) return;
   Pool pool;
