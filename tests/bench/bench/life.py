@@ -1,0 +1,131 @@
+"""The life of a volume in the lab, by the driver's calls and by the same raw commands in their best order."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from cluster import AGENT, Cluster, options, pod_dir
+from lab import Lab, Node, wait_until
+
+from .report import Line, alternately, ratio
+
+ROUNDS = 5
+SIZE = "128Mi"
+POOL = "thick"
+MINOR = 3000
+PORT = 7900
+MOUNTED = "/mnt/raw"
+
+MAKE = f"""
+mkfs.ext4 -q -F -m 0 -E nodiscard $device
+mkdir -p {MOUNTED}
+mount $device {MOUNTED}
+"""
+ALONE_UP = f"""
+lvcreate -qq -y -Wn -Zn -L 128m -n raw vg0
+device=/dev/vg0/raw
+{MAKE}
+"""
+ALONE_DOWN = f"""
+umount {MOUNTED}
+lvremove -qq -f vg0/raw
+"""
+
+
+def mirror_up(node: Node, peer: Node) -> str:
+    """Both sides alike; connected, and without a first resync once one of them says so."""
+    return f"""
+lvcreate -qq -y -Wn -Zn -L 128m -n raw vg0
+lvcreate -qq -y -Wn -Zn -L 4m -n raw.meta vg0
+drbdmeta --force {MINOR} v08 /dev/vg0/raw.meta flex-external create-md >/dev/null 2>&1
+drbdsetup new-resource raw
+drbdsetup new-minor raw {MINOR} 0
+drbdsetup attach {MINOR} /dev/vg0/raw /dev/vg0/raw.meta flexible
+drbdsetup connect raw ipv4:{node.address}:{PORT} ipv4:{peer.address}:{PORT} --protocol=C
+drbdsetup wait-connect {MINOR} >/dev/null
+"""
+
+
+MIRROR_MADE = f"""
+drbdsetup new-current-uuid --clear-bitmap {MINOR}
+drbdsetup primary {MINOR}
+device=/dev/drbd{MINOR}
+{MAKE}
+"""
+MIRROR_LEFT = f"umount {MOUNTED}; drbdsetup secondary {MINOR}"
+MIRROR_DOWN = "drbdsetup down raw; lvremove -qq -f vg0/raw vg0/raw.meta"
+
+
+class Life:
+    """Each part answers how long coming and going took, in seconds."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.n1, self.n2 = cluster.node("n1"), cluster.node("n2")
+        self.number = 0
+        self.coming: dict[str, list[float]] = {}
+        self.going: dict[str, list[float]] = {}
+
+    def ours(self, replicas: int) -> list[float]:
+        self.number += 1
+        name = f"pv-life-{self.number}"
+        driver, pod = self.cluster.driver("n1"), pod_dir(name)
+        begin = time.monotonic()
+        driver.must("mount", pod, options(name, size=SIZE, pool=POOL, replicas=str(replicas)))
+        up = time.monotonic()
+        driver.must("unmount", pod)
+        self.cluster.wait_detached("n1", name)
+        deleted = self.cluster.plexvol("n1", "volume", "delete", name)
+        assert deleted.code == 0, deleted.text
+        return self._note(f"ours {replicas}", begin, up)
+
+    def raw(self, replicas: int) -> list[float]:
+        begin = time.monotonic()
+        if replicas == 1:
+            self.n1.sh(ALONE_UP)
+            up = time.monotonic()
+            self.n1.sh(ALONE_DOWN)
+            return self._note("raw 1", begin, up)
+        pair = (self.n1, self.n2)
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda node: node.sh(mirror_up(node, pair[node is self.n1])), pair))
+            self.n1.sh(MIRROR_MADE)
+            up = time.monotonic()
+            self.n1.sh(MIRROR_LEFT)
+            list(threads.map(lambda node: node.sh(MIRROR_DOWN), pair))
+        return self._note("raw 2", begin, up)
+
+    def _note(self, what: str, begin: float, up: float) -> list[float]:
+        end = time.monotonic()
+        self.coming.setdefault(what, []).append(up - begin)
+        self.going.setdefault(what, []).append(end - up)
+        return [end - begin]
+
+    def count_commands(self, replicas: int) -> str:
+        """External processes of one whole life, on both nodes, by name: each has a line in the agents' logs."""
+        name = f"pv-life-{self.number}"
+        counted: dict[str, int] = {}
+        for node in (self.n1, self.n2):
+            log = node.read_file(node.service_log_path(AGENT)).decode(errors="replace")
+            for line in log.splitlines():
+                if f'msg="{name}: ' in line and ": exit code " in line:
+                    tool = line.split(f'msg="{name}: ')[1].split()[0].rstrip(":")
+                    counted[tool] = counted.get(tool, 0) + 1
+        return f"{sum(counted.values())} processes: " + ", ".join(f"{tool} {n}" for tool, n in sorted(counted.items()))
+
+
+def measure() -> list[Line]:
+    lines = []
+    with Lab(nodes=3) as lab:
+        lab.prepare_lvm()
+        life = Life(Cluster(lab).start())
+        for replicas in (1, 2):
+            alternately(ROUNDS, lambda n=replicas: life.ours(n), lambda n=replicas: life.raw(n))
+            told = life.count_commands(replicas)
+            words = "a volume" if replicas == 1 else "a mirrored volume"
+            for what, found in (("create, attach, format, mount", life.coming), ("unmount, detach, delete", life.going)):
+                line = ratio(f"{words}: {what}, over raw commands", found[f"ours {replicas}"], found[f"raw {replicas}"],
+                             most=1.10)
+                lines.append(line)
+            lines[-1].detail += f"; its life: {told}"
+        wait_until(lambda: life.cluster.left_over("n1") == [], 120, "n1 is clean")
+    return lines
