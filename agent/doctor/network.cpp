@@ -9,7 +9,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
@@ -20,6 +19,7 @@
 #include "agent/api/error.h"
 #include "agent/doctor/look.h"
 #include "agent/process/descriptor.h"
+#include "agent/process/proc.h"
 
 namespace plexvol::doctor {
 
@@ -148,38 +148,23 @@ void find_listeners(const std::string& table, unsigned first,
   }
 }
 
-// As far as it can be read: processes end while they are looked at.
-std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
-  std::error_code error;
-  auto entry = std::filesystem::directory_iterator(folder, error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    found.push_back(entry->path());
-  }
-  return found;
-}
-
 // "7003 by python3 (pid 412)" for each that is a program's. What no process has open is the
 // kernel's own: DRBD's.
-std::set<std::string> find_programs(const std::string& proc,
-                                    const std::map<std::string, unsigned long>& listeners) {
+std::set<std::string> find_programs(const std::map<std::string, unsigned long>& listeners) {
   std::set<std::string> programs;
   if (listeners.empty()) return programs;
-  std::error_code ignored;
-  for (const auto& process : list_folder(proc)) {
-    const std::string pid = process.filename();
-    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    for (const auto& open : list_folder(process / "fd")) {
-      const std::string target = std::filesystem::read_symlink(open, ignored);
+  for (const pid_t pid : process::list_processes()) {
+    const std::string number = std::to_string(pid);
+    for (const int open : process::list_descriptors(pid)) {
+      const std::string target =
+          process::read_link("/proc/" + number + "/fd/" + std::to_string(open));
       constexpr std::string_view kSocket = "socket:[";
       if (!target.starts_with(kSocket)) continue;
       const auto found =
           listeners.find(target.substr(kSocket.size(), target.size() - kSocket.size() - 1));
       if (found == listeners.end()) continue;
-      std::string name = read_text(process / "comm").value_or("?");
-      name.erase(name.find_last_not_of('\n') + 1);
-      programs.insert(
-          std::to_string(found->second).append(" by ").append(name).append(" (pid " + pid + ")"));
+      programs.insert(std::to_string(found->second) + " by " + process::command_of(pid) + " (pid " +
+                      number + ")");
     }
   }
   return programs;
@@ -193,7 +178,7 @@ void look_at_ports(const Examination& examination) {
                    listeners);
   }
   std::string taken;
-  for (const std::string& program : find_programs(subject.places.proc, listeners)) {
+  for (const std::string& program : find_programs(listeners)) {
     taken += (taken.empty() ? "" : ", ") + program;
   }
   constexpr const char* kWhat = "ports for DRBD";

@@ -112,14 +112,14 @@ std::vector<Image> FilePool::list_images() {
   std::error_code error;
   std::filesystem::directory_iterator entries(directory_, error);
   if (error) throw_errno("cannot list the pool's directory " + directory_, error.value());
-  const std::string list = loop_list();
+  const auto devices = parse_loop_devices(loop_list());
   for (const auto& entry : entries) {
     const std::string file = entry.path().filename().string();
     if (!file.ends_with(kImageEnding)) continue;
     const std::string name = file.substr(0, file.size() - std::strlen(kImageEnding));
     const auto status = find_file(directory_ + "/" + file);
     if (!status) continue;  // removed by another thread since the directory was read
-    images.push_back(read_image(name, parse_loop_device(list, number_of(*status))));
+    images.push_back(read_image(name, find_loop_device(devices, number_of(*status))));
   }
   std::sort(images.begin(), images.end(),
             [](const Image& a, const Image& b) { return a.name < b.name; });
@@ -223,16 +223,14 @@ std::string FilePool::find_device(const FileNumber& file) {
   std::string device;
   {
     const std::lock_guard lock(mutex_);
-    const auto known = devices_.find(file);
-    if (known != devices_.end()) device = known->second;
+    device = find_loop_device(devices_, file);
   }
   if (!device.empty() && is_loop_device_on(device, file)) return device;
   auto listed = parse_loop_devices(loop_list());
-  const auto found = listed.find(file);
-  std::string now = found == listed.end() ? "" : found->second;
+  device = find_loop_device(listed, file);
   const std::lock_guard lock(mutex_);
   devices_ = std::move(listed);
-  return now;
+  return device;
 }
 
 Image FilePool::read_image(const std::string& name, const std::string& device) const {

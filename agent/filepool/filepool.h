@@ -44,8 +44,9 @@ struct FileNumber {
 // Pure. From `losetup --json --list --output NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE`; throw
 // Error(Internal) when it is none. The loop devices, by the file each is on.
 std::map<FileNumber, std::string> parse_loop_devices(const std::string& losetup_json);
-// The loop device on this file, "" when none.
-std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file);
+// "" when none is on this file.
+std::string find_loop_device(const std::map<FileNumber, std::string>& devices,
+                             const FileNumber& file);
 // The loop devices on a file that had this path and was deleted.
 std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
                                                     const std::string& path);

@@ -86,8 +86,8 @@ std::map<FileNumber, std::string> parse_loop_devices(const std::string& losetup_
   return devices;
 }
 
-std::string parse_loop_device(const std::string& losetup_json, const FileNumber& file) {
-  const auto devices = parse_loop_devices(losetup_json);
+std::string find_loop_device(const std::map<FileNumber, std::string>& devices,
+                             const FileNumber& file) {
   const auto found = devices.find(file);
   return found == devices.end() ? "" : found->second;
 }

@@ -155,6 +155,7 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
 // Copies that were made a moment ago and have not found each other yet are no fault, and should not
 // look like one. What keeps them apart for longer is told by the volume itself.
 api::VolumeInfo Service::await_first_connection(const model::Volume& volume, const Call& call) {
+  if (!volume.mirrored()) return show_volume(volume.name);
   constexpr std::chrono::seconds kMostTime(10);
   const Call brief{
       .deadline = std::min(call.deadline, std::chrono::steady_clock::now() + kMostTime),
@@ -162,21 +163,21 @@ api::VolumeInfo Service::await_first_connection(const model::Volume& volume, con
   std::vector<std::string> watched;
   for (const std::string& node : volume.nodes()) watched.push_back(keys::status(node, volume.name));
   Awaiter awaiter(store_.raw(), watched);
-  api::VolumeInfo shown = show_volume(volume.name);
-  const auto settled = [&]() -> std::optional<bool> {
-    shown = show_volume(volume.name);
+  const auto settled = [&]() -> std::optional<api::VolumeInfo> {
+    api::VolumeInfo shown = show_volume(volume.name);
     const bool hopeless = std::any_of(
         shown.replicas.begin(), shown.replicas.end(),
         [](const api::ReplicaInfo& replica) { return !replica.alive || !replica.error.empty(); });
-    if (shown.state == "Ready" || hopeless || !volume.mirrored()) return true;
+    if (shown.state == "Ready" || hopeless) return shown;
     return std::nullopt;
   };
   try {
-    awaiter.until<bool>(brief, settled, [] { return std::string("waited for the copies"); });
+    return awaiter.until<api::VolumeInfo>(brief, settled,
+                                          [] { return std::string("waited for the copies"); });
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Unavailable) throw;
+    return show_volume(volume.name);
   }
-  return shown;
 }
 
 api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Call& call) {

@@ -21,9 +21,10 @@
 using plexvol::Error;
 using plexvol::ErrorCode;
 using plexvol::filepool::FilePool;
+using plexvol::filepool::find_loop_device;
 using plexvol::filepool::Image;
 using plexvol::filepool::parse_deleted_loop_devices;
-using plexvol::filepool::parse_loop_device;
+using plexvol::filepool::parse_loop_devices;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::FailingRunner;
 using plexvol::support::FailsWhen;
@@ -98,11 +99,11 @@ std::size_t count_with_failure(std::size_t k, FailsWhen when) {
 }  // namespace
 
 TEST_CASE("a file's loop device is found by the file's number, not its name") {
-  const std::string list = plexvol::support::read_data_file("losetup/list.json");
-  CHECK(parse_loop_device(list, {.major = 253, .minor = 17, .inode = 10952788}) == "/dev/loop0");
-  CHECK(parse_loop_device(list, {.major = 254, .minor = 0, .inode = 10960910}) == "/dev/loop2");
-  CHECK(parse_loop_device(list, {.major = 254, .minor = 1, .inode = 10952746}).empty());
-  CHECK(parse_loop_device(list, {.major = 254, .minor = 0, .inode = 1}).empty());
+  const auto list = parse_loop_devices(plexvol::support::read_data_file("losetup/list.json"));
+  CHECK(find_loop_device(list, {.major = 253, .minor = 17, .inode = 10952788}) == "/dev/loop0");
+  CHECK(find_loop_device(list, {.major = 254, .minor = 0, .inode = 10960910}) == "/dev/loop2");
+  CHECK(find_loop_device(list, {.major = 254, .minor = 1, .inode = 10952746}).empty());
+  CHECK(find_loop_device(list, {.major = 254, .minor = 0, .inode = 1}).empty());
 }
 
 TEST_CASE("loop devices on deleted files are found by name") {
@@ -112,15 +113,15 @@ TEST_CASE("loop devices on deleted files are found by name") {
 }
 
 TEST_CASE("no loop devices are none, what is no list is an error") {
-  CHECK(parse_loop_device("", {}).empty());
-  CHECK(parse_loop_device("{\n   \"loopdevices\": [\n\n   ]\n}\n", {}).empty());
+  CHECK(parse_loop_devices("").empty());
+  CHECK(parse_loop_devices("{\n   \"loopdevices\": [\n\n   ]\n}\n").empty());
   for (const char* text : {"{}", "[]", "loop0", R"({"loopdevices": [{"back-file": "/x"}]})",
                            R"({"loopdevices": [{"name": "x", "back-file": "/x", "back-ino": "y",
                               "back-maj:min": "1:2"}]})",
                            R"({"loopdevices": [{"name": "x", "back-file": "/x", "back-ino": 1,
                               "back-maj:min": "12"}]})"}) {
     CAPTURE(text);
-    CHECK_THROWS_AS(parse_loop_device(text, {}), Error);
+    CHECK_THROWS_AS(parse_loop_devices(text), Error);
   }
 }
 
