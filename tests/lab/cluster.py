@@ -212,6 +212,11 @@ class Cluster:
         )
         return listed.stdout.decode().split()
 
+    def left_in_store(self, name: str) -> list[str]:
+        """The keys of any volume; what is known of nodes stays."""
+        kept = ("/plexvol/nodes/", "/plexvol/alive/", "/plexvol/slots-next")
+        return [key for key in self.store_keys(name) if not key.startswith(kept)]
+
     def left_over(self, name: str) -> list[str]:
         """What a node still has of any volume: logical volumes, resources, images, loop devices, links, mounts."""
         node = self.node(name)

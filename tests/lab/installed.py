@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cluster import AGENT, MOUNT_DRIVER, PLUGINS, Cluster
+from cluster import AGENT, PLUGINS, Cluster
 
 from lab import Lab, Node, wait_until
 from lab.paths import GUEST_SOURCE
@@ -67,13 +67,6 @@ class InstalledCluster(Cluster):
         """As an update ends, with the image of another version: the init containers drop the driver first."""
         self._run_pod(self.node(name), AGENT, image)
 
-    def kill_agent(self, name: str) -> None:
-        """The container dies; the kubelet starts it again."""
-        self.node(name).check(["crun", "kill", f"{AGENT}-{AGENT}", "KILL"])
-
-    def restore(self) -> None:
-        self.lab.restore()
-
     @staticmethod
     def _start_kubelet(node: Node) -> None:
         """All of it that the installer looks at: a command line."""
@@ -107,7 +100,3 @@ def render(*arguments: str) -> list[dict[str, Any]]:
         [RENDER, "--image", "plexvol", "--kubernetes", "1.12", *arguments], capture_output=True, text=True, check=True
     )
     return list(yaml.safe_load_all(done.stdout))
-
-
-def is_installed(node: Node) -> bool:
-    return node.run(["test", "-e", MOUNT_DRIVER]).code == 0

@@ -28,9 +28,7 @@ def cluster(running_cluster: Cluster, restored_lab3: Lab) -> Iterator[Cluster]:
     running_cluster.wait_alive(names)
     for name in names:
         wait_until(lambda name=name: running_cluster.left_over(name) == [], 120, f"{name} is clean")
-    kept = ("/plexvol/nodes/", "/plexvol/alive/", "/plexvol/slots-next")
-    left = [key for key in running_cluster.store_keys("n1") if not key.startswith(kept)]
-    assert left == []
+    assert running_cluster.left_in_store("n1") == []
 
 
 @pytest.fixture

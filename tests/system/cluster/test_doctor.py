@@ -57,9 +57,10 @@ PLANTS = [
           "mkdir -p /tmp/ro && mount -t tmpfs -o ro none /tmp/ro", "umount /tmp/ro",
           arguments=["--state-directory", "/tmp/ro"]),
     Plant("a port is taken", "ports for DRBD", "drbd.first_port",
-          "(python3 -c 'import socket,time; s=socket.create_server((\"0.0.0.0\",7003)); time.sleep(999)' &"
-          " echo $! > /tmp/taker); for i in $(seq 100); do grep -q :1B5B /proc/net/tcp && break; sleep 0.1; done",
-          "kill $(cat /tmp/taker)"),
+          # The pipe's other end is opened once it listens.
+          "mkfifo /tmp/listens; (python3 -c 'import socket,signal; s=socket.create_server((\"0.0.0.0\",7003));"
+          " open(\"/tmp/listens\",\"w\").close(); signal.pause()' & echo $! > /tmp/taker); cat /tmp/listens",
+          "kill $(cat /tmp/taker); rm /tmp/listens"),
     Plant("outgoing connections use the ports", "ports for DRBD", "ip_local_reserved_ports",
           "echo 1024 60999 > /proc/sys/net/ipv4/ip_local_port_range",
           "echo 32768 60999 > /proc/sys/net/ipv4/ip_local_port_range", level="warning"),
@@ -164,7 +165,7 @@ def test_an_agent_that_is_not_there_is_found(cluster: Cluster) -> None:
 def test_a_kubelet_that_looks_elsewhere_is_found(cluster: Cluster, n3: Node) -> None:
     def ask_beside_a_kubelet(directory: str) -> str:
         script = (
-            "exec -a kubelet python3 -c 'import sys,time; print(1, flush=True); time.sleep(999)'"
+            "exec -a kubelet python3 -c 'import signal; print(1, flush=True); signal.pause()'"
             f" --volume-plugin-dir={directory}"
         )
         kubelet = n3.popen(["bash", "-c", script])
