@@ -80,6 +80,7 @@ OBJ            := $(BUILD)/obj
 AGENT_OBJECTS  := $(AGENT_SOURCES:%.cpp=$(OBJ)/%.o)
 DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(BUILD)/static/%.o)
 TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
+SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp))
 PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
 PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
 # With its own compilation of what it and the agent share.
@@ -100,6 +101,12 @@ $(BUILD)/plexvol: $(STATIC_OBJECTS)
 	@$(CXX) $(CXXFLAGS) $(DRIVER_LDFLAGS) -o $@ $^
 
 $(BUILD)/tests/unit: $(TEST_OBJECTS) $(BUILD)/driver.a $(BUILD)/agent.a
+	@echo "  link     $@"
+	@mkdir -p $(@D)
+	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
+
+# Many agents without disks; only `make bench` wants them.
+$(BUILD)/bench/scale: $(SCALE_OBJECTS) $(BUILD)/agent.a
 	@echo "  link     $@"
 	@mkdir -p $(@D)
 	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)

@@ -1,0 +1,229 @@
+"""The store at scale: real agents without disks, 100 copies of volumes on each, against one real etcd on this machine.
+
+What an agent asks of its tools is answered at once, as on a healthy node where nothing happens (tests/bench/scale). All
+figures are etcd's own counts. The small clusters run at the same time, the large one alone.
+"""
+
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .calls import TOOLS
+from .etcd import DIES_WITH_US, Etcd, Sample, resident_mib
+from .report import Line, words
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = TOOLS / "scale"
+SMALL = (10, 100)
+LARGE = 1000
+AGENTS_PER_PROCESS = 100
+
+# An agent looks at all that it has at its start, and again after 60 to 75 s. So, seen from the start of the first agent:
+IDLE_FROM = 15  # by then all have looked once, ...
+IDLE_SECONDS = 67.5  # ... within this once more, as in any such time on average, and then there is quiet until 120.
+LOOK_LIMIT = 120
+AWAY_SECONDS = 3
+HERD_SECONDS = 10  # an agent that etcd has not heard of for 15 s is gone
+QUIET_SECONDS = 4
+QUIET_LIMIT = 45
+CHANGES = 170
+CHANGE_SECONDS = 8
+
+
+@dataclass
+class Found:
+    """Of one cluster. Requests and bytes are for each agent, and by the second."""
+
+    agents: int
+    looked: float = 0  # seconds until all agents have looked at all
+    requests: float = 0
+    methods: dict[str, float] = field(default_factory=dict)
+    sent: float = 0
+    agent_mib: float = 0
+    etcd_mib: float = 0
+    processes: int = 0
+    threads: int = 0
+    etcd_start: float = 0
+    back: float = 0
+    herd: float = 0  # requests in HERD_SECONDS
+    peak: float = 0  # requests by the second, of all
+    change_requests: float = 0  # for one volume
+    change_messages: float = 0
+
+
+class NotAtRest(Exception):
+    pass
+
+
+class Cluster:
+    def __init__(self, etcd: Etcd, agents: int) -> None:
+        self.etcd, self.agents = etcd, agents
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def run(self, verb: str, *more: object) -> None:
+        subprocess.run([PROGRAM, verb, self.etcd.endpoint, str(self.agents), *map(str, more)], check=True)
+
+    def start_agents(self) -> None:
+        for first in range(0, self.agents, AGENTS_PER_PROCESS):
+            end = min(first + AGENTS_PER_PROCESS, self.agents)
+            argv = [PROGRAM, "run", self.etcd.endpoint, self.agents, first, end, self.etcd.directory / "agents"]
+            self.processes.append(subprocess.Popen([*DIES_WITH_US, *map(str, argv)], stdout=subprocess.PIPE))
+
+    def await_looks(self) -> None:
+        deadline = time.monotonic() + LOOK_LIMIT
+        for process in self.processes:
+            ready, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+            if not ready or process.stdout.readline() != b"looked\n":
+                raise NotAtRest(f"not all of {self.agents} agents have looked at all they have within {LOOK_LIMIT} s")
+
+    def await_quiet(self) -> None:
+        """Agents that were started together look at all they have at about the same time."""
+        deadline = time.monotonic() + QUIET_LIMIT
+        while time.monotonic() < deadline:
+            before = self.etcd.sample().requests()
+            time.sleep(1)
+            if self.etcd.sample().requests() - before < self.agents:
+                return
+
+    def alive(self) -> int:
+        return self.etcd.count("/plexvol/alive/")
+
+    def threads(self) -> int:
+        return sum(len(list(Path(f"/proc/{process.pid}/task").iterdir())) for process in self.processes)
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
+
+
+@contextmanager
+def filled_cluster(agents: int) -> Iterator[Cluster]:
+    with Etcd() as etcd:
+        cluster = Cluster(etcd, agents)
+        cluster.run("fill")
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def measure_size(agents: int) -> Found:
+    found = Found(agents)
+    with filled_cluster(agents) as cluster:
+        begin = time.monotonic()
+        cluster.start_agents()
+        cluster.await_looks()
+        found.looked = time.monotonic() - begin
+        time.sleep(max(0, begin + IDLE_FROM - time.monotonic()))
+        measure_idle(cluster, found)
+        measure_restart(cluster, found)
+        measure_changes(cluster, found)
+        assert cluster.alive() == agents, f"etcd has given up {agents - cluster.alive()} agents"
+    return found
+
+
+def measure_idle(cluster: Cluster, found: Found) -> None:
+    before = cluster.etcd.sample()
+    time.sleep(IDLE_SECONDS)  # what is measured is that nothing happens
+    after = cluster.etcd.sample()
+    share = cluster.agents * (after.when - before.when)
+    found.requests = (after.requests() - before.requests()) / share
+    found.sent = (after.bytes_sent() - before.bytes_sent()) / share
+    for method in after.methods():
+        found.methods[method] = (after.requests(method) - before.requests(method)) / share
+    found.processes = len(cluster.processes)
+    found.threads = cluster.threads()
+    found.agent_mib = sum(resident_mib(process.pid) for process in cluster.processes) / cluster.agents
+    found.etcd_mib = resident_mib(cluster.etcd.pid)
+
+
+def measure_restart(cluster: Cluster, found: Found) -> None:
+    watches = cluster.etcd.sample().watches()
+    cluster.etcd.stop()
+    time.sleep(AWAY_SECONDS)
+    begin = time.monotonic()
+    cluster.etcd.start()
+    up = time.monotonic()
+    found.etcd_start = up - begin
+    # In a new etcd all counts begin at 0.
+    samples = [Sample(begin, {})]
+    while samples[-1].when < up + HERD_SECONDS:
+        samples.append(cluster.etcd.sample())
+        is_back = samples[-1].watches() >= watches and samples[-1].requests("LeaseKeepAlive") >= cluster.agents
+        if is_back and not found.back:
+            found.back = samples[-1].when - up
+        time.sleep(0.5)
+    found.back = found.back or HERD_SECONDS + 1  # later
+    found.herd = samples[-1].requests() / cluster.agents
+    found.peak = max(
+        (later.requests() - sooner.requests()) / (later.when - sooner.when)
+        for sooner, later in zip(samples, samples[1:])
+    )
+
+
+def measure_changes(cluster: Cluster, found: Found) -> None:
+    cluster.await_quiet()
+    quiet = cluster.etcd.sample()
+    time.sleep(QUIET_SECONDS)
+    before = cluster.etcd.sample()
+    cluster.run("change", CHANGES, CHANGE_SECONDS)
+    time.sleep(2)  # for the last ones to be looked at
+    after = cluster.etcd.sample()
+
+    def beyond_quiet(count: str) -> float:
+        first, second, third = (getattr(sample, count)() for sample in (quiet, before, after))
+        idle = (second - first) / (before.when - quiet.when)
+        return (third - second - idle * (after.when - before.when)) / CHANGES
+
+    found.change_requests = beyond_quiet("requests")
+    found.change_messages = beyond_quiet("watch_messages")
+
+
+def measure() -> list[Line]:
+    subprocess.run(["make", "--no-print-directory", "-C", ROOT, PROGRAM.relative_to(ROOT)], check=True)
+    with ThreadPoolExecutor(len(SMALL)) as threads:
+        found = list(threads.map(measure_size, SMALL))
+    why = ""
+    try:
+        found.append(measure_size(LARGE))
+    except NotAtRest as error:
+        why = str(error)
+    return [
+        Line("the largest cluster that came to rest", found[-1].agents, "agents", least=LARGE, detail=why),
+        *lines_of(found),
+    ]
+
+
+def lines_of(found: list[Found]) -> list[Line]:
+    few, many = found[0], found[-1]
+
+    def flat(what: str, figure: str, unit: str, more: str = "") -> Line:
+        of_each = {each.agents: getattr(each, figure) for each in found}
+        told = ", ".join(f"{agents}: {value:.3g}" for agents, value in of_each.items())
+        return Line(f"{what}, {many.agents} agents over {few.agents}", of_each[many.agents] / of_each[few.agents], "times",
+                    most=1.2, detail=f"{told} {unit}{more}", samples={str(n): [value] for n, value in of_each.items()})
+
+    methods = sorted(many.methods.items(), key=lambda entry: -entry[1])
+    asked = ", ".join(f"{method} {rate:.2g}" for method, rate in methods if rate >= 0.005)
+    back = ", ".join(f"{each.agents}: {words(each.back)}, {each.herd:.3g} requests of each agent in {HERD_SECONDS} s" for each in found)
+    return [
+        flat("an idle agent: requests", "requests", "a second", f"; of {many.agents}: {asked}"),
+        flat("an idle agent: bytes it is sent", "sent", "a second"),
+        flat("a volume is changed: requests of all agents", "change_requests", "with the 2 of who changes it"),
+        flat("a volume is changed: messages to all watches", "change_messages", "messages"),
+        Line(f"memory of one of {many.agents} agents", many.agent_mib, "MiB",
+             detail=f"{many.processes} processes with {many.threads} threads; all have looked at all after "
+             f"{words(many.looked)}"),
+        Line(f"memory of etcd with {many.agents} agents", many.etcd_mib, "MiB",
+             detail=", ".join(f"{each.agents}: {each.etcd_mib:.3g}" for each in found)),
+        Line(f"etcd comes back to {many.agents} agents: until all keep their leases and watches", many.back, "s",
+             most=HERD_SECONDS, detail=f"{back}; at most {many.peak:.3g} a second of all; etcd itself started in "
+             f"{words(many.etcd_start)}"),
+    ]  # fmt: skip

@@ -1,0 +1,19 @@
+// Writes a landscape into a store, and changes volumes in it.
+#pragma once
+
+#include <chrono>
+
+#include "agent/store/store.h"
+#include "tests/bench/scale/landscape.h"
+
+namespace plexvol::scale {
+
+// By transactions as large as the store takes.
+void fill(store::Store& store, const Landscape& landscape);
+
+// So many volumes, evenly over the nodes and the time, each as the service changes one: read, then
+// written in one transaction with what wakes the agents concerned.
+void change(store::Store& store, const Landscape& landscape, unsigned count,
+            std::chrono::milliseconds time);
+
+}  // namespace plexvol::scale
