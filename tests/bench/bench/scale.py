@@ -23,14 +23,16 @@ SMALL = (10, 100)
 LARGE = 1000
 AGENTS_PER_PROCESS = 100
 
-# An agent looks at all that it has at its start, and again after 60 to 75 s. So, seen from the start of the first agent:
-IDLE_FROM = 15  # by then all have looked once, ...
-IDLE_SECONDS = 67.5  # ... within this once more, as in any such time on average, and then there is quiet until 120.
+# An agent looks at all it has at its start, and again after 60 to 75 s. So, seen from the start of the first agent, there
+# is quiet for the changes once all have looked; and within IDLE_SECONDS from IDLE_FROM on each looks once more, as it does in
+# any such time on average; then there is quiet for the restart, until 120.
+IDLE_FROM = 30
+IDLE_SECONDS = 67.5
 LOOK_LIMIT = 120
+QUIET_LIMIT = 45
 AWAY_SECONDS = 3
 HERD_SECONDS = 10  # an agent that etcd has not heard of for 15 s is gone
 QUIET_SECONDS = 4
-QUIET_LIMIT = 45
 CHANGES = 170
 CHANGE_SECONDS = 8
 
@@ -41,6 +43,8 @@ class Found:
 
     agents: int
     looked: float = 0  # seconds until all agents have looked at all
+    change_requests: float = 0  # for one volume
+    change_messages: float = 0
     requests: float = 0
     methods: dict[str, float] = field(default_factory=dict)
     sent: float = 0
@@ -52,8 +56,6 @@ class Found:
     back: float = 0
     herd: float = 0  # requests in HERD_SECONDS
     peak: float = 0  # requests by the second, of all
-    change_requests: float = 0  # for one volume
-    change_messages: float = 0
 
 
 class NotAtRest(Exception):
@@ -82,13 +84,13 @@ class Cluster:
                 raise NotAtRest(f"not all of {self.agents} agents have looked at all they have within {LOOK_LIMIT} s")
 
     def await_quiet(self) -> None:
-        """Agents that were started together look at all they have at about the same time."""
         deadline = time.monotonic() + QUIET_LIMIT
         while time.monotonic() < deadline:
             before = self.etcd.sample().requests()
             time.sleep(1)
             if self.etcd.sample().requests() - before < self.agents:
                 return
+        raise NotAtRest(f"{self.agents} agents never leave etcd in peace")
 
     def alive(self) -> int:
         return self.etcd.count("/plexvol/alive/")
@@ -121,12 +123,30 @@ def measure_size(agents: int) -> Found:
         cluster.start_agents()
         cluster.await_looks()
         found.looked = time.monotonic() - begin
+        cluster.await_quiet()
+        measure_changes(cluster, found)
         time.sleep(max(0, begin + IDLE_FROM - time.monotonic()))
         measure_idle(cluster, found)
         measure_restart(cluster, found)
-        measure_changes(cluster, found)
         assert cluster.alive() == agents, f"etcd has given up {agents - cluster.alive()} agents"
     return found
+
+
+def measure_changes(cluster: Cluster, found: Found) -> None:
+    quiet = cluster.etcd.sample()
+    time.sleep(QUIET_SECONDS)
+    before = cluster.etcd.sample()
+    cluster.run("change", CHANGES, CHANGE_SECONDS)
+    time.sleep(2)  # for the last ones to be looked at
+    after = cluster.etcd.sample()
+
+    def beyond_quiet(count: str) -> float:
+        first, second, third = (getattr(sample, count)() for sample in (quiet, before, after))
+        idle = (second - first) / (before.when - quiet.when)
+        return (third - second - idle * (after.when - before.when)) / CHANGES
+
+    found.change_requests = beyond_quiet("requests")
+    found.change_messages = beyond_quiet("watch_messages")
 
 
 def measure_idle(cluster: Cluster, found: Found) -> None:
@@ -166,24 +186,6 @@ def measure_restart(cluster: Cluster, found: Found) -> None:
         (later.requests() - sooner.requests()) / (later.when - sooner.when)
         for sooner, later in zip(samples, samples[1:])
     )
-
-
-def measure_changes(cluster: Cluster, found: Found) -> None:
-    cluster.await_quiet()
-    quiet = cluster.etcd.sample()
-    time.sleep(QUIET_SECONDS)
-    before = cluster.etcd.sample()
-    cluster.run("change", CHANGES, CHANGE_SECONDS)
-    time.sleep(2)  # for the last ones to be looked at
-    after = cluster.etcd.sample()
-
-    def beyond_quiet(count: str) -> float:
-        first, second, third = (getattr(sample, count)() for sample in (quiet, before, after))
-        idle = (second - first) / (before.when - quiet.when)
-        return (third - second - idle * (after.when - before.when)) / CHANGES
-
-    found.change_requests = beyond_quiet("requests")
-    found.change_messages = beyond_quiet("watch_messages")
 
 
 def measure() -> list[Line]:
