@@ -36,6 +36,9 @@ class Sample:
     def watches(self) -> float:
         return self.counters.get("etcd_debugging_mvcc_watcher_total", 0)
 
+    def puts(self) -> float:
+        return self.counters.get("etcd_mvcc_put_total", 0)
+
     def methods(self) -> set[str]:
         return {key.split('grpc_method="')[1].split('"')[0] for key in self.counters if "grpc_method=" in key}
 
