@@ -34,8 +34,6 @@ QUIET_LIMIT = 45
 AWAY_SECONDS = 3
 HERD_SECONDS = 10
 LEASE_SECONDS = 15  # the agent's default
-QUIET_SECONDS = 4
-CHANGES = 170
 CHANGE_SECONDS = 8
 
 
@@ -54,6 +52,7 @@ class Found:
     etcd_mib: float = 0
     processes: int = 0
     threads: int = 0
+    cordon: float = 0  # requests until there is quiet again
     etcd_start: float = 0
     back: float = 0
     herd: float = 0  # requests in HERD_SECONDS
@@ -137,17 +136,20 @@ def measure_size(agents: int) -> Found:
         time.sleep(max(0, begin + IDLE_FROM - time.monotonic()))
         measure_idle(cluster, found)
         cluster.await_quiet()
+        measure_cordon(cluster, found)
         measure_restart(cluster, found)
     return found
 
 
 def measure_changes(cluster: Cluster, found: Found) -> None:
+    # The same number of each kind of volume (each node begins 85), and not few beside what so many agents ask anyway.
+    changes = 85 * (2 + cluster.agents // 100)
     deadline = time.monotonic() + QUIET_LIMIT
     while True:
         quiet = cluster.etcd.sample()
-        time.sleep(QUIET_SECONDS)
+        time.sleep(CHANGE_SECONDS + 2)
         before = cluster.etcd.sample()
-        cluster.run("change", CHANGES, CHANGE_SECONDS)
+        cluster.run("change", changes, CHANGE_SECONDS)
         time.sleep(2)  # for the last ones to be looked at
         after = cluster.etcd.sample()
         if cluster.is_quiet() or time.monotonic() > deadline:
@@ -157,7 +159,7 @@ def measure_changes(cluster: Cluster, found: Found) -> None:
     def beyond_quiet(count: str) -> float:
         first, second, third = (getattr(sample, count)() for sample in (quiet, before, after))
         idle = (second - first) / (before.when - quiet.when)
-        return (third - second - idle * (after.when - before.when)) / CHANGES
+        return (third - second - idle * (after.when - before.when)) / changes
 
     found.change_requests = beyond_quiet("requests")
     found.change_messages = beyond_quiet("watch_messages")
@@ -176,6 +178,14 @@ def measure_idle(cluster: Cluster, found: Found) -> None:
     found.threads = cluster.threads()
     found.agent_mib = sum(resident_mib(process.pid) for process in cluster.processes) / cluster.agents
     found.etcd_mib = resident_mib(cluster.etcd.pid)
+
+
+def measure_cordon(cluster: Cluster, found: Found) -> None:
+    before = cluster.etcd.sample()
+    cluster.run("cordon")
+    time.sleep(1)
+    cluster.await_quiet()
+    found.cordon = (cluster.etcd.sample().requests() - before.requests()) / cluster.agents
 
 
 def measure_restart(cluster: Cluster, found: Found) -> None:
@@ -245,6 +255,8 @@ def lines_of(found: list[Found]) -> list[Line]:
         flat("an idle agent: bytes it is sent", "sent", "a second"),
         flat("a volume is changed: requests of all agents", "change_requests", "with the 2 of who changes it"),
         flat("a volume is changed: messages to all watches", "change_messages", "messages"),
+        Line(f"one node is cordoned: requests of each of {many.agents} agents", many.cordon, "requests", most=20,
+             detail=", ".join(f"{each.agents}: {each.cordon:.3g}" for each in found)),
         Line(f"memory of one of {many.agents} agents", many.agent_mib, "MiB",
              detail=f"{many.processes} processes with {many.threads} threads; all have looked at all after "
              f"{words(many.looked)}"),

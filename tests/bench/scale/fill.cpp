@@ -86,4 +86,9 @@ void change(store::Store& store, const Landscape& landscape, unsigned count,
   }
 }
 
+void cordon(store::Store& store, const std::string& node) {
+  store.commit(
+      store::Change().put(keys::cordon(node), model::to_json(model::Cordon{})).transaction());
+}
+
 }  // namespace plexvol::scale

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
 #include "agent/store/store.h"
 #include "tests/bench/scale/landscape.h"
@@ -15,5 +16,8 @@ void fill(store::Store& store, const Landscape& landscape);
 // written in one transaction with what wakes the agents concerned.
 void change(store::Store& store, const Landscape& landscape, unsigned count,
             std::chrono::milliseconds time);
+
+// No new copy goes to the node from now on; no agent has anything to do about it.
+void cordon(store::Store& store, const std::string& node);
 
 }  // namespace plexvol::scale

@@ -24,7 +24,8 @@ constexpr const char* kUsage =
     "scale run ENDPOINT NODES FIRST END FOLDER   the agents from FIRST to END; says \"looked\" "
     "when\n"
     "                                            all have looked at all; until it is killed\n"
-    "scale change ENDPOINT NODES COUNT SECONDS   so many volumes, one after the other\n";
+    "scale change ENDPOINT NODES COUNT SECONDS   so many volumes, one after the other\n"
+    "scale cordon ENDPOINT NODES                 the first node\n";
 
 unsigned number(const std::string& text) {
   return static_cast<unsigned>(std::stoul(text));
@@ -71,13 +72,15 @@ int start(const std::vector<std::string>& words) {
   }
   const bool fills = verb == "fill" && words.size() == 3;
   const bool changes = verb == "change" && words.size() == 5;
-  if (!fills && !changes) {
+  const bool cordons = verb == "cordon" && words.size() == 3;
+  if (!fills && !changes && !cordons) {
     std::fputs(kUsage, stderr);
     return 2;
   }
   store::EtcdStore store(settings_for(words[1]));
   const scale::Landscape landscape(number(words[2]));
   if (fills) scale::fill(store, landscape);
+  if (cordons) scale::cordon(store, scale::node_name(0));
   if (changes) {
     scale::change(store, landscape, number(words[3]), std::chrono::seconds(number(words[4])));
   }
