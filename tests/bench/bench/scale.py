@@ -29,7 +29,7 @@ AGENTS_PER_PROCESS = 100
 # it does in any such time on average. Then there is quiet for the restart, until 120.
 IDLE_FROM = 30
 IDLE_SECONDS = 67.5
-LOOK_LIMIT = 120
+LOOK_LIMIT = 90
 QUIET_LIMIT = 45
 AWAY_SECONDS = 3
 HERD_SECONDS = 10
