@@ -131,16 +131,43 @@ EtcdClient::Page EtcdClient::read_page(const std::string& key, const std::string
   page.revision = response.header().revision();
   page.more = response.more();
   for (etcdserverpb::KeyValue& found : *response.mutable_kvs()) {
-    page.entries.push_back({found.key().substr(key_prefix_.size()),
-                            std::move(*found.mutable_value()), found.mod_revision()});
+    page.entries.push_back(to_entry(found));
   }
   return page;
+}
+
+Entry EtcdClient::to_entry(etcdserverpb::KeyValue& found) const {
+  return {found.key().substr(key_prefix_.size()), std::move(*found.mutable_value()),
+          found.mod_revision()};
 }
 
 std::optional<Entry> EtcdClient::get(const std::string& key) {
   Page page = read_page(full_key(key), {}, 0);
   if (page.entries.empty()) return std::nullopt;
   return std::move(page.entries.front());
+}
+
+// One transaction of reads that no member answers from what it alone knows.
+std::vector<std::optional<Entry>> EtcdClient::get_all(const std::vector<std::string>& keys) {
+  etcdserverpb::TxnRequest request;
+  for (const std::string& key : keys) {
+    request.add_success()->mutable_request_range()->set_key(full_key(key));
+  }
+  etcdserverpb::TxnResponse response;
+  caller_->call({.what = "read " + keys.front(), .cancellation = never_, .timeout = timeout_},
+                invoke_txn(request, response));
+  if (response.responses_size() != request.success_size()) {
+    throw Error(ErrorCode::Internal, "etcd: " + std::to_string(request.success_size()) +
+                                         " keys were asked for, and " +
+                                         std::to_string(response.responses_size()) + " answered");
+  }
+  std::vector<std::optional<Entry>> entries;
+  entries.reserve(keys.size());
+  for (etcdserverpb::ResponseOp& operation : *response.mutable_responses()) {
+    auto& found = *operation.mutable_response_range()->mutable_kvs();
+    entries.push_back(found.empty() ? std::nullopt : std::optional(to_entry(found[0])));
+  }
+  return entries;
 }
 
 std::vector<Entry> EtcdClient::list(const std::string& prefix) {

@@ -18,6 +18,10 @@ namespace grpc {
 class ClientContext;
 }
 
+namespace etcdserverpb {
+class KeyValue;
+}
+
 namespace plexvol::store {
 
 class EtcdCaller;
@@ -92,6 +96,7 @@ class EtcdClient {
   EtcdClient& operator=(const EtcdClient&) = delete;
 
   std::optional<Entry> get(const std::string& key);
+  std::vector<std::optional<Entry>> get_all(const std::vector<std::string>& keys);
   std::vector<Entry> list(const std::string& prefix);
   bool commit(const Transaction& transaction);
 
@@ -119,6 +124,7 @@ class EtcdClient {
   std::optional<std::vector<Entry>> try_list(const std::string& prefix);
   bool put(const std::string& key, const std::string& value, std::int64_t lease,
            bool only_if_absent, Cancellation& cancellation);
+  Entry to_entry(etcdserverpb::KeyValue& found) const;
   std::string full_key(const std::string& key) const { return key_prefix_ + key; }
 
   const std::string key_prefix_;

@@ -18,6 +18,11 @@ std::optional<Entry> EtcdStore::get(const std::string& key) {
   return client_->get(key);
 }
 
+std::vector<std::optional<Entry>> EtcdStore::get_all(const std::vector<std::string>& keys) {
+  check_keys(keys);
+  return client_->get_all(keys);
+}
+
 std::vector<Entry> EtcdStore::list(const std::string& prefix) {
   return client_->list(prefix);
 }

@@ -46,6 +46,7 @@ class EtcdStore : public Store {
   EtcdStore& operator=(const EtcdStore&) = delete;
 
   std::optional<Entry> get(const std::string& key) override;
+  std::vector<std::optional<Entry>> get_all(const std::vector<std::string>& keys) override;
   std::vector<Entry> list(const std::string& prefix) override;
   bool commit(const Transaction& transaction) override;
   // Does not wait for etcd, and never fails: it connects again for ever, with growing, random

@@ -21,9 +21,17 @@ class FileStore::Core {
   std::optional<Entry> get(const std::string& key) {
     const std::lock_guard lock(contents_mutex_);
     check_known();
-    const auto found = contents_.items.find(key);
-    if (found == contents_.items.end()) return std::nullopt;
-    return Entry{key, found->second.value, found->second.revision};
+    return find(key);
+  }
+
+  std::vector<std::optional<Entry>> get_all(const std::vector<std::string>& keys) {
+    check_keys(keys);
+    const std::lock_guard lock(contents_mutex_);
+    check_known();
+    std::vector<std::optional<Entry>> entries;
+    entries.reserve(keys.size());
+    for (const std::string& key : keys) entries.push_back(find(key));
+    return entries;
   }
 
   std::vector<Entry> list(const std::string& prefix) {
@@ -74,6 +82,13 @@ class FileStore::Core {
   std::string opening_note() const { return log_.opening_note(); }
 
  private:
+  // Under contents_mutex_.
+  std::optional<Entry> find(const std::string& key) const {
+    const auto found = contents_.items.find(key);
+    if (found == contents_.items.end()) return std::nullopt;
+    return Entry{key, found->second.value, found->second.revision};
+  }
+
   void remove_former_sessions() {
     std::vector<ItemChange> changes;
     for (const auto& [key, item] : contents_.items) {
@@ -174,6 +189,10 @@ FileStore::~FileStore() = default;
 
 std::optional<Entry> FileStore::get(const std::string& key) {
   return core_->get(key);
+}
+
+std::vector<std::optional<Entry>> FileStore::get_all(const std::vector<std::string>& keys) {
+  return core_->get_all(keys);
 }
 
 std::vector<Entry> FileStore::list(const std::string& prefix) {

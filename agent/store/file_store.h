@@ -25,6 +25,7 @@ class FileStore : public Store {
   FileStore& operator=(const FileStore&) = delete;
 
   std::optional<Entry> get(const std::string& key) override;
+  std::vector<std::optional<Entry>> get_all(const std::vector<std::string>& keys) override;
   std::vector<Entry> list(const std::string& prefix) override;
   // Durable when it returns. Also throws Error(OutOfSpace): nothing was written.
   bool commit(const Transaction& transaction) override;

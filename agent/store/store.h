@@ -67,6 +67,8 @@ class Store {
   virtual ~Store() = default;
 
   virtual std::optional<Entry> get(const std::string& key) = 0;
+  // In the order of the keys, all of one revision; at most 64.
+  virtual std::vector<std::optional<Entry>> get_all(const std::vector<std::string>& keys) = 0;
   // Everything whose key starts with `prefix`, by key, all of one revision.
   virtual std::vector<Entry> list(const std::string& prefix) = 0;
   // false: a condition did not hold, nothing was written.

@@ -34,6 +34,14 @@ void check_transaction(const Transaction& transaction) {
   }
 }
 
+void check_keys(const std::vector<std::string>& keys) {
+  if (keys.empty() || keys.size() > kMaxOperations) {
+    throw Error(ErrorCode::Internal, "refused to read " + std::to_string(keys.size()) +
+                                         " keys of the store together: 1 to " +
+                                         std::to_string(kMaxOperations) + " are possible");
+  }
+}
+
 std::string to_text(const Transaction& transaction) {
   const std::size_t count = transaction.conditions.size() + transaction.writes.size();
   if (count == 0) return "nothing";

@@ -10,6 +10,9 @@ namespace plexvol::store {
 // sometimes.
 void check_transaction(const Transaction& transaction);
 
+// The same for keys that are read together.
+void check_keys(const std::vector<std::string>& keys);
+
 // "volumes/v1 and 2 more", for messages.
 std::string to_text(const Transaction& transaction);
 

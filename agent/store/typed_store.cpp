@@ -51,10 +51,20 @@ std::string next_slot() {
 namespace {
 
 template <class T>
-std::optional<Versioned<T>> find(Store& store, const std::string& key) {
-  const auto entry = store.get(key);
+std::optional<Versioned<T>> versioned(const std::optional<Entry>& entry) {
   if (!entry) return std::nullopt;
   return Versioned<T>{model::from_json<T>(entry->value), entry->revision};
+}
+
+template <class T>
+std::optional<T> value_of(const std::optional<Entry>& entry) {
+  if (!entry) return std::nullopt;
+  return model::from_json<T>(entry->value);
+}
+
+template <class T>
+std::optional<Versioned<T>> find(Store& store, const std::string& key) {
+  return versioned<T>(store.get(key));
 }
 
 template <class T>
@@ -113,6 +123,34 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
   return change;
 }
 
+VolumeView TypedStore::view_volume(const std::string& volume, const std::string& here) {
+  const auto entries = store_.get_all({keys::volume(volume), keys::attachment(volume),
+                                       keys::current(volume), keys::status(here, volume)});
+  return {.volume = versioned<model::Volume>(entries[0]),
+          .attachment = versioned<model::Attachment>(entries[1]),
+          .current = versioned<model::Current>(entries[2]),
+          .status = value_of<model::Status>(entries[3])};
+}
+
+std::map<std::string, NodeView> TypedStore::view_nodes(const std::string& volume,
+                                                       const std::set<std::string>& nodes) {
+  std::vector<std::string> keys;
+  for (const std::string& node : nodes) {
+    keys.insert(keys.end(), {keys::node(node), keys::alive(node), keys::status(node, volume)});
+  }
+  const auto entries = store_.get_all(keys);
+  std::map<std::string, NodeView> views;
+  auto entry = entries.begin();
+  for (const std::string& node : nodes) {
+    NodeView& view = views[node];
+    view.node = value_of<model::Node>(*entry++);
+    if (*entry) view.session = (*entry)->value;
+    ++entry;
+    view.status = value_of<model::Status>(*entry++);
+  }
+  return views;
+}
+
 std::optional<Versioned<model::Volume>> TypedStore::find_volume(const std::string& name) {
   return find<model::Volume>(store_, keys::volume(name));
 }
@@ -131,9 +169,7 @@ std::optional<Versioned<model::Attachment>> TypedStore::find_attachment(const st
 
 std::optional<model::Status> TypedStore::find_status(const std::string& node,
                                                      const std::string& volume) {
-  const auto found = find<model::Status>(store_, keys::status(node, volume));
-  if (!found) return std::nullopt;
-  return found->value;
+  return value_of<model::Status>(store_.get(keys::status(node, volume)));
 }
 
 std::vector<model::Node> TypedStore::list_nodes() {
@@ -141,9 +177,7 @@ std::vector<model::Node> TypedStore::list_nodes() {
 }
 
 std::optional<model::Node> TypedStore::find_node(const std::string& node) {
-  const auto found = find<model::Node>(store_, keys::node(node));
-  if (!found) return std::nullopt;
-  return found->value;
+  return value_of<model::Node>(store_.get(keys::node(node)));
 }
 
 std::set<std::string> TypedStore::list_alive_nodes() {

@@ -55,10 +55,28 @@ class Change {
 // its DRBD minor and port free.
 Change remove_part(const Versioned<model::Volume>& volume, const std::string& node);
 
+// What an agent goes by for one volume, all of one revision.
+struct VolumeView {
+  std::optional<Versioned<model::Volume>> volume;
+  std::optional<Versioned<model::Attachment>> attachment;
+  std::optional<Versioned<model::Current>> current;
+  std::optional<model::Status> status;  // of the agent's own node
+};
+
+// What it goes by for a node that has a copy of it, too.
+struct NodeView {
+  std::optional<model::Node> node;
+  std::optional<std::string> session;  // as find_session()
+  std::optional<model::Status> status;
+};
+
 class TypedStore {
  public:
   explicit TypedStore(Store& store) : store_(store) {}
 
+  VolumeView view_volume(const std::string& volume, const std::string& here);
+  std::map<std::string, NodeView> view_nodes(const std::string& volume,
+                                             const std::set<std::string>& nodes);
   std::optional<Versioned<model::Volume>> find_volume(const std::string& name);
   std::vector<model::Volume> list_volumes();
   std::optional<Versioned<model::Current>> find_current(const std::string& volume);

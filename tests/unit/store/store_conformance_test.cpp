@@ -105,6 +105,26 @@ WORLD_CASE("store: what was written is read back byte for byte") {
   CHECK_FALSE(store.get("volumes/v"));
 }
 
+WORLD_CASE("store: keys that are read together come in the order asked for, with their revisions") {
+  REQUIRE_WORLD();
+  put(store, "a", "1");
+  put(store, "ab", "2");
+  const auto entries = store.get_all({"ab", "gone", "a", "ab"});
+  REQUIRE(entries.size() == 4);
+  CHECK_FALSE(entries[1]);
+  for (const std::size_t place : {0U, 3U}) {
+    REQUIRE(entries[place]);
+    CHECK(entries[place]->key == "ab");
+    CHECK(entries[place]->value == "2");
+    CHECK(entries[place]->revision == revision_of(store, "ab"));
+  }
+  REQUIRE(entries[2]);
+  CHECK(entries[2]->revision == revision_of(store, "a"));
+  CHECK(store.get_all(std::vector<std::string>(64, "a")).back()->value == "1");
+  CHECK_THROWS_AS(store.get_all(std::vector<std::string>(65, "a")), Error);
+  CHECK_THROWS_AS(store.get_all({}), Error);
+}
+
 WORLD_CASE("store: a revision changes with every write of its key and grows across keys") {
   REQUIRE_WORLD();
   put(store, "a", "1");
