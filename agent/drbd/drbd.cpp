@@ -160,15 +160,9 @@ void Drbd::adjust(const std::string& name) {
   ::unlink(untold_path(settings_, name).c_str());
 }
 
-void Drbd::promote(const std::string& name) {
-  const auto state = find_resource(name);
-  if (!state) {
-    throw Error(ErrorCode::NotFound,
-                "DRBD: cannot promote " + name + ": the kernel has no such resource");
-  }
-  if (state->role == "Primary") return;
+void Drbd::promote(const std::string& name, const ResourceState& seen) {
   const process::Output output =
-      runner_.run({.argv = {kDrbdsetup, "primary", role_target(name, *state, generation())},
+      runner_.run({.argv = {kDrbdsetup, "primary", role_target(name, seen, generation())},
                    .input = {},
                    .stall_limit = kHandlerLimit});
   if (output.exit_code == 0) return;
@@ -196,11 +190,9 @@ void Drbd::promote_by_force(const std::string& name) {
   if (output.exit_code != 0) throw to_error("force " + name + " to primary", output);
 }
 
-void Drbd::demote(const std::string& name) {
-  const auto state = find_resource(name);
-  if (!state || state->role == "Secondary") return;
+void Drbd::demote(const std::string& name, const ResourceState& seen) {
   const process::Output output = runner_.run(
-      {.argv = {kDrbdsetup, "secondary", role_target(name, *state, generation())}, .input = {}});
+      {.argv = {kDrbdsetup, "secondary", role_target(name, seen, generation())}, .input = {}});
   if (output.exit_code != 0) throw to_error("make " + name + " secondary", output);
 }
 
@@ -276,7 +268,6 @@ void Drbd::reconnect_discarding(const std::string& name) {
 
 void Drbd::down(const std::string& name) {
   check_resource_name(name);
-  if (!find_resource(name)) return;
   const process::Output output = runner_.run({.argv = {kDrbdsetup, "down", name}, .input = {}});
   if (output.exit_code != 0) throw to_error("take " + name + " down", output);
 }

@@ -117,9 +117,8 @@ class Drbd {
   // There is one, and it is of this very volume, not of one that had the same name before.
   bool has_config_of(const std::string& name, const std::string& secret) const;
 
-  // Metadata, offline; needs no peer. `has_metadata`: true, false, or Error(Internal) when the
-  // tool's answer is neither (never guessed).
-  bool has_metadata(const Resource& resource);
+  // Metadata, offline; needs no peer. Internal when the tool's answer is neither "none" nor some
+  // (never guessed).
   // For a volume that is new: makes metadata that says consistent, up to date and clean, with this
   // current UUID (16 hex digits, the same on both hosts; the lowest bit is DRBD's own and is
   // cleared), so that the two connect UpToDate with nothing to copy. The caller guarantees that
@@ -136,14 +135,16 @@ class Drbd {
   // itself, left StandAlone, and attaches what is Diskless.
   void adjust(const std::string& name);
   // Each of these: Conflict with the kernel's words when it refuses, Unavailable when it only asks
-  // to be asked again.
-  void promote(const std::string& name);  // primary; NotFound when the kernel has no such resource
-  void demote(const std::string& name);   // secondary; Conflict while it is open
+  // to be asked again. `seen` is how the resource was found a moment ago; where that is over, the
+  // kernel refuses, or has nothing to do.
+  void promote(const std::string& name, const ResourceState& seen);  // to primary
+  void demote(const std::string& name,
+              const ResourceState& seen);  // to secondary; Conflict while it is open
+  void down(const std::string& name);      // of a resource that was seen a moment ago
   // By force, as if the cable had been cut: a Primary freezes and asks. In peace it would mark its
   // peer Outdated, and a Secondary itself, and the Primary would go on without asking anyone.
+  // No error when there is nothing to do or nothing there.
   void disconnect(const std::string& name);
-  void down(const std::string& name);
-  // The last three: no error when there is nothing to do or nothing there.
 
   // For a copy that a person has chosen although it may be old or half overwritten: it counts as
   // UpToDate from then on.

@@ -61,26 +61,27 @@ Error metadata_error(const std::string& verb, const Resource& resource, const Ou
                                    resource.name + ", or by what lsblk shows)"};
 }
 
+struct Found {
+  GenerationIdentifiers identifiers;
+  std::string dump;  // "" when it cannot be dumped yet: the kernel did not end in peace with it
+};
+
 // nullopt: surely none. Anything that is neither an answer nor "none" is an error: metadata was
 // made over good data because of such an answer elsewhere.
-std::optional<GenerationIdentifiers> find_identifiers(const Metadata& metadata) {
-  const Resource& resource = metadata.resource;
-  const bool nine = metadata.generation == Generation::Nine;
-  const Output identifiers = drbdmeta(metadata, {}, {nine ? "dump-md" : "get-gi"});
-  if (identifiers.exit_code == 0) {
-    return nine ? parse_dump_identifiers(identifiers.out)
-                : parse_generation_identifiers(identifiers.out);
-  }
-  // get-gi ends with 1 and is silent when there is none; dump-md says so.
-  const Output output = nine ? identifiers : drbdmeta(metadata, {}, {"dump-md"});
-  if (identifiers.exit_code == 1 && output.exit_code == 1 && output.out.empty() &&
-      output.err == "No valid meta data found\n") {
+std::optional<Found> find_metadata(const Metadata& metadata) {
+  const Output dump = drbdmeta(metadata, {}, {"dump-md"});
+  if (dump.exit_code == 0) return Found{parse_dump_identifiers(dump.out), dump.out};
+  if (dump.exit_code == 1 && dump.out.empty() && dump.err == "No valid meta data found\n") {
     return std::nullopt;
   }
-  throw metadata_error("read", resource, output);
+  if (metadata.generation == Generation::Eight) {
+    const Output identifiers = drbdmeta(metadata, {}, {"get-gi"});
+    if (identifiers.exit_code == 0) return Found{parse_generation_identifiers(identifiers.out), {}};
+  }
+  throw metadata_error("read", metadata.resource, dump);
 }
 
-GenerationIdentifiers create_blank(const Metadata& metadata) {
+Found create_blank(const Metadata& metadata) {
   const Resource& resource = metadata.resource;
   // It was just seen that there is no metadata. --force does not make drbdmeta write over a file
   // system, only over bytes that are nothing known: an LV keeps those of its space's last user.
@@ -90,8 +91,8 @@ GenerationIdentifiers create_blank(const Metadata& metadata) {
   if (output.exit_code != 0) {
     throw metadata_error("create", resource, output);
   }
-  const auto made = find_identifiers(metadata);
-  if (made && made->blank) return *made;
+  auto made = find_metadata(metadata);
+  if (made && made->identifiers.blank) return *std::move(made);
   throw Error(ErrorCode::Internal, "DRBD: drbdmeta create-md on " + resource.metadata_device +
                                        " ended well, but made no new metadata");
 }
@@ -119,18 +120,11 @@ std::uint64_t checked_data_size(const Resource& resource) {
 
 }  // namespace
 
-bool Drbd::has_metadata(const Resource& resource) {
-  const auto state = find_resource(resource.name);
-  // Attached: drbdmeta cannot open it now.
-  if (state && !state->disk_state.empty() && state->disk_state != "Diskless") return true;
-  return find_identifiers({runner_, resource, generation()}).has_value();
-}
-
 void Drbd::create_blank_metadata(const Resource& resource) {
   checked_data_size(resource);
   const Metadata metadata{runner_, resource, generation()};
-  const auto found = find_identifiers(metadata);
-  if (found && !found->blank) refuse_used(metadata);
+  const auto found = find_metadata(metadata);
+  if (found && !found->identifiers.blank) refuse_used(metadata);
   if (!found) create_blank(metadata);
 }
 
@@ -141,26 +135,19 @@ void Drbd::create_metadata(const Resource& resource, const std::string& current_
   const std::uint64_t uuid = parse_current_uuid(current_uuid);
   const std::uint64_t data_size = checked_data_size(resource);
   const Metadata metadata{runner_, resource, generation()};
-  auto found = find_identifiers(metadata);
-  if (found && (found->current & ~std::uint64_t{1}) == uuid) return;
-  if (found && !found->blank) refuse_used(metadata);
-  if (!found) create_blank(metadata);
+  auto found = find_metadata(metadata);
+  if (found && (found->identifiers.current & ~std::uint64_t{1}) == uuid) return;
+  if (found && !found->identifiers.blank) refuse_used(metadata);
+  if (!found) found = create_blank(metadata);
 
-  const Output dump = drbdmeta(metadata, {}, {"dump-md"});
-  if (dump.exit_code != 0) throw metadata_error("read", resource, dump);
   // The kernel sets the size when it attaches: blank, but perhaps in the middle of a first resync.
-  if (dump.out.find("\nla-size-sect 0;\n") == std::string::npos) refuse_used(metadata);
+  if (found->dump.find("\nla-size-sect 0;\n") == std::string::npos) refuse_used(metadata);
   // drbdmeta opens the dump twice, so a pipe will not do: it would find nothing the second time.
   const std::string file = dump_path(settings_, resource.name);
-  replace_file(file, fill_in_dump(dump.out, uuid, data_size));
+  replace_file(file, fill_in_dump(found->dump, uuid, data_size));
   const Output restored = drbdmeta(metadata, {"--force"}, {"restore-md", file});
   ::unlink(file.c_str());
   if (restored.exit_code != 0) throw metadata_error("fill in", resource, restored);
-  found = find_identifiers(metadata);
-  if (found && found->current == uuid) return;
-  throw Error(ErrorCode::Internal,
-              "DRBD: drbdmeta restore-md on " + resource.metadata_device +
-                  " ended well, but the metadata does not say what was written");
 }
 
 }  // namespace plexvol::drbd

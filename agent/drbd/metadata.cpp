@@ -64,6 +64,10 @@ std::uint64_t bitmap_size_bytes(std::uint64_t data_size_bytes) {
   return round_up(data_size_bytes, kDataPerBitmapBlock) / kDataPerBitmapBlock * kBlock;
 }
 
+bool is_eight_dump(const std::string& dump) {
+  return dump.find("\nversion \"v08\";\n") != std::string::npos;
+}
+
 bool is_nine_dump(const std::string& dump) {
   return dump.find("\nversion \"v09\";\n") != std::string::npos;
 }
@@ -86,20 +90,22 @@ GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
 }
 
 GenerationIdentifiers parse_dump_identifiers(const std::string& dump) {
-  const std::size_t begin = dump.find("\ncurrent-uuid 0x");
+  const bool nine = is_nine_dump(dump);
+  const std::size_t begin = dump.find(nine ? "\ncurrent-uuid 0x" : "\nuuid {");
   const std::size_t end = dump.find("\n# al-extents", begin);
-  if (!is_nine_dump(dump) || end == std::string::npos) unknown_form("dump-md", dump);
-  // The current UUID, its flags, then what is known of each peer and of the past.
+  if ((!nine && !is_eight_dump(dump)) || end == std::string::npos) unknown_form("dump-md", dump);
+  // The current UUID, then what is known of each peer and of the past, and flags: 9's come second.
   std::vector<std::uint64_t> numbers;
   std::istringstream past(dump.substr(begin, end - begin));
   for (std::string word; past >> word;) {
     if (word.starts_with("0x")) numbers.push_back(std::stoull(word, nullptr, 16));
   }
-  if (numbers.size() < 2) unknown_form("dump-md", dump);
-  const bool rest_unset =
-      numbers[1] == kNewNineFlags && std::all_of(numbers.begin() + 2, numbers.end(),
-                                                 [](std::uint64_t number) { return number == 0; });
-  return {.current = numbers[0], .blank = numbers[0] == kJustCreated && rest_unset};
+  constexpr std::size_t kLeast = 5;
+  if (numbers.size() < kLeast) unknown_form("dump-md", dump);
+  const bool rest_unset = std::all_of(numbers.begin() + 2, numbers.end(),
+                                      [](std::uint64_t number) { return number == 0; });
+  const bool second_unset = numbers[1] == (nine ? kNewNineFlags : 0);
+  return {.current = numbers[0], .blank = numbers[0] == kJustCreated && second_unset && rest_unset};
 }
 
 std::uint64_t parse_current_uuid(const std::string& text) {
@@ -139,7 +145,7 @@ std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
   }
   const bool each_once =
       std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; });
-  if (!each_once || (!nine && filled.find("version \"v08\";") == std::string::npos)) {
+  if (!each_once || (!nine && !is_eight_dump(dump))) {
     unknown_form("dump-md of new metadata", dump);
   }
   return filled;

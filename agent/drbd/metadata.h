@@ -15,8 +15,8 @@ struct GenerationIdentifiers {
 // Throws Internal when it is not of this form.
 GenerationIdentifiers parse_generation_identifiers(const std::string& text);
 
-// The same from the whole dump: DRBD 9's get-gi only tells about one peer. Throws Internal when it
-// is not of the known form.
+// The same from the whole dump (v08 or v09): DRBD 9's get-gi only tells about one peer. Throws
+// Internal when it is not of the known form.
 GenerationIdentifiers parse_dump_identifiers(const std::string& dump);
 
 // Throws InvalidArgument unless it is 16 hex digits that may stand for a generation. The lowest bit

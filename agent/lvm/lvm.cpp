@@ -1,6 +1,10 @@
 #include "agent/lvm/lvm.h"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include <algorithm>
+#include <fstream>
 #include <string_view>
 #include <utility>
 
@@ -88,8 +92,13 @@ ErrorCode code_of(const process::Output& output) {
                                    ": " + process::said(output));
 }
 
-std::string path_of(const std::string& volume_group, const std::string& name) {
-  return "/dev/" + volume_group + "/" + name;
+std::string to_text(const std::string& volume_group, const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    if (!text.empty()) text += " and ";
+    text.append(volume_group).append("/").append(name);
+  }
+  return text;
 }
 
 // Thin pools are watched by the host (lvm2-monitor): a dmeventd started from here would live in the
@@ -121,6 +130,22 @@ void check_has_room(const ThinPool& pool) {
 }
 
 }  // namespace
+
+std::string path_of(const std::string& volume_group, const std::string& name) {
+  return "/dev/" + volume_group + "/" + name;
+}
+
+std::string active_uuid(const std::string& volume_group, const std::string& name) {
+  struct stat status {};
+  if (::stat(path_of(volume_group, name).c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) {
+    return "";
+  }
+  std::ifstream file("/sys/dev/block/" + std::to_string(major(status.st_rdev)) + ":" +
+                     std::to_string(minor(status.st_rdev)) + "/dm/uuid");
+  std::string uuid;
+  std::getline(file, uuid);
+  return uuid.starts_with("LVM-") ? uuid : "";
+}
 
 Lvm::Lvm(process::Runner& runner) : runner_(runner) {}
 
@@ -206,51 +231,62 @@ void Lvm::create_logical_volume(const NewLogicalVolume& wanted) {
 
 void Lvm::activate(const std::string& volume_group, const std::string& name) {
   // Snapshots of thin volumes carry the skip flag; to ask for one by name is to want it.
-  change(volume_group, name, {"--activate", "y", "--ignoreactivationskip"});
+  change(volume_group, {name}, {"--activate", "y", "--ignoreactivationskip"});
 }
 
 void Lvm::deactivate(const std::string& volume_group, const std::string& name) {
-  change(volume_group, name, {"--activate", "n"});
+  change(volume_group, {name}, {"--activate", "n"});
 }
 
 void Lvm::add_tag(const std::string& volume_group, const std::string& name,
                   const std::string& tag) {
   check_tag(tag);
-  change(volume_group, name, {"--addtag", tag});
+  change(volume_group, {name}, {"--addtag", tag});
 }
 
-void Lvm::remove_tag(const std::string& volume_group, const std::string& name,
+void Lvm::remove_tag(const std::string& volume_group, const std::vector<std::string>& names,
                      const std::string& tag) {
   check_tag(tag);
-  change(volume_group, name, {"--deltag", tag});
+  change(volume_group, names, {"--deltag", tag});
 }
 
-void Lvm::remove_logical_volume(const std::string& volume_group, const std::string& name) {
-  const process::Output output = run_on_volume(volume_group, name, "lvremove", {"--yes"});
-  if (output.exit_code != 0 && !misses_volume(output)) {
-    throw_failed("removing logical volume " + volume_group + "/" + name, output);
+void Lvm::remove_logical_volumes(const std::string& volume_group,
+                                 const std::vector<std::string>& names) {
+  const process::Output output = run_on_volumes(volume_group, names, "lvremove", {"--yes"});
+  if (output.exit_code == 0) return;
+  if (!misses_volume(output)) {
+    throw_failed("removing logical volume " + to_text(volume_group, names), output);
   }
+  // One is gone; of the others it does not say enough.
+  if (names.size() == 1) return;
+  for (const std::string& name : names) remove_logical_volumes(volume_group, {name});
 }
 
-void Lvm::change(const std::string& volume_group, const std::string& name,
+void Lvm::change(const std::string& volume_group, const std::vector<std::string>& names,
                  const std::vector<std::string>& arguments) {
-  const process::Output output = run_on_volume(volume_group, name, "lvchange", arguments);
+  const process::Output output = run_on_volumes(volume_group, names, "lvchange", arguments);
   if (output.exit_code != 0) {
-    throw_failed("changing logical volume " + volume_group + "/" + name + " (" + arguments.front() +
-                     " " + arguments[1] + ")",
+    throw_failed("changing logical volume " + to_text(volume_group, names) + " (" +
+                     arguments.front() + " " + arguments[1] + ")",
                  output);
   }
 }
 
-process::Output Lvm::run_on_volume(const std::string& volume_group, const std::string& name,
-                                   const std::string& tool, std::vector<std::string> arguments) {
-  check_name(name, "logical volume");
-  arguments.push_back(volume_group + "/" + name);
+process::Output Lvm::run_on_volumes(const std::string& volume_group,
+                                    const std::vector<std::string>& names, const std::string& tool,
+                                    std::vector<std::string> arguments) {
+  for (const std::string& name : names) {
+    check_name(name, "logical volume");
+    arguments.push_back(volume_group + "/" + name);
+  }
   process::Output output = run(volume_group, tool, arguments);
   if (output.exit_code == 0 || !is_in_use(output)) return output;
-  const std::string path = path_of(volume_group, name);
-  throw Error(ErrorCode::Conflict, tool + " of " + path + ": " + process::said(output) +
-                                       " It is held by: " + process::holders_to_text(path));
+  std::string held;
+  for (const std::string& name : names) {
+    const std::string path = path_of(volume_group, name);
+    held.append(" ").append(path).append(" is held by: ").append(process::holders_to_text(path));
+  }
+  throw Error(ErrorCode::Conflict, tool + ": " + process::said(output) + held);
 }
 
 process::Output Lvm::run(const std::string& volume_group, const std::string& tool,

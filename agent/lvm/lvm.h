@@ -57,6 +57,13 @@ std::vector<ThinPool> parse_thin_pools(const std::string& json);
 // Every command sees the group's own physical volumes and no other device. Which they are is looked
 // up once per group and kept, and looked up again whenever lvm does not find the group or misses a
 // physical volume of it. They are never loop, DRBD, nbd, rbd or zvol devices.
+// Where udev puts it while it is active.
+std::string path_of(const std::string& volume_group, const std::string& name);
+
+// The device-mapper's UUID of an active one: lvm's of the group and of the volume, which no other
+// one ever has. "" when it is not active. The kernel is asked, and no tool.
+std::string active_uuid(const std::string& volume_group, const std::string& name);
+
 class Lvm {
  public:
   explicit Lvm(process::Runner& runner);
@@ -78,21 +85,25 @@ class Lvm {
   void activate(const std::string& volume_group, const std::string& name);
   void deactivate(const std::string& volume_group, const std::string& name);
   void add_tag(const std::string& volume_group, const std::string& name, const std::string& tag);
-  void remove_tag(const std::string& volume_group, const std::string& name, const std::string& tag);
+  // The last two take several at once.
+  void remove_tag(const std::string& volume_group, const std::vector<std::string>& names,
+                  const std::string& tag);
   // No error when it is already gone. "In use" for some milliseconds after udev opened it is
   // retried by lvm itself, for some 5 seconds; what remains is a Conflict that names who holds it,
   // here and in deactivate().
-  void remove_logical_volume(const std::string& volume_group, const std::string& name);
+  void remove_logical_volumes(const std::string& volume_group,
+                              const std::vector<std::string>& names);
 
  private:
   process::Output run(const std::string& volume_group, const std::string& tool,
                       const std::vector<std::string>& arguments);
-  process::Output run_on_volume(const std::string& volume_group, const std::string& name,
-                                const std::string& tool, std::vector<std::string> arguments);
+  process::Output run_on_volumes(const std::string& volume_group,
+                                 const std::vector<std::string>& names, const std::string& tool,
+                                 std::vector<std::string> arguments);
   std::optional<std::string> find_filter(const std::string& volume_group);
   std::string look_up_filter(const std::string& volume_group);
   void forget_filter(const std::string& volume_group);
-  void change(const std::string& volume_group, const std::string& name,
+  void change(const std::string& volume_group, const std::vector<std::string>& names,
               const std::vector<std::string>& arguments);
 
   process::Runner& runner_;

@@ -134,6 +134,8 @@ struct Cordon {
   bool drain = false;   // those that it has are to be moved away
   bool forget = false;  // it never comes back: what it has is lost, and may be given up unreplaced
   std::int64_t since = 0;  // seconds since 1970, for people
+
+  bool operator==(const Cordon&) const = default;
 };
 
 struct Pool {

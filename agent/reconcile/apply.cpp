@@ -135,13 +135,33 @@ void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools)
   tools.store.commit(Change().wake(wanted.volume));
 }
 
-void make_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+// What carries the tag of an unfinished one, the metadata first.
+void finish(const Wanted& wanted, Seen& seen, const Tools& tools) {
+  const model::Volume& volume = wanted.volume;
+  std::vector<std::string> names;
+  if (seen.metadata && seen.metadata->making) names.push_back(metadata_name(volume));
+  if (seen.data->making) names.push_back(volume.name);
+  get_pool(tools, volume).finish(names, volume.id);
+  if (seen.metadata) seen.metadata->making = false;
+  seen.data->making = false;
+}
+
+void remove_backing(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  const model::Volume& volume = wanted.volume;
+  std::vector<std::string> names;
+  if (seen.metadata && seen.metadata->ours) names.push_back(metadata_name(volume));
+  if (seen.data && seen.data->ours) names.push_back(volume.name);
+  get_pool(tools, volume).remove(names);
+}
+
+void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   tools.filesystem.make(
       {.device = seen.device->path,
        .type = volume.fs_type,
        .uuid = volume.id,
        .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options)});
+  seen.just_formatted = true;
 }
 
 void unmount(const std::string& mount_point, const Wanted& wanted) {
@@ -155,16 +175,18 @@ void unmount(const std::string& mount_point, const Wanted& wanted) {
 }  // namespace
 
 // NOLINTNEXTLINE(readability-function-size): a table
-void apply(const Action& action, const Wanted& wanted, const Seen& seen, const Tools& tools) {
+void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   const auto pool = [&]() -> Pool& { return get_pool(tools, volume); };
-  const auto resource = [&] { return to_resource(wanted, seen, tools.store); };
+  const auto resource = [&] { return to_resource(wanted, seen); };
   switch (action.kind) {
     case ActionKind::CreateData:
-      return pool().create(volume.name, volume.size_bytes, volume.id);
+      seen.data = pool().create(volume.name, volume.size_bytes, volume.id);
+      return;
     case ActionKind::CreateMetadataDevice:
-      return pool().create(metadata_name(volume), drbd::metadata_size_bytes(volume.size_bytes),
-                           volume.id);
+      seen.metadata = pool().create(metadata_name(volume),
+                                    drbd::metadata_size_bytes(volume.size_bytes), volume.id);
+      return;
     case ActionKind::ActivateData:
       return pool().activate(volume.name);
     case ActionKind::ActivateMetadata:
@@ -175,10 +197,8 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
       return volume.find_replica(wanted.here)->filled_by_peer
                  ? tools.drbd.create_blank_metadata(resource())
                  : tools.drbd.create_metadata(resource(), volume.current_uuid);
-    case ActionKind::FinishMetadata:
-      return pool().finish(metadata_name(volume), volume.id);
-    case ActionKind::FinishData:
-      return pool().finish(volume.name, volume.id);
+    case ActionKind::Finish:
+      return finish(wanted, seen, tools);
     case ActionKind::RecordMade:
       return record_made(wanted, tools);
     case ActionKind::WriteConfig:
@@ -202,11 +222,11 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
     case ActionKind::ReconnectDiscarding:
       return tools.drbd.reconnect_discarding(volume.name);
     case ActionKind::Promote:
-      return tools.drbd.promote(volume.name);
+      return tools.drbd.promote(volume.name, *seen.resource);
     case ActionKind::PromoteByForce:
       return tools.drbd.promote_by_force(volume.name);
     case ActionKind::Demote:
-      return tools.drbd.demote(volume.name);
+      return tools.drbd.demote(volume.name, *seen.resource);
     case ActionKind::PutBack:
       return put_back(action.text, wanted, tools);
     case ActionKind::Link:
@@ -233,10 +253,8 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
       return tools.drbd.down(volume.name);
     case ActionKind::RemoveConfig:
       return tools.drbd.remove_config(volume.name);
-    case ActionKind::RemoveMetadata:
-      return pool().remove(metadata_name(volume));
-    case ActionKind::RemoveData:
-      return pool().remove(volume.name);
+    case ActionKind::RemoveBacking:
+      return remove_backing(wanted, seen, tools);
     case ActionKind::ForgetReplica:
       pool().remove_remains(volume.name);
       return forget_replica(wanted, tools);
@@ -251,14 +269,9 @@ void apply(const Action& action, const Wanted& wanted, const Seen& seen, const T
 
 bool touches_backing(ActionKind kind) {
   switch (kind) {
-    case ActionKind::CreateData:
-    case ActionKind::CreateMetadataDevice:
     case ActionKind::ActivateData:
     case ActionKind::ActivateMetadata:
-    case ActionKind::FinishMetadata:
-    case ActionKind::FinishData:
-    case ActionKind::RemoveMetadata:
-    case ActionKind::RemoveData:
+    case ActionKind::RemoveBacking:
       return true;
     default:
       return false;
@@ -266,7 +279,7 @@ bool touches_backing(ActionKind kind) {
 }
 
 bool changes_space(ActionKind kind) {
-  return kind == ActionKind::CreateData || kind == ActionKind::RemoveData;
+  return kind == ActionKind::CreateData || kind == ActionKind::RemoveBacking;
 }
 
 }  // namespace plexvol::reconcile

@@ -5,8 +5,9 @@
 
 namespace plexvol::reconcile {
 
-// Throws Error: the pass ends there, and starts from the top later.
-void apply(const Action& action, const Wanted& wanted, const Seen& seen, const Tools& tools);
+// Writes into `seen` what it made, so that no tool need be asked for it. Throws Error: the pass
+// ends there, and starts from the top later.
+void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& tools);
 
 // After these the backing devices have to be looked at anew.
 bool touches_backing(ActionKind kind);

@@ -28,19 +28,20 @@ drbd::Host nobody(const model::Node& here, std::uint16_t port) {
 
 }  // namespace
 
-drbd::Resource to_resource(const Wanted& wanted, const Seen& seen, store::TypedStore& store) {
+drbd::Resource to_resource(const Wanted& wanted, const Seen& seen) {
   const model::Volume& volume = wanted.volume;
   const model::Replica* own = volume.find_replica(wanted.here);
   const unsigned number = own == nullptr ? 0 : own->number;
   const auto host = [&](const std::string& name) {
-    const auto node = store.find_node(name.empty() ? wanted.here : name);
-    if (!node || node->address.empty()) {
+    const auto node = wanted.nodes.find(name.empty() ? wanted.here : name);
+    if (node == wanted.nodes.end() || node->second.address.empty()) {
       throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
                                               ", whose agent has not announced its address");
     }
     drbd::Host found =
-        name.empty() ? nobody(*node, volume.port)
-                     : drbd::Host{.node = name, .address = node->address, .port = volume.port};
+        name.empty()
+            ? nobody(node->second, volume.port)
+            : drbd::Host{.node = name, .address = node->second.address, .port = volume.port};
     const unsigned other = number == 0 ? 1 : 0;
     found.number = name == wanted.here ? number : other;
     return found;
@@ -62,7 +63,7 @@ bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
   const model::Replica* replica = volume.find_replica(wanted.here);
   if (!volume.mirrored() || volume.deleting || replica == nullptr || !replica->made) return false;
-  const auto resource = tools.drbd.find_resource(volume.name);
+  const auto& resource = seen.resource;
   if (!resource || resource->disk_state.empty() || resource->disk_state == "Diskless" ||
       resource->disk_state == "Failed") {
     return false;
@@ -70,8 +71,7 @@ bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const Pool& pool = get_pool(tools, volume);
   seen.data = pool.known(volume.name);
   seen.metadata = pool.known(metadata_name(volume));
-  return seen.data && seen.metadata &&
-         tools.drbd.config_is_current(to_resource(wanted, seen, tools.store));
+  return seen.data && seen.metadata && tools.drbd.config_is_current(to_resource(wanted, seen));
 }
 
 void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
@@ -79,10 +79,14 @@ void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
   std::vector<std::string> names{volume.name};
   if (volume.mirrored()) names.push_back(metadata_name(volume));
-  auto found = get_pool(tools, volume).find(names, volume.id);
+  Pool& pool = get_pool(tools, volume);
+  // Before it is removed, its tags must say again that it is ours.
+  const bool stays = !volume.deleting && volume.find_replica(wanted.here) != nullptr;
+  auto found = stays ? pool.recall(names, volume.id) : std::nullopt;
+  if (!found) found = pool.find(names, volume.id);
   seen.data.reset();
   seen.metadata.reset();
-  for (auto& [name, backing] : found) {
+  for (auto& [name, backing] : *found) {
     (name == volume.name ? seen.data : seen.metadata) = std::move(backing);
   }
 }
@@ -109,6 +113,11 @@ std::optional<Device> find_device(const std::string& path) {
 
 }  // namespace
 
+void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  seen.resource.reset();
+  if (wanted.volume.mirrored()) seen.resource = tools.drbd.find_resource(wanted.volume.name);
+}
+
 void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.backing_error.reset();
   note_failure(seen, [&] { look_at_backing(wanted, tools, seen); });
@@ -116,10 +125,8 @@ void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
 
 void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
-  seen.resource.reset();
   seen.device.reset();
   if (volume.mirrored()) {
-    seen.resource = tools.drbd.find_resource(volume.name);
     // What is being deleted or was replaced needs no configuration, and may have no peer any more.
     const bool stays = !volume.deleting && volume.find_replica(wanted.here) != nullptr;
     const bool complete = seen.data && seen.metadata && stays;
@@ -127,7 +134,7 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
     seen.connection_current = false;
     if (complete) {
       note_failure(seen, [&] {
-        const drbd::Resource resource = to_resource(wanted, seen, tools.store);
+        const drbd::Resource resource = to_resource(wanted, seen);
         seen.config_current = tools.drbd.config_is_current(resource);
         seen.connection_current = seen.config_current || tools.drbd.connection_is_current(resource);
       });

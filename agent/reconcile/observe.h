@@ -10,13 +10,15 @@ namespace plexvol::reconcile {
 std::string metadata_name(const model::Volume& volume);
 // As the agent of `here` would configure it. Throws Unavailable while the peer has never announced
 // its address.
-drbd::Resource to_resource(const Wanted& wanted, const Seen& seen, store::TypedStore& store);
+drbd::Resource to_resource(const Wanted& wanted, const Seen& seen);
 Pool& get_pool(const Tools& tools, const model::Volume& volume);
 
 // The looks in the order in which one needs the other. Backing devices are the costly one (lvs):
 // kept over the rounds of one pass unless an action touched them.
+void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen);
 void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen);
-void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen);  // DRBD, device, link
+void observe_device(const Wanted& wanted, const Tools& tools,
+                    Seen& seen);  // configuration, device, link
 void observe_use(const Wanted& wanted, const Tools& tools,
                  Seen& seen);  // calls, mounts, users, content
 

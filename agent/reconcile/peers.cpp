@@ -1,42 +1,62 @@
 #include "agent/reconcile/peers.h"
 
-#include <algorithm>
-#include <set>
 #include <utility>
 
 namespace plexvol::reconcile {
 
-void Peers::look(store::TypedStore& store, Clock::time_point now) {
-  const std::set<std::string> alive = store.list_alive_nodes();
-  const std::vector<model::Node> nodes = store.list_nodes();
-  auto cordons = store.list_cordons();
+namespace {
+
+// Longer than between two patrols: an agent that has not reached the store knows nothing of others.
+constexpr std::chrono::minutes kStale(3);
+
+}  // namespace
+
+void Peers::note(const std::string& node, bool is_alive, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  looked_ = now;
-  cordons_ = std::move(cordons);
-  std::erase_if(away_since_, [&](const auto& entry) { return alive.contains(entry.first); });
-  for (const model::Node& node : nodes) {
-    if (!alive.contains(node.name)) away_since_.try_emplace(node.name, now);
+  if (is_alive) {
+    away_.erase(node);
+    return;
   }
+  Away& away = away_.try_emplace(node, Away{now, now}).first->second;
+  if (now - away.seen >= kStale) away.since = now;
+  away.seen = now;
 }
 
-bool Peers::any_drained() const {
+std::set<std::string> Peers::look_at_cordons(store::TypedStore& store) {
+  auto cordons = store.list_cordons();
   const std::lock_guard lock(mutex_);
-  return std::any_of(cordons_.begin(), cordons_.end(),
-                     [](const auto& cordon) { return cordon.second.drain; });
+  std::set<std::string> changed;
+  for (const auto* all : {&cordons, &cordons_}) {
+    for (const auto& [node, cordon] : *all) {
+      const auto before = cordons_.find(node);
+      const auto after = cordons.find(node);
+      const bool same =
+          before != cordons_.end() && after != cordons.end() && before->second == after->second;
+      if (!same) changed.insert(node);
+    }
+  }
+  cordons_ = std::move(cordons);
+  return changed;
+}
+
+std::set<std::string> Peers::list_drained() const {
+  const std::lock_guard lock(mutex_);
+  std::set<std::string> drained;
+  for (const auto& [node, cordon] : cordons_) {
+    if (cordon.drain) drained.insert(node);
+  }
+  return drained;
 }
 
 PeerFate Peers::fate_of(const std::string& node, Clock::time_point now) const {
-  // Longer than between two patrols: an agent that has not reached the store knows nothing of
-  // others.
-  constexpr std::chrono::minutes kStale(3);
   if (node.empty()) return PeerFate::Lost;
   const std::lock_guard lock(mutex_);
-  const auto away = away_since_.find(node);
-  const bool is_away = away != away_since_.end() && now - looked_ < kStale;
+  const auto away = away_.find(node);
+  const bool is_away = away != away_.end();
   const auto cordon = cordons_.find(node);
   const bool marked = cordon != cordons_.end();
   if (is_away && marked && cordon->second.forget) return PeerFate::Lost;
-  if (is_away && now - away->second >= grace_) return PeerFate::Gone;
+  if (is_away && now - away->second.since >= grace_) return PeerFate::Gone;
   // Who is there all the same after having been called lost, stays until somebody says otherwise.
   const bool drained = marked && cordon->second.drain && !cordon->second.forget;
   return drained ? PeerFate::Drained : PeerFate::Stays;

@@ -1,11 +1,11 @@
 // What is to become of the copies on other nodes: of those that are away, and of those that a
-// person wants empty. A hint, looked at once for all volumes: what is done about it compares with
-// the store again.
+// person wants empty. A hint: what is done about it compares with the store again.
 #pragma once
 
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "agent/model/model.h"
@@ -23,16 +23,23 @@ class Peers {
   // believed.
   explicit Peers(std::chrono::seconds grace) : grace_(grace) {}
 
-  void look(store::TypedStore& store, Clock::time_point now = Clock::now());
+  // For each look at a volume that has a copy there, too.
+  void note(const std::string& node, bool is_alive, Clock::time_point now = Clock::now());
+  // Answers the nodes of which a person thinks differently than before.
+  std::set<std::string> look_at_cordons(store::TypedStore& store);
+  std::set<std::string> list_drained() const;
   // Of a copy that was given up already (""): Lost.
-  bool any_drained() const;
   PeerFate fate_of(const std::string& node, Clock::time_point now = Clock::now()) const;
 
  private:
+  struct Away {
+    Clock::time_point since;
+    Clock::time_point seen;  // last
+  };
+
   std::chrono::seconds grace_;
   mutable std::mutex mutex_;
-  Clock::time_point looked_{};
-  std::map<std::string, Clock::time_point> away_since_;
+  std::map<std::string, Away> away_;
   std::map<std::string, model::Cordon> cordons_;
 };
 

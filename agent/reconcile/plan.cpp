@@ -86,8 +86,7 @@ void Planner::plan_making() {
   // old metadata of this very volume would pass for a copy that has everything.
   const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
   if (wants_metadata && (seen_.metadata->making || filled)) add(ActionKind::CreateMetadata);
-  if (wants_metadata && seen_.metadata->making) add(ActionKind::FinishMetadata);
-  if (seen_.data->making) add(ActionKind::FinishData);
+  if (seen_.data->making || (seen_.metadata && seen_.metadata->making)) add(ActionKind::Finish);
   add(ActionKind::RecordMade);
   add(ActionKind::LookAgain);
 }
@@ -256,7 +255,7 @@ void Planner::plan_mount_calls() {
                                            " now holds " + content.detail +
                                            "; it is neither mounted nor formatted again");
     }
-    add(ActionKind::CheckFilesystem);
+    if (!seen_.just_formatted) add(ActionKind::CheckFilesystem);
   }
   add(ActionKind::CompleteMountCalls);
   add(ActionKind::LookAgain);
@@ -279,8 +278,8 @@ void Planner::plan_removal() {
 }
 
 void Planner::plan_data_removal() {
-  if (seen_.metadata && seen_.metadata->ours) add(ActionKind::RemoveMetadata);
-  if (seen_.data && seen_.data->ours) add(ActionKind::RemoveData);
+  const bool has_metadata = seen_.metadata && seen_.metadata->ours;
+  if (has_metadata || (seen_.data && seen_.data->ours)) add(ActionKind::RemoveBacking);
   // Last: by it a node that was forgotten knows that it had a copy.
   if (volume_.mirrored()) add(ActionKind::RemoveConfig);
   add(ActionKind::ForgetReplica);

@@ -19,6 +19,7 @@
 //   when all others are.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ struct Wanted {
   std::optional<model::Current> current;
   bool peer_alive = false;  // its agent holds its lease
   PeerFate peer_fate = PeerFate::Stays;
+  std::map<std::string, model::Node>
+      nodes;  // of the copies, as far as they have announced themselves
   // For a copy here that was replaced: all others are in use by living agents that call them
   // UpToDate. The set alone does not tell: its nodes may have burnt down.
   bool others_whole = false;
@@ -94,6 +97,7 @@ struct Seen {
   // and mounts that were made since then must not be taken for left over.
   std::string refused_release;
   std::optional<filesystem::Probe> content;  // looked at only where it matters: see needs_content()
+  bool just_formatted = false;  // in this very pass: it needs no check before its first mount
 };
 
 enum class ActionKind {
@@ -103,8 +107,7 @@ enum class ActionKind {
   ActivateMetadata,
   WipeData,
   CreateMetadata,
-  FinishMetadata,
-  FinishData,
+  Finish,  // what stands so far is no longer in the making
   RecordMade,
   WriteConfig,
   Adjust,
@@ -133,8 +136,7 @@ enum class ActionKind {
   DropAttachment,
   Down,
   RemoveConfig,
-  RemoveMetadata,
-  RemoveData,
+  RemoveBacking,
   ForgetReplica,
   LookAgain,  // what comes next depends on what the actions before it made
   Fail,       // says why nothing more can be done, with an error code; Unavailable: try again later

@@ -20,10 +20,8 @@ const char* word_of(ActionKind kind) {
       return "WipeData";
     case ActionKind::CreateMetadata:
       return "CreateMetadata";
-    case ActionKind::FinishMetadata:
-      return "FinishMetadata";
-    case ActionKind::FinishData:
-      return "FinishData";
+    case ActionKind::Finish:
+      return "Finish";
     case ActionKind::RecordMade:
       return "RecordMade";
     case ActionKind::WriteConfig:
@@ -80,10 +78,8 @@ const char* word_of(ActionKind kind) {
       return "Down";
     case ActionKind::RemoveConfig:
       return "RemoveConfig";
-    case ActionKind::RemoveMetadata:
-      return "RemoveMetadata";
-    case ActionKind::RemoveData:
-      return "RemoveData";
+    case ActionKind::RemoveBacking:
+      return "RemoveBacking";
     case ActionKind::ForgetReplica:
       return "ForgetReplica";
     case ActionKind::LookAgain:

@@ -1,6 +1,7 @@
 #include "agent/reconcile/pools.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "agent/filepool/filepool.h"
 #include "agent/lvm/lvm.h"
@@ -37,36 +38,66 @@ class LvmPool : public Pool {
 
   std::map<std::string, Backing> find(const std::vector<std::string>& names,
                                       const std::string& volume_id) override {
+    const auto before = active_uuids(names);
     std::map<std::string, Backing> found;
     for (const auto& volume : lvm_.list_logical_volumes(settings_.volume_group)) {
       if (!has(names, volume.name)) continue;
       found[volume.name] = to_backing(volume.path, volume.active, volume.tags, volume_id);
     }
+    std::vector<std::string> finished;
+    for (const auto& [name, backing] : found) {
+      if (backing.ours && !backing.making) finished.push_back(name);
+    }
+    remember(finished, volume_id, before);
+    return found;
+  }
+
+  std::optional<std::map<std::string, Backing>> recall(const std::vector<std::string>& names,
+                                                       const std::string& volume_id) override {
+    const auto uuids = active_uuids(names);
+    const std::lock_guard lock(mutex_);
+    std::map<std::string, Backing> found;
+    for (const std::string& name : names) {
+      const auto finished = finished_.find(name);
+      if (uuids.at(name).empty() || finished == finished_.end() ||
+          finished->second != Finished{uuids.at(name), volume_id}) {
+        return std::nullopt;
+      }
+      found[name] = *known(name);
+    }
     return found;
   }
 
   std::optional<Backing> known(const std::string& name) const override {
-    return Backing{.device = "/dev/" + settings_.volume_group + "/" + name,
+    return Backing{.device = lvm::path_of(settings_.volume_group, name),
                    .active = true,
                    .ours = true,
                    .making = false};
   }
 
-  void create(const std::string& name, std::uint64_t size_bytes,
-              const std::string& volume_id) override {
+  Backing create(const std::string& name, std::uint64_t size_bytes,
+                 const std::string& volume_id) override {
     lvm_.create_logical_volume({.volume_group = settings_.volume_group,
                                 .name = name,
                                 .thin_pool = settings_.thin_pool,
                                 .size_bytes = size_bytes,
                                 .tags = {kTag, kMakingTag, id_tag(volume_id)}});
+    return {.device = lvm::path_of(settings_.volume_group, name),
+            .active = true,
+            .ours = true,
+            .making = true};
   }
 
-  void finish(const std::string& name, const std::string&) override {
-    lvm_.remove_tag(settings_.volume_group, name, kMakingTag);
+  void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
+    const auto before = active_uuids(names);
+    lvm_.remove_tag(settings_.volume_group, names, kMakingTag);
+    remember(names, volume_id, before);
   }
   void activate(const std::string& name) override { lvm_.activate(settings_.volume_group, name); }
-  void remove(const std::string& name) override {
-    lvm_.remove_logical_volume(settings_.volume_group, name);
+  void remove(const std::vector<std::string>& names) override {
+    lvm_.remove_logical_volumes(settings_.volume_group, names);
+    const std::lock_guard lock(mutex_);
+    for (const std::string& name : names) finished_.erase(name);
   }
   void remove_remains(const std::string&) override {}
 
@@ -84,8 +115,35 @@ class LvmPool : public Pool {
   }
 
  private:
+  struct Finished {
+    std::string uuid;
+    std::string volume_id;
+
+    bool operator==(const Finished&) const = default;
+  };
+
+  std::map<std::string, std::string> active_uuids(const std::vector<std::string>& names) const {
+    std::map<std::string, std::string> uuids;
+    for (const std::string& name : names) {
+      uuids[name] = lvm::active_uuid(settings_.volume_group, name);
+    }
+    return uuids;
+  }
+
+  // Of those that were the same ones all the time since `before`.
+  void remember(const std::vector<std::string>& names, const std::string& volume_id,
+                const std::map<std::string, std::string>& before) {
+    const auto now = active_uuids(names);
+    const std::lock_guard lock(mutex_);
+    for (const std::string& name : names) {
+      if (now.at(name) == before.at(name)) finished_[name] = {now.at(name), volume_id};
+    }
+  }
+
   PoolSettings settings_;
   lvm::Lvm lvm_;
+  std::mutex mutex_;
+  std::map<std::string, Finished> finished_;  // by logical volume
 };
 
 class ImagePool : public Pool {
@@ -106,17 +164,27 @@ class ImagePool : public Pool {
     return found;
   }
 
+  std::optional<std::map<std::string, Backing>> recall(const std::vector<std::string>&,
+                                                       const std::string&) override {
+    return std::nullopt;
+  }
+
   std::optional<Backing> known(const std::string&) const override { return std::nullopt; }
 
-  void create(const std::string& name, std::uint64_t size_bytes,
-              const std::string& volume_id) override {
+  Backing create(const std::string& name, std::uint64_t size_bytes,
+                 const std::string& volume_id) override {
     files_.create_image(name, size_bytes, {kTag, kMakingTag, id_tag(volume_id)});
+    const auto found = find({name}, volume_id);
+    if (!found.empty()) return found.begin()->second;
+    throw Error(ErrorCode::Unavailable, "the new image " + name + " was removed by somebody else");
   }
-  void finish(const std::string& name, const std::string& volume_id) override {
-    files_.set_tags(name, {kTag, id_tag(volume_id)});
+  void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
+    for (const std::string& name : names) files_.set_tags(name, {kTag, id_tag(volume_id)});
   }
   void activate(const std::string& name) override { files_.activate(name); }
-  void remove(const std::string& name) override { files_.remove_image(name); }
+  void remove(const std::vector<std::string>& names) override {
+    for (const std::string& name : names) files_.remove_image(name);
+  }
   // Its tags, and a loop device on the deleted file. A file of that name is a stranger's, now.
   void remove_remains(const std::string& name) override {
     if (!files_.find_image(name)) files_.remove_image(name);

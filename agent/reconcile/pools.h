@@ -28,14 +28,18 @@ class Pool {
   // Those of the names that exist. `volume_id` is what makes one ours.
   virtual std::map<std::string, Backing> find(const std::vector<std::string>& names,
                                               const std::string& volume_id) = 0;
+  // What find() would answer, when the kernel says that all of them are those that it last
+  // answered, and in use. nullopt: ask it.
+  virtual std::optional<std::map<std::string, Backing>> recall(
+      const std::vector<std::string>& names, const std::string& volume_id) = 0;
   // What find() would answer for one that the kernel has in use, where that needs no look.
   virtual std::optional<Backing> known(const std::string& name) const = 0;
-  // Makes it with the tag `making`; active afterwards.
-  virtual void create(const std::string& name, std::uint64_t size_bytes,
-                      const std::string& volume_id) = 0;
-  virtual void finish(const std::string& name, const std::string& volume_id) = 0;
+  // Makes it with the tag `making`; active afterwards. Answers what find() would from then on.
+  virtual Backing create(const std::string& name, std::uint64_t size_bytes,
+                         const std::string& volume_id) = 0;
+  virtual void finish(const std::vector<std::string>& names, const std::string& volume_id) = 0;
   virtual void activate(const std::string& name) = 0;
-  virtual void remove(const std::string& name) = 0;
+  virtual void remove(const std::vector<std::string>& names) = 0;
   // What is left of one that was removed by somebody else.
   virtual void remove_remains(const std::string& name) = 0;
   virtual void measure(model::Pool& pool) = 0;  // total and free bytes

@@ -7,7 +7,10 @@ namespace plexvol::reconcile {
 
 void Queue::add(const std::string& volume) {
   const std::lock_guard lock(mutex_);
-  due_[volume] = Clock::now();
+  // Not later than it was due already: what is added again and again would never come.
+  const auto now = Clock::now();
+  auto& due = due_.try_emplace(volume, now).first->second;
+  due = std::min(due, now);
   changed_.notify_one();
 }
 

@@ -34,9 +34,6 @@ class Reconciler::Pass {
 
   Outcome run() {
     try {
-      if (const auto before = tools_.store.find_status(owner_.settings_.here, volume_)) {
-        seen_.refused_release = before->refused_release;
-      }
       if (!settle()) return Outcome::Settled;
     } catch (const Error& error) {
       error_ = error;
@@ -54,6 +51,7 @@ class Reconciler::Pass {
     bool backing_known = false;
     for (rounds_left_ = kMaxRounds; rounds_left_ > 0; --rounds_left_) {
       if (!load()) return false;
+      observe_resource(*wanted_, tools_, seen_);
       if (!backing_known) observe_backing(*wanted_, tools_, seen_);
       observe_device(*wanted_, tools_, seen_);
       observe_use(*wanted_, tools_, seen_);
@@ -69,59 +67,73 @@ class Reconciler::Pass {
   }
 
   bool load() {
-    auto volume = tools_.store.find_volume(volume_);
+    const std::string& here = owner_.settings_.here;
+    store::VolumeView view = tools_.store.view_volume(volume_, here);
+    if (view.status && !wanted_) seen_.refused_release = view.status->refused_release;
+    status_ = std::move(view.status);
     // A node that was forgotten has come back with its old copy. All must know, so that none
     // chooses it for a new one before the old is gone.
-    if (volume && !volume->value.concerns(owner_.settings_.here) &&
-        tools_.drbd.has_config_of(volume_, volume->value.secret)) {
-      volume->value.former.insert(owner_.settings_.here);
+    if (view.volume && !view.volume->value.concerns(here) &&
+        tools_.drbd.has_config_of(volume_, view.volume->value.secret)) {
+      model::Volume& volume = view.volume->value;
+      volume.former.insert(here);
       const std::string key = store::keys::volume(volume_);
       if (!tools_.store.commit(store::Change()
-                                   .require(key, volume->revision)
-                                   .put(key, model::to_json(volume->value))
-                                   .wake(volume->value))) {
+                                   .require(key, view.volume->revision)
+                                   .put(key, model::to_json(volume))
+                                   .wake(volume))) {
         throw Error(ErrorCode::Unavailable, "volume " + volume_ + " has changed, looks again");
       }
     }
-    if (!volume || !volume->value.concerns(owner_.settings_.here)) {
+    if (!view.volume || !view.volume->value.concerns(here)) {
       wanted_.reset();
+      owner_.remember_peer(volume_, "");
       return false;
     }
-    Wanted wanted{.volume = volume->value,
-                  .here = owner_.settings_.here,
+    Wanted wanted{.volume = std::move(view.volume->value),
+                  .here = here,
                   .attachment = {},
                   .current = {},
                   .peer_alive = false,
-                  .peer_fate = PeerFate::Stays};
-    if (const auto attachment = tools_.store.find_attachment(volume_)) {
-      wanted.attachment = attachment->value;
-      attachment_revision_ = attachment->revision;
+                  .peer_fate = PeerFate::Stays,
+                  .nodes = {}};
+    if (view.attachment) {
+      wanted.attachment = std::move(view.attachment->value);
+      attachment_revision_ = view.attachment->revision;
     }
-    if (const auto current = tools_.store.find_current(volume_)) wanted.current = current->value;
-    if (wanted.volume.mirrored() && wanted.attached_here()) {
-      wanted.peer_alive = is_heard_of(wanted.volume.peer_of(wanted.here), *wanted.attachment);
-    }
-    const bool has_copy = wanted.volume.find_replica(wanted.here) != nullptr;
+    if (view.current) wanted.current = std::move(view.current->value);
+    const bool has_copy = wanted.volume.find_replica(here) != nullptr;
     if (!has_copy) wanted.others_whole = are_whole(wanted.volume);
-    if (wanted.volume.mirrored() && has_copy && !not_replaced_) {
-      wanted.peer_fate = owner_.peers_.fate_of(wanted.volume.peer_of(wanted.here));
-      // One copy after the other: while it moves, the volume has only one that counts.
-      if (wanted.peer_fate == PeerFate::Drained && owner_.resync_turns_.is_full()) {
-        wanted.peer_fate = PeerFate::Stays;
-      }
-    }
+    const std::string peer = has_copy ? wanted.volume.peer_of(here) : "";
+    owner_.remember_peer(volume_, peer);
+    if (wanted.volume.mirrored() && has_copy) load_nodes(wanted, peer);
     wanted_ = std::move(wanted);
     return true;
   }
 
+  void load_nodes(Wanted& wanted, const std::string& peer) {
+    std::set<std::string> nodes{wanted.here};
+    if (!peer.empty()) nodes.insert(peer);
+    auto views = tools_.store.view_nodes(volume_, nodes);
+    for (const auto& [name, view] : views) {
+      if (view.node) wanted.nodes[name] = *view.node;
+    }
+    if (!peer.empty()) owner_.peers_.note(peer, views[peer].session.has_value());
+    wanted.peer_alive = wanted.attached_here() && is_heard_of(views[peer], *wanted.attachment);
+    if (not_replaced_) return;
+    wanted.peer_fate = owner_.peers_.fate_of(peer);
+    // One copy after the other: while it moves, the volume has only one that counts.
+    if (wanted.peer_fate == PeerFate::Drained && owner_.resync_turns_.is_full()) {
+      wanted.peer_fate = PeerFate::Stays;
+    }
+  }
+
   // Holds its lease, and has said something since the volume was taken from it as from one that is
   // silent.
-  bool is_heard_of(const std::string& node, const model::Attachment& attachment) {
-    const auto session = tools_.store.find_session(node);
-    if (!session) return false;
-    if (*session != attachment.silent_session) return true;
-    const auto status = tools_.store.find_status(node, volume_);
-    return status && status->attachment_revision >= attachment_revision_;
+  bool is_heard_of(const store::NodeView& node, const model::Attachment& attachment) const {
+    if (!node.session) return false;
+    if (*node.session != attachment.silent_session) return true;
+    return node.status && node.status->attachment_revision >= attachment_revision_;
   }
 
   bool are_whole(const model::Volume& volume) {
@@ -216,8 +228,7 @@ class Reconciler::Pass {
       status.synced_percent = seen_.resource->synced_percent;
       status.out_of_sync_bytes = seen_.resource->out_of_sync_bytes;
     }
-    const auto before = tools_.store.find_status(owner_.settings_.here, volume_);
-    if (before != status) tools_.store.put_status(owner_.settings_.here, volume_, status);
+    if (status_ != status) tools_.store.put_status(owner_.settings_.here, volume_, status);
   }
 
   Reconciler& owner_;
@@ -225,6 +236,7 @@ class Reconciler::Pass {
   const std::string& volume_;
   std::optional<Wanted> wanted_;
   std::int64_t attachment_revision_ = 0;
+  std::optional<model::Status> status_;  // as the store has it
   Seen seen_;
   int rounds_left_ = 0;
   std::string note_;  // for people, beside all that went well
@@ -238,8 +250,30 @@ Reconciler::Reconciler(Tools tools, ReconcilerSettings settings)
       peers_(settings_.rebuild_time),
       resync_turns_(settings_.max_resyncs) {}
 
-void Reconciler::look_at_peers() {
-  peers_.look(tools_.store);
+std::vector<std::string> Reconciler::look_at_cordons() {
+  return list_with_peer_in(peers_.look_at_cordons(tools_.store));
+}
+
+std::vector<std::string> Reconciler::list_drained() {
+  return list_with_peer_in(peers_.list_drained());
+}
+
+void Reconciler::remember_peer(const std::string& volume, const std::string& node) {
+  const std::lock_guard lock(mutex_);
+  if (node.empty()) {
+    peer_of_.erase(volume);
+  } else {
+    peer_of_[volume] = node;
+  }
+}
+
+std::vector<std::string> Reconciler::list_with_peer_in(const std::set<std::string>& nodes) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> volumes;
+  for (const auto& [volume, node] : peer_of_) {
+    if (nodes.contains(node)) volumes.push_back(volume);
+  }
+  return volumes;
 }
 
 std::set<std::string> Reconciler::list_concerned() {

@@ -69,11 +69,13 @@ class Reconciler {
   // that wait for it.
   Outcome reconcile(const std::string& volume);
 
-  // Which nodes are away, and which are to be emptied: looked at for all volumes at once.
-  void look_at_peers();
+  // Which nodes are to be emptied, or never come back. Answers the volumes that have a copy here
+  // and one on a node of which a person thinks differently than before.
+  std::vector<std::string> look_at_cordons();
+  // The volumes whose other copy is on a node that is to be emptied.
+  std::vector<std::string> list_drained();
   // All that this node may have to do something about.
   std::set<std::string> list_concerned();
-  bool any_drained() const { return peers_.any_drained(); }
   // Holds back the resyncs that are too many at a time.
   void take_turns();
 
@@ -95,6 +97,8 @@ class Reconciler {
   bool has_lasted(std::map<std::string, Clock::time_point>& since, const std::string& volume,
                   bool is_so, Clock::duration long_enough);
   void remember_mounts(const std::string& volume, const Seen& seen);
+  void remember_peer(const std::string& volume, const std::string& node);
+  std::vector<std::string> list_with_peer_in(const std::set<std::string>& nodes);
 
   Tools tools_;
   ReconcilerSettings settings_;
@@ -105,6 +109,7 @@ class Reconciler {
   std::map<std::string, Clock::time_point> apart_since_;
   std::map<std::string, Clock::time_point> frozen_since_;
   std::map<std::string, Picture> pictures_;
+  std::map<std::string, std::string> peer_of_;  // by volume, of those with a copy here
 };
 
 }  // namespace plexvol::reconcile

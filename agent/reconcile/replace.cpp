@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <set>
 
 #include "agent/drbd/drbd.h"
 #include "agent/log.h"
@@ -28,16 +29,28 @@ std::uint64_t needed_space(const model::Volume& volume) {
   return volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes);
 }
 
-// Many volumes look for a place at the same moment: what has been promised to one is not free for
-// the next, though the node has not made it yet.
-std::vector<model::Node> with_promised_space(store::TypedStore& store) {
-  std::vector<model::Node> nodes = store.list_nodes();
-  for (const model::Volume& volume : store.list_volumes()) {
-    for (const model::Replica& replica : volume.replicas) {
-      if (!replica.made) take_space(nodes, replica.node, volume.pool, needed_space(volume));
-    }
+// What the node was promised and has not made yet.
+void take_promised_space(std::vector<model::Node>& nodes, const std::string& name,
+                         store::TypedStore& store) {
+  for (const std::string& assigned : store.list_assigned(name)) {
+    const auto volume = store.find_volume(assigned);
+    const auto* replica = volume ? volume->value.find_replica(name) : nullptr;
+    if (replica == nullptr || replica->made) continue;
+    take_space(nodes, name, volume->value.pool, needed_space(volume->value));
   }
-  return nodes;
+}
+
+// Many volumes look for a place at the same moment: what has been promised to one is not free for
+// the next, though the node has not made it yet. Only the promises of the node that would be chosen
+// are looked up: all volumes of a large cluster are too many to read for each of them.
+std::string place(const placement::PlacementRequest& request, store::TypedStore& store) {
+  std::vector<model::Node> nodes = store.list_nodes();
+  const std::set<std::string> alive = store.list_alive_nodes();
+  for (std::set<std::string> known;;) {
+    std::string chosen = placement::place(request, nodes, alive).nodes.front();
+    if (!known.insert(chosen).second) return chosen;
+    take_promised_space(nodes, chosen, store);
+  }
 }
 
 // "" when none can, and the volume does without.
@@ -48,16 +61,15 @@ std::string choose_node(const model::Volume& volume, const std::string& here, bo
   for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
   try {
-    return placement::place({.size_bytes = needed_space(volume),
-                             .replicas = 1,
-                             .mirrored = true,
-                             .drbd = own ? own->drbd_version : "",
-                             .pool = volume.pool,
-                             .nodes = {},
-                             .asking = "",
-                             .barred = barred},
-                            with_promised_space(store), store.list_alive_nodes())
-        .nodes.front();
+    return place({.size_bytes = needed_space(volume),
+                  .replicas = 1,
+                  .mirrored = true,
+                  .drbd = own ? own->drbd_version : "",
+                  .pool = volume.pool,
+                  .nodes = {},
+                  .asking = "",
+                  .barred = barred},
+                 store);
   } catch (const Error& error) {
     if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));
     return "";

@@ -17,6 +17,7 @@ using std::chrono::seconds;
 
 // Stands for all that is assigned here, as kMounts does for what was mounted or unmounted.
 constexpr const char* kEverything = "/all";
+constexpr const char* kCordons = "/cordons";
 
 }  // namespace
 
@@ -32,7 +33,7 @@ class Workers::Impl {
       queue_.add(key.size() > prefix.size() ? key.substr(prefix.size()) : kEverything);
     });
     cordon_watch_ = store_.raw().watch(store::keys::cordon_prefix(),
-                                       [this](const std::string&) { queue_.add(kEverything); });
+                                       [this](const std::string&) { queue_.add(kCordons); });
     mount_watch_ = std::make_unique<filesystem::MountWatch>([this] { queue_.add(kMounts); });
     if (settings_.watch_drbd) {
       drbd_watch_ = std::make_unique<drbd::EventWatch>([this](const std::string& resource) {
@@ -81,11 +82,15 @@ class Workers::Impl {
       if (name == kResyncs) {
         reconciler_.take_turns();
         // The next copy may be moved when the one before is done.
-        if (reconciler_.any_drained()) queue_.add(kEverything);
+        for (const std::string& volume : reconciler_.list_drained()) queue_.add(volume);
+        return Outcome::Settled;
+      }
+      if (name == kCordons) {
+        for (const std::string& volume : reconciler_.look_at_cordons()) queue_.add(volume);
         return Outcome::Settled;
       }
       if (name == kEverything) {
-        reconciler_.look_at_peers();
+        reconciler_.look_at_cordons();
         for (const std::string& volume : reconciler_.list_concerned()) queue_.add(volume);
         // Not by the queue: a resync that begins or ends makes all be looked at again while a node
         // is drained, and the patrol is no such event.

@@ -212,6 +212,14 @@ class Cluster:
         )
         return listed.stdout.decode().split()
 
+    def tools_run(self, name: str, volume: str) -> list[str]:
+        """The external processes for a volume on this node so far: each has a line in the agent's log."""
+        node = self.node(name)
+        log = node.read_file(node.service_log_path(AGENT)).decode(errors="replace")
+        start = f'msg="{volume}: '
+        lines = (line.split(start)[1] for line in log.splitlines() if start in line and ": exit code " in line)
+        return [line.split()[0].rstrip(":") for line in lines]
+
     def left_in_store(self, name: str) -> list[str]:
         """The keys of any volume; what is known of nodes stays."""
         kept = ("/plexvol/nodes/", "/plexvol/alive/", "/plexvol/slots-next")

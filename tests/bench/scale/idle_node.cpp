@@ -66,17 +66,22 @@ std::optional<reconcile::Backing> IdlePool::known(const std::string& name) const
   return backing_of(name);
 }
 
-void IdlePool::create(const std::string& name, std::uint64_t, const std::string&) {
+std::optional<std::map<std::string, reconcile::Backing>> IdlePool::recall(
+    const std::vector<std::string>& names, const std::string& volume_id) {
+  return find(names, volume_id);
+}
+
+reconcile::Backing IdlePool::create(const std::string& name, std::uint64_t, const std::string&) {
   not_idle("create " + name);
 }
-void IdlePool::finish(const std::string& name, const std::string&) {
-  not_idle("finish " + name);
+void IdlePool::finish(const std::vector<std::string>& names, const std::string&) {
+  not_idle("finish " + names.front());
 }
 void IdlePool::activate(const std::string& name) {
   not_idle("activate " + name);
 }
-void IdlePool::remove(const std::string& name) {
-  not_idle("remove " + name);
+void IdlePool::remove(const std::vector<std::string>& names) {
+  not_idle("remove " + names.front());
 }
 void IdlePool::remove_remains(const std::string& name) {
   not_idle("remove what is left of " + name);

@@ -44,12 +44,14 @@ class IdlePool : public reconcile::Pool {
 
   std::map<std::string, reconcile::Backing> find(const std::vector<std::string>& names,
                                                  const std::string& volume_id) override;
+  std::optional<std::map<std::string, reconcile::Backing>> recall(
+      const std::vector<std::string>& names, const std::string& volume_id) override;
   std::optional<reconcile::Backing> known(const std::string& name) const override;
-  void create(const std::string& name, std::uint64_t size_bytes,
-              const std::string& volume_id) override;
-  void finish(const std::string& name, const std::string& volume_id) override;
+  reconcile::Backing create(const std::string& name, std::uint64_t size_bytes,
+                            const std::string& volume_id) override;
+  void finish(const std::vector<std::string>& names, const std::string& volume_id) override;
   void activate(const std::string& name) override;
-  void remove(const std::string& name) override;
+  void remove(const std::vector<std::string>& names) override;
   void remove_remains(const std::string& name) override;
   void measure(model::Pool& pool) override;
 

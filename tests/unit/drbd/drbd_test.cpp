@@ -16,6 +16,7 @@ using plexvol::drbd::Drbd;
 using plexvol::drbd::Failure;
 using plexvol::drbd::failure_of;
 using plexvol::drbd::Resource;
+using plexvol::drbd::ResourceState;
 using plexvol::drbd::sample_resource;
 using plexvol::process::Output;
 using plexvol::support::read_data_file;
@@ -57,6 +58,12 @@ struct Kernel {
   }
 };
 
+const ResourceState kSeen = [] {
+  ResourceState seen;
+  seen.minor = 1000;
+  return seen;
+}();
+
 Output refused(const std::string& words) {
   return {.exit_code = 11, .out = {}, .err = "1000: State change failed: " + words + "\n"};
 }
@@ -68,9 +75,7 @@ TEST_CASE("without the module there are no resources, and nothing is run") {
   std::filesystem::remove(kernel.directory.path() / "proc");
   CHECK(kernel.drbd.list_resources().empty());
   CHECK_FALSE(kernel.drbd.find_resource("v1"));
-  kernel.drbd.demote("v1");
   kernel.drbd.disconnect("v1");
-  kernel.drbd.down("v1");
   CHECK(kernel.runner.calls().empty());
 }
 
@@ -136,34 +141,20 @@ TEST_CASE("a failed adjust tells why, without the secret") {
   CHECK(failure.message.find("c2VjcmV0") == std::string::npos);
 }
 
-TEST_CASE("promote makes the minor primary, and leaves a primary alone") {
+TEST_CASE(
+    "promote makes the minor primary, and waits longer for the fence handler than for a tool") {
   Kernel kernel;
-  kernel.is("connected-secondary").gets({"primary", "1000"});
-  kernel.drbd.promote("v1");
-  kernel.is("connected-primary");
-  kernel.drbd.promote("v1");
-  CHECK(kernel.runner.is_done());
-}
-
-TEST_CASE("promote waits longer for the fence handler than for a tool") {
-  Kernel kernel;
-  kernel.is("connected-secondary").gets({"primary", "1000"});
-  kernel.drbd.promote("v1");
+  kernel.gets({"primary", "1000"});
+  kernel.drbd.promote("v1", kSeen);
   CHECK(kernel.runner.calls().back().stall_limit > plexvol::process::Command{}.stall_limit);
-}
-
-TEST_CASE("promote of a resource that the kernel does not know is NotFound") {
-  Kernel kernel;
-  kernel.says("exists -\n");
-  CHECK(failure_of([&] { kernel.drbd.promote("v1"); }).code == ErrorCode::NotFound);
+  CHECK(kernel.runner.is_done());
 }
 
 TEST_CASE("a refused promotion tells DRBD's words and how things are") {
   Kernel kernel;
-  kernel.is("connected-secondary")
-      .gets({"primary", "1000"}, refused("(-1) Multiple primaries not allowed by config"))
+  kernel.gets({"primary", "1000"}, refused("(-1) Multiple primaries not allowed by config"))
       .is("connected-secondary");
-  const Failure failure = failure_of([&] { kernel.drbd.promote("v1"); });
+  const Failure failure = failure_of([&] { kernel.drbd.promote("v1", kSeen); });
   CHECK(failure.code == ErrorCode::Conflict);
   CHECK(failure.message.find("(-1) Multiple primaries not allowed by config") != std::string::npos);
   CHECK(failure.message.find("(here UpToDate, connection Connected, peer Primary/UpToDate)") !=
@@ -178,10 +169,10 @@ TEST_CASE("a promotion that the fence handler refused is a Conflict") {
       "exists device name:v1 volume:0 minor:1000 disk:UpToDate\n"
       "exists peer-device name:v1 volume:0 replication:Off peer-disk:DUnknown\n"
       "exists -\n";
-  kernel.says(alone)
+  kernel
       .gets({"primary", "1000"}, refused("(-7) Refusing to be Primary while peer is not outdated"))
       .says(alone);
-  const Failure failure = failure_of([&] { kernel.drbd.promote("v1"); });
+  const Failure failure = failure_of([&] { kernel.drbd.promote("v1", kSeen); });
   CHECK(failure.code == ErrorCode::Conflict);
   CHECK(failure.message.find("(-7)") != std::string::npos);
 }
@@ -193,7 +184,7 @@ TEST_CASE("a promotion refused while the handler's yes was on its way is to be a
     CAPTURE(after);
     Kernel kernel;
     const std::size_t bar = after.find('|');
-    kernel.is("connected-secondary")
+    kernel
         .gets({"primary", "1000"},
               refused("(-7) Refusing to be Primary while peer is not outdated"))
         .says(
@@ -203,29 +194,20 @@ TEST_CASE("a promotion refused while the handler's yes was on its way is to be a
             "exists device name:v1 volume:0 minor:1000 disk:UpToDate\n"
             "exists peer-device name:v1 volume:0 replication:Off peer-disk:" +
             after.substr(bar + 1) + "\nexists -\n");
-    const Failure failure = failure_of([&] { kernel.drbd.promote("v1"); });
+    const Failure failure = failure_of([&] { kernel.drbd.promote("v1", kSeen); });
     CHECK(failure.code == ErrorCode::Unavailable);
   }
 }
 
-TEST_CASE("demote leaves a secondary and a missing resource alone") {
+TEST_CASE("demote makes the minor secondary; one that is open is a Conflict") {
   Kernel kernel;
-  kernel.is("connected-secondary");
-  kernel.drbd.demote("v1");
-  kernel.says("exists -\n");
-  kernel.drbd.demote("v1");
-  kernel.is("connected-primary").gets({"secondary", "1000"});
-  kernel.drbd.demote("v1");
-  CHECK(kernel.runner.is_done());
-}
-
-TEST_CASE("demote of an open device is a Conflict") {
-  Kernel kernel;
-  kernel.is("connected-primary")
-      .gets({"secondary", "1000"}, refused("(-12) Device is held open by someone"));
-  const Failure failure = failure_of([&] { kernel.drbd.demote("v1"); });
+  kernel.gets({"secondary", "1000"});
+  kernel.drbd.demote("v1", kSeen);
+  kernel.gets({"secondary", "1000"}, refused("(-12) Device is held open by someone"));
+  const Failure failure = failure_of([&] { kernel.drbd.demote("v1", kSeen); });
   CHECK(failure.code == ErrorCode::Conflict);
   CHECK(failure.message.find("held open") != std::string::npos);
+  CHECK(kernel.runner.is_done());
 }
 
 TEST_CASE("disconnect names the ends that the kernel uses, not those of a file") {
@@ -255,22 +237,15 @@ TEST_CASE("a disconnect whose ends are not told fails without showing the secret
   CHECK(failure.message.find("sEcret") == std::string::npos);
 }
 
-TEST_CASE("down ends a resource that is there, and only that") {
+TEST_CASE("down ends one resource; one that is open is a Conflict") {
   Kernel kernel;
-  kernel.is("connected-secondary").gets({"down", "v1"});
+  kernel.gets({"down", "v1"});
   kernel.drbd.down("v1");
-  kernel.says("exists -\n");
-  kernel.drbd.down("v1");
-  CHECK(kernel.runner.is_done());
   CHECK(failure_of([&] { kernel.drbd.down("all"); }).code == ErrorCode::InvalidArgument);
   CHECK(failure_of([&] { kernel.drbd.down("1000"); }).code == ErrorCode::InvalidArgument);
-}
-
-TEST_CASE("down of an open device is a Conflict") {
-  Kernel kernel;
-  kernel.is("connected-primary")
-      .gets({"down", "v1"}, refused("(-12) Device is held open by someone"));
+  kernel.gets({"down", "v1"}, refused("(-12) Device is held open by someone"));
   CHECK(failure_of([&] { kernel.drbd.down("v1"); }).code == ErrorCode::Conflict);
+  CHECK(kernel.runner.is_done());
 }
 
 TEST_CASE("a frozen primary gives its disk up by force, and is thawed") {

@@ -24,6 +24,7 @@ using plexvol::drbd::failure_of;
 using plexvol::drbd::fill_in_dump;
 using plexvol::drbd::metadata_size_bytes;
 using plexvol::drbd::parse_current_uuid;
+using plexvol::drbd::parse_dump_identifiers;
 using plexvol::drbd::parse_generation_identifiers;
 using plexvol::drbd::Resource;
 using plexvol::drbd::sample_resource;
@@ -91,6 +92,32 @@ struct Devices {
            dump.find("la-size-sect " + std::to_string(kDataSize / 512) + ";") !=
                std::string::npos &&
            dump.find("# bits-set 0;") != std::string::npos;
+  }
+};
+
+// Real devices, and a drbdmeta that answers what it is told to.
+struct Scripted {
+  TemporaryDirectory directory;
+  LoopDevice data{directory.path() / "data", kDataSize};
+  LoopDevice metadata{directory.path() / "metadata", 4 * kMib};
+  ScriptedRunner runner;
+  Drbd drbd{runner,
+            {.config_directory = directory.path().string(),
+             .module = {.directory = "/nonexistent", .proc = "/nonexistent"}}};
+  Resource resource = sample_resource();
+
+  Scripted() {
+    resource.data_device = data.path();
+    resource.metadata_device = metadata.path();
+  }
+
+  void expect(const std::string& what, const Output& answer) {
+    runner.expect({"/usr/sbin/drbdmeta", "1000", "v08", metadata.path(), "flex-external", what},
+                  answer);
+  }
+
+  Failure failure_to_create() {
+    return failure_of([&] { drbd.create_metadata(resource, kUuid); });
   }
 };
 
@@ -177,64 +204,79 @@ TEST_CASE("a dump of anything but blank metadata is not filled in") {
   }
 }
 
-TEST_CASE("has_metadata: an answer of drbdmeta that is neither yes nor no is an error") {
-  const TemporaryDirectory directory;
-  ScriptedRunner runner;
-  Drbd drbd(runner, {.config_directory = directory.path().string(),
-                     .module = {.directory = "/nonexistent", .proc = "/nonexistent"}});
-  const std::vector<std::string> call{"/usr/sbin/drbdmeta", "1000", "v08", "/dev/vg0/v1.meta",
-                                      "flex-external"};
-  const auto answers = [&](const Output& identifiers, const Output& dump) {
-    std::vector<std::string> words = call;
-    words.emplace_back("get-gi");
-    runner.expect(words, identifiers);
-    words.back() = "dump-md";
-    runner.expect(words, dump);
-  };
-  const Output silent{.exit_code = 1, .out = {}, .err = {}};
-  const Output none{.exit_code = 1, .out = {}, .err = "No valid meta data found\n"};
-
-  answers(silent, none);
-  CHECK_FALSE(drbd.has_metadata(sample_resource()));
-  for (const auto& [identifiers, dump] : std::vector<std::pair<Output, Output>>{
-           {silent, silent},
-           {silent, {.exit_code = 20, .out = {}, .err = "open(/dev/x) failed: No such file\n"}},
-           {silent, {.exit_code = 0, .out = "version \"v08\";\n", .err = {}}},
-           {silent, {.exit_code = 1, .out = {}, .err = "No valid meta data found?\n"}},
-           {{.exit_code = 20, .out = {}, .err = "read: Input/output error\n"}, none},
-           {{.exit_code = 137, .out = {}, .err = {}}, none}}) {
-    answers(identifiers, dump);
-    const Failure failure = failure_of([&] { drbd.has_metadata(sample_resource()); });
-    CHECK(failure.code == ErrorCode::Internal);
+TEST_CASE("an answer of drbdmeta that is neither \"none\" nor some metadata is an error") {
+  if (!can_use_loop_devices()) return;
+  Scripted scripted;
+  const std::string none = "No valid meta data found\n";
+  const std::string unclean = "Found meta data is \"unclean\", please apply-al first\n";
+  for (const auto& [dump, identifiers] : std::vector<std::pair<Output, Output>>{
+           {{.exit_code = 1, .out = {}, .err = {}}, {.exit_code = 1, .out = {}, .err = {}}},
+           {{.exit_code = 20, .out = {}, .err = none}, {.exit_code = 1, .out = {}, .err = {}}},
+           {{.exit_code = 1, .out = "version", .err = none},
+            {.exit_code = 1, .out = {}, .err = {}}},
+           {{.exit_code = 1, .out = {}, .err = "No valid meta data found?\n"},
+            {.exit_code = 1, .out = {}, .err = {}}},
+           {{.exit_code = 255, .out = {}, .err = unclean},
+            {.exit_code = 137, .out = {}, .err = {}}},
+           {{.exit_code = 255, .out = {}, .err = unclean},
+            {.exit_code = 0, .out = "4\n", .err = {}}}}) {
+    CAPTURE(dump.err);
+    scripted.expect("dump-md", dump);
+    scripted.expect("get-gi", identifiers);
+    CHECK(scripted.failure_to_create().code == ErrorCode::Internal);
+    CHECK(scripted.runner.is_done());
   }
+  scripted.expect("dump-md", {.exit_code = 0, .out = "version \"v08\";\n", .err = {}});
+  CHECK(scripted.failure_to_create().code == ErrorCode::Internal);
   const Output busy{.exit_code = 20, .out = {}, .err = "open(x) failed: Device or resource busy\n"};
-  answers(busy, busy);
-  CHECK(failure_of([&] { drbd.has_metadata(sample_resource()); }).code == ErrorCode::Conflict);
+  scripted.expect("dump-md", busy);
+  scripted.expect("get-gi", busy);
+  CHECK(scripted.failure_to_create().code == ErrorCode::Conflict);
+}
+
+TEST_CASE("metadata that the kernel did not leave in peace is known by its identifiers") {
+  if (!can_use_loop_devices()) return;
+  Scripted scripted;
+  const Output unclean{.exit_code = 255, .out = {}, .err = "please apply-al first\n"};
+  const std::string rest = ":0000000000000000:0000000000000000:0000000000000000:1:1:0:1:0:0:0\n";
+  scripted.expect("dump-md", unclean);
+  scripted.expect("get-gi", {.exit_code = 0, .out = "1234567890ABCDE1" + rest, .err = {}});
+  scripted.drbd.create_metadata(scripted.resource, kUuid);
+  scripted.expect("dump-md", unclean);
+  scripted.expect("get-gi", {.exit_code = 0, .out = "2234567890ABCDE0" + rest, .err = {}});
+  CHECK(scripted.failure_to_create().code == ErrorCode::Conflict);
+  CHECK(scripted.runner.is_done());
 }
 
 TEST_CASE("blank metadata that the kernel has used already is not filled in") {
   if (!can_use_loop_devices()) return;
-  const TemporaryDirectory directory;
-  const LoopDevice data(directory.path() / "data", kDataSize);
-  const LoopDevice metadata(directory.path() / "metadata", 4 * kMib);
-  ScriptedRunner runner;
-  Drbd drbd(runner, {.config_directory = directory.path().string(),
-                     .module = {.directory = "/nonexistent", .proc = "/nonexistent"}});
-  Resource resource = sample_resource();
-  resource.data_device = data.path();
-  resource.metadata_device = metadata.path();
+  Scripted scripted;
   std::string dump = read_data_file("drbd/dump-new.txt");
   const std::string unset = "la-size-sect 0;";
   dump.replace(dump.find(unset), unset.size(), "la-size-sect 614400;");
-  const std::string zeros = ":0000000000000000:0000000000000000:0000000000000000:0:0:0:0:0:0:0\n";
-  std::vector<std::string> call{"/usr/sbin/drbdmeta", "1000",          "v08",
-                                metadata.path(),      "flex-external", "get-gi"};
-  runner.expect(call, {.out = "0000000000000004" + zeros, .err = {}});
-  call.back() = "dump-md";
-  runner.expect(call, {.out = dump, .err = {}});
-  const Failure failure = failure_of([&] { drbd.create_metadata(resource, kUuid); });
-  CHECK(failure.code == ErrorCode::Conflict);
-  CHECK(runner.is_done());
+  scripted.expect("dump-md", {.exit_code = 0, .out = dump, .err = {}});
+  CHECK(scripted.failure_to_create().code == ErrorCode::Conflict);
+  CHECK(scripted.runner.is_done());
+}
+
+TEST_CASE("the dump tells what get-gi does") {
+  const std::string dump = read_data_file("drbd/dump-new.txt");
+  CHECK(parse_dump_identifiers(dump).blank);
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string changed = dump;
+    return parse_dump_identifiers(changed.replace(changed.find(from), from.size(), to));
+  };
+  CHECK_FALSE(with("flags 0x00000000", "flags 0x00000001").blank);
+  CHECK_FALSE(with("4; 0x0000000000000000", "4; 0x1234567890ABCDE0").blank);
+  CHECK_FALSE(with("0x0000000000000004", "0x1234567890ABCDE1").blank);
+  CHECK(with("0x0000000000000004", "0x1234567890ABCDE1").current == 0x1234567890ABCDE1U);
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{"\"v08\"", "\"v07\""},
+                                                        {"uuid {", "uuids {"},
+                                                        {"# al-extents", ""},
+                                                        {"; 0x0", "; 0y0"}}) {
+    CHECK(failure_of([&, from = from, to = to] { with(from, to); }).code == ErrorCode::Internal);
+  }
 }
 
 TEST_CASE(
@@ -242,9 +284,7 @@ TEST_CASE(
     "another's bytes") {
   if (!can_use_drbdmeta()) return;
   Devices devices;
-  CHECK_FALSE(devices.drbd.has_metadata(devices.resource));
   devices.drbd.create_metadata(devices.resource, kUuid);
-  CHECK(devices.drbd.has_metadata(devices.resource));
   CHECK(devices.is_finished());
   // Again, with the same UUID: nothing to do. The secret's folder keeps no rest.
   devices.drbd.create_metadata(devices.resource, kUuid);

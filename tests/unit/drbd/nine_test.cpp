@@ -139,12 +139,10 @@ TEST_CASE("DRBD 9: commands name the resource and the peer's number") {
     words.insert(words.begin(), "/usr/sbin/drbdsetup");
     runner.expect(std::move(words), {});
   };
-  is("Secondary", "Connected", "no");
   gets({"primary", "v1"});
-  drbd.promote("v1");
-  is("Primary", "Connected", "no");
+  drbd.promote("v1", {});
   gets({"secondary", "v1"});
-  drbd.demote("v1");
+  drbd.demote("v1", {});
   is("Primary", "Connected", "no");
   gets({"disconnect", "v1", "1", "--force"});
   drbd.disconnect("v1");

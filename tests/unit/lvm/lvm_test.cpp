@@ -300,20 +300,25 @@ TEST_CASE("logical volumes are activated, deactivated, tagged and removed by nam
   lab.runner.expect(lvm("lvchange", kOne, {"--activate", "y", "--ignoreactivationskip", "vg0/v1"}));
   lab.runner.expect(lvm("lvchange", kOne, {"--activate", "n", "vg0/v1"}));
   lab.runner.expect(lvm("lvchange", kOne, {"--addtag", "a", "vg0/v1"}));
-  lab.runner.expect(lvm("lvchange", kOne, {"--deltag", "a", "vg0/v1"}));
-  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}));
+  lab.runner.expect(lvm("lvchange", kOne, {"--deltag", "a", "vg0/v1", "vg0/v2"}));
+  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1", "vg0/v2"}));
   lab.tools.activate("vg0", "v1");
   lab.tools.deactivate("vg0", "v1");
   lab.tools.add_tag("vg0", "v1", "a");
-  lab.tools.remove_tag("vg0", "v1", "a");
-  lab.tools.remove_logical_volume("vg0", "v1");
+  lab.tools.remove_tag("vg0", {"v1", "v2"}, "a");
+  lab.tools.remove_logical_volumes("vg0", {"v1", "v2"});
 }
 
 TEST_CASE("to remove what is gone is fine, to activate it is not") {
   Fixture lab;
   const std::string words = "  Failed to find logical volume \"vg0/v1\"\n";
   lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}), failed(words));
-  lab.tools.remove_logical_volume("vg0", "v1");
+  lab.tools.remove_logical_volumes("vg0", {"v1"});
+  // Of two, one is gone already.
+  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1", "vg0/v2"}), failed(words));
+  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}), failed(words));
+  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v2"}));
+  lab.tools.remove_logical_volumes("vg0", {"v1", "v2"});
   lab.runner.expect(lvm("lvchange", kOne, {"--activate", "y", "--ignoreactivationskip", "vg0/v1"}),
                     failed(words));
   CHECK(error_of([&] { lab.tools.activate("vg0", "v1"); }).code() == ErrorCode::NotFound);
@@ -326,9 +331,9 @@ TEST_CASE("what is in use is a conflict") {
     CAPTURE(words);
     Fixture lab;
     lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}), failed(words));
-    const Error error = error_of([&] { lab.tools.remove_logical_volume("vg0", "v1"); });
+    const Error error = error_of([&] { lab.tools.remove_logical_volumes("vg0", {"v1"}); });
     CHECK(error.code() == ErrorCode::Conflict);
-    CHECK(mentions(error, "It is held by: "));
+    CHECK(mentions(error, "/dev/vg0/v1 is held by: "));
   }
 }
 

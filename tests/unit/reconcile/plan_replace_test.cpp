@@ -113,8 +113,7 @@ TEST_CASE(
   seen.resource.reset();
   seen.device.reset();
   CHECK(kinds(replaced({"n2"}), seen).empty());
-  CHECK(kinds(replaced({"n2", "n3"}), seen) ==
-        "RemoveMetadata, RemoveData, RemoveConfig, ForgetReplica");
+  CHECK(kinds(replaced({"n2", "n3"}), seen) == "RemoveBacking, RemoveConfig, ForgetReplica");
   SUBCASE("the set's word alone is not enough") {
     CHECK(kinds(replaced({"n2", "n3"}, false), seen).empty());
   }

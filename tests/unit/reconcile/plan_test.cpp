@@ -12,7 +12,7 @@ TEST_CASE("plan: a new copy is made, wiped, and only then recorded as made") {
   CHECK(kinds(wanted, Seen{}) == "CreateData, LookAgain");
   Seen seen = seen_single();
   seen.data->making = true;
-  CHECK(kinds(wanted, seen) == "WipeData, FinishData, RecordMade, LookAgain");
+  CHECK(kinds(wanted, seen) == "WipeData, Finish, RecordMade, LookAgain");
   seen.data->making = false;
   CHECK(kinds(wanted, seen) == "RecordMade, LookAgain");
 }
@@ -27,11 +27,10 @@ TEST_CASE("plan: a new mirrored copy gets metadata, and its data is finished las
   CHECK(kinds(wanted, seen) == "CreateMetadataDevice, LookAgain");
   seen.metadata = backing("/dev/vg/v.meta");
   seen.metadata->making = true;
-  CHECK(kinds(wanted, seen) ==
-        "WipeData, CreateMetadata, FinishMetadata, FinishData, RecordMade, LookAgain");
+  CHECK(kinds(wanted, seen) == "WipeData, CreateMetadata, Finish, RecordMade, LookAgain");
   SUBCASE("after a crash between the two, metadata is not made again") {
     seen.metadata->making = false;
-    CHECK(kinds(wanted, seen) == "WipeData, FinishData, RecordMade, LookAgain");
+    CHECK(kinds(wanted, seen) == "WipeData, Finish, RecordMade, LookAgain");
   }
 }
 
@@ -169,6 +168,9 @@ TEST_CASE("plan: a mount call gets a checked device") {
   seen.calls.waiting = 1;
   seen.content = kOwnExt4;
   CHECK(kinds(wanted, seen) == "Link: /dev/vg/v, CheckFilesystem, CompleteMountCalls, LookAgain");
+  seen.just_formatted = true;
+  CHECK(kinds(wanted, seen) == "Link: /dev/vg/v, CompleteMountCalls, LookAgain");
+  seen.just_formatted = false;
   SUBCASE("that is mounted already, or about to be, is not checked again") {
     seen.content.reset();
     seen.linked = true;
@@ -238,10 +240,9 @@ TEST_CASE("plan: deletion removes from the top down, only what is ours, and the 
   wanted.volume.deleting = true;
   Seen seen = seen_mirrored("Primary");
   seen.linked = true;
-  CHECK(kinds(wanted, seen) ==
-        "Unlink, Down, RemoveMetadata, RemoveData, RemoveConfig, ForgetReplica");
+  CHECK(kinds(wanted, seen) == "Unlink, Down, RemoveBacking, RemoveConfig, ForgetReplica");
   seen.metadata->ours = false;
-  CHECK(kinds(wanted, seen) == "Unlink, Down, RemoveData, RemoveConfig, ForgetReplica");
+  CHECK(kinds(wanted, seen) == "Unlink, Down, RemoveBacking, RemoveConfig, ForgetReplica");
   seen.users = {kPostgres};
   CHECK(kinds(wanted, seen) == "Fail Conflict");
   CHECK(kinds(wanted, Seen{}) == "RemoveConfig, ForgetReplica");

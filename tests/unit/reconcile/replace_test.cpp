@@ -184,19 +184,21 @@ TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
   Peers peers(std::chrono::seconds(600));
   const Peers::Clock::time_point start{};
   const auto at = [&](int seconds) { return start + std::chrono::seconds(seconds); };
-  store.remove(keys::alive("n2"));
-  peers.look(store.store, at(0));
-  CHECK(peers.fate_of("n2", at(600)) == PeerFate::Stays);  // that look was long ago
-  peers.look(store.store, at(590));
+  const auto away_through = [&](const std::string& node, int first, int last) {
+    for (int second = first; second <= last; second += 75) peers.note(node, false, at(second));
+  };
+  away_through("n2", 0, 525);
+  peers.note("n1", true, at(525));
   CHECK(peers.fate_of("n2", at(599)) == PeerFate::Stays);
   CHECK(peers.fate_of("n2", at(600)) == PeerFate::Gone);
   CHECK(peers.fate_of("n1", at(600)) == PeerFate::Stays);
+  SUBCASE("that look was long ago, and what was in between nobody has seen") {
+    peers.note("n2", false, at(525 + 180));
+    CHECK(peers.fate_of("n2", at(525 + 180)) == PeerFate::Stays);
+  }
   SUBCASE("it came back in between") {
-    store.put(keys::alive("n2"), "x");
-    peers.look(store.store, at(601));
-    store.remove(keys::alive("n2"));
-    peers.look(store.store, at(602));
-    peers.look(store.store, at(1200));
+    peers.note("n2", true, at(601));
+    away_through("n2", 602, 1200);
     CHECK(peers.fate_of("n2", at(1201)) == PeerFate::Stays);
     CHECK(peers.fate_of("n2", at(1202)) == PeerFate::Gone);
   }
@@ -205,16 +207,22 @@ TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
     store.cordon("n2", true, true);
     store.cordon("n3", true, false);
     store.cordon("n4", true, true);
-    peers.look(store.store, at(1));
-    CHECK(peers.fate_of("n1", at(1)) == PeerFate::Stays);
-    CHECK(peers.fate_of("n2", at(1)) == PeerFate::Lost);
-    CHECK(peers.fate_of("n3", at(1)) == PeerFate::Drained);
-    CHECK(peers.fate_of("n4", at(1)) == PeerFate::Stays);
-    CHECK(peers.fate_of("", at(1)) == PeerFate::Lost);
+    CHECK(peers.look_at_cordons(store.store) == Nodes{"n1", "n2", "n3", "n4"});
+    CHECK(peers.look_at_cordons(store.store).empty());
+    peers.note("n2", false, at(526));
+    CHECK(peers.fate_of("n1", at(526)) == PeerFate::Stays);
+    CHECK(peers.fate_of("n2", at(526)) == PeerFate::Lost);
+    CHECK(peers.fate_of("n3", at(526)) == PeerFate::Drained);
+    CHECK(peers.fate_of("n4", at(526)) == PeerFate::Stays);
+    CHECK(peers.fate_of("", at(526)) == PeerFate::Lost);
+    store.cordon("n3", false, false);
+    store.remove(keys::cordon("n4"));
+    CHECK(peers.look_at_cordons(store.store) == Nodes{"n3", "n4"});
   }
   SUBCASE("who was to be drained and died is gone") {
     store.cordon("n2", true, false);
-    peers.look(store.store, at(600));
+    peers.look_at_cordons(store.store);
+    CHECK(peers.list_drained() == Nodes{"n2"});
     CHECK(peers.fate_of("n2", at(600)) == PeerFate::Gone);
   }
 }
@@ -239,6 +247,7 @@ TEST_CASE("replace: room that is promised to one volume is not promised to the n
   other.size_bytes = 2 * kGi;
   other.replicas = {{"n1", true}, {"n3", false, true}};
   store.put(keys::volume("other"), model::to_json(other));
+  store.put(keys::assigned("n3", "other"), other.id);
   store.replace(PeerFate::Gone);
   CHECK(store.nodes() == Nodes{"n1", "n4"});
 }
