@@ -277,7 +277,7 @@ process::Output Lvm::run_on_volumes(const std::string& volume_group,
                                     std::vector<std::string> arguments) {
   for (const std::string& name : names) {
     check_name(name, "logical volume");
-    arguments.push_back(volume_group + "/" + name);
+    arguments.push_back(to_text(volume_group, {name}));
   }
   process::Output output = run(volume_group, tool, arguments);
   if (output.exit_code == 0 || !is_in_use(output)) return output;
@@ -286,7 +286,7 @@ process::Output Lvm::run_on_volumes(const std::string& volume_group,
     const std::string path = path_of(volume_group, name);
     held.append(" ").append(path).append(" is held by: ").append(process::holders_to_text(path));
   }
-  throw Error(ErrorCode::Conflict, tool + ": " + process::said(output) + held);
+  throw Error(ErrorCode::Conflict, tool + ": " + process::said(output).append(held));
 }
 
 process::Output Lvm::run(const std::string& volume_group, const std::string& tool,
