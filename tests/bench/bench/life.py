@@ -1,58 +1,33 @@
 """The life of a volume in the lab, by the driver's calls and by the same raw commands in their best order."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from cluster import AGENT, Cluster, options, pod_dir
-from lab import Lab, Node, wait_until
+from lab import wait_until
 
+from . import mirror
+from .machines import shared_cluster
 from .report import Line, alternately, ratio
 
 ROUNDS = 5
 SIZE = "128Mi"
 POOL = "thick"
-MINOR = 3000
-PORT = 7900
-MOUNTED = "/mnt/raw"
 
-MAKE = f"""
-mkfs.ext4 -q -F -m 0 -E nodiscard $device
-mkdir -p {MOUNTED}
-mount $device {MOUNTED}
-"""
 ALONE_UP = f"""
 lvcreate -qq -y -Wn -Zn -L 128m -n raw vg0
 device=/dev/vg0/raw
-{MAKE}
+{mirror.FORMAT_AND_MOUNT}
 """
 ALONE_DOWN = f"""
-umount {MOUNTED}
+umount {mirror.MOUNTED}
 lvremove -qq -f vg0/raw
 """
-
-
-def mirror_up(node: Node, peer: Node) -> str:
-    """Both sides alike; connected, and without a first resync once one of them says so."""
-    return f"""
-lvcreate -qq -y -Wn -Zn -L 128m -n raw vg0
-lvcreate -qq -y -Wn -Zn -L 4m -n raw.meta vg0
-drbdmeta --force {MINOR} v08 /dev/vg0/raw.meta flex-external create-md >/dev/null 2>&1
-drbdsetup new-resource raw
-drbdsetup new-minor raw {MINOR} 0
-drbdsetup attach {MINOR} /dev/vg0/raw /dev/vg0/raw.meta flexible
-drbdsetup connect raw ipv4:{node.address}:{PORT} ipv4:{peer.address}:{PORT} --protocol=C
-drbdsetup wait-connect {MINOR} >/dev/null
-"""
-
-
 MIRROR_MADE = f"""
-drbdsetup new-current-uuid --clear-bitmap {MINOR}
-drbdsetup primary {MINOR}
-device=/dev/drbd{MINOR}
-{MAKE}
+{mirror.FIRST_PROMOTION}
+device={mirror.DEVICE}
+{mirror.FORMAT_AND_MOUNT}
 """
-MIRROR_LEFT = f"umount {MOUNTED}; drbdsetup secondary {MINOR}"
-MIRROR_DOWN = "drbdsetup down raw; lvremove -qq -f vg0/raw vg0/raw.meta"
+MIRROR_LEFT = f"umount {mirror.MOUNTED}; {mirror.DEMOTION}"
 
 
 class Life:
@@ -86,12 +61,12 @@ class Life:
             self.n1.sh(ALONE_DOWN)
             return self._note("raw 1", begin, up)
         pair = (self.n1, self.n2)
-        with ThreadPoolExecutor(2) as threads:
-            list(threads.map(lambda node: node.sh(mirror_up(node, pair[node is self.n1])), pair))
-            self.n1.sh(MIRROR_MADE)
-            up = time.monotonic()
-            self.n1.sh(MIRROR_LEFT)
-            list(threads.map(lambda node: node.sh(MIRROR_DOWN), pair))
+        on_both, usual = self.cluster.lab.on_all, mirror.Options()
+        on_both(lambda n: n.sh(mirror.make_side(usual) + mirror.start_side(n, pair[n is self.n1], usual)), pair)
+        self.n1.sh(MIRROR_MADE)
+        up = time.monotonic()
+        self.n1.sh(MIRROR_LEFT)
+        on_both(lambda node: node.sh(mirror.SIDE_DOWN), pair)
         return self._note("raw 2", begin, up)
 
     def _note(self, what: str, begin: float, up: float) -> list[float]:
@@ -115,17 +90,15 @@ class Life:
 
 def measure() -> list[Line]:
     lines = []
-    with Lab(nodes=3) as lab:
-        lab.prepare_lvm()
-        life = Life(Cluster(lab).start())
-        for replicas in (1, 2):
-            alternately(ROUNDS, lambda n=replicas: life.ours(n), lambda n=replicas: life.raw(n))
-            told = life.count_commands(replicas)
-            words = "a volume" if replicas == 1 else "a mirrored volume"
-            for what, found in (("create, attach, format, mount", life.coming), ("unmount, detach, delete", life.going)):
-                line = ratio(f"{words}: {what}, over raw commands", found[f"ours {replicas}"], found[f"raw {replicas}"],
-                             most=1.10)
-                lines.append(line)
-            lines[-1].detail += f"; its life: {told}"
-        wait_until(lambda: life.cluster.left_over("n1") == [], 120, "n1 is clean")
+    life = Life(shared_cluster())
+    for replicas in (1, 2):
+        alternately(ROUNDS, lambda n=replicas: life.ours(n), lambda n=replicas: life.raw(n))
+        told = life.count_commands(replicas)
+        words = "a volume" if replicas == 1 else "a mirrored volume"
+        for what, found in (("create, attach, format, mount", life.coming), ("unmount, detach, delete", life.going)):
+            line = ratio(f"{words}: {what}, over raw commands", found[f"ours {replicas}"], found[f"raw {replicas}"],
+                         most=1.10)
+            lines.append(line)
+        lines[-1].detail += f"; its life: {told}"
+    wait_until(lambda: life.cluster.left_over("n1") == [], 120, "n1 is clean")
     return lines
