@@ -33,8 +33,8 @@ PACKAGES := \
   qemu-system-x86 crun busybox-static cpio python3 python3-pytest python3-yaml \
   spin clang-format clang-tidy shellcheck pyflakes3
 
-# What `make bench` compares with.
-BENCH_PACKAGES := jq
+# What `make bench` compares with, and measures by.
+BENCH_PACKAGES := fio jq
 
 # --- How things are compiled
 
