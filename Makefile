@@ -188,10 +188,10 @@ soak: deps ## random faults against a volume that is written to: make soak MINUT
 	@tests/system/faults/soak $(MINUTES)
 
 .PHONY: bench
-bench: deps ## how fast, how small, how many: a table, and build/bench.json
+bench: deps ## how fast, how small, how many: a table, also in tests/bench/RESULTS.md, and build/bench.json
 	@tests/install_packages.sh $(BENCH_PACKAGES)
 	@$(MAKE) --no-print-directory build
-	@tests/bench/run
+	@tests/bench/run --write
 
 .PHONY: demo
 demo: deps ## two emulated machines, a replicated volume, and what happens when one of them dies
