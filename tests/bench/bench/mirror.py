@@ -31,7 +31,7 @@ class Options:
 def read_options(node: Node, resource: str) -> Options:
     """Of a resource that runs, as the kernel tells them; not its secret."""
     shown = node.check(["drbdsetup", "show", resource]).stdout.decode()
-    devices = re.findall(r'^\s*(?:meta-)?disk\s+"(.*)";', shown, re.MULTILINE)
+    devices = re.findall(r'^\s*(?:meta-)?disk\s+"(.*?)"', shown, re.MULTILINE)
     size, metadata_size = (int(node.check(["blockdev", "--getsize64", device]).stdout) for device in devices)
     net = (*_section(shown, "net"), "--shared-secret=by-hand")
     return Options(f"{size}b", f"{metadata_size}b", _section(shown, "disk"), net)
