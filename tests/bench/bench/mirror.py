@@ -51,6 +51,10 @@ drbdmeta --force {MINOR} v08 /dev/vg0/{NAME}.meta flex-external create-md >/dev/
 """
 
 
+# Before a side is started that lost its power as primary.
+AFTER_POWER_LOSS = f"drbdmeta {MINOR} v08 /dev/vg0/{NAME}.meta flex-external apply-al"
+
+
 def start_side(node: Node, peer: Node, options: Options) -> str:
     """Until it is connected. New ones need no first resync, when FIRST_PROMOTION comes next."""
     return f"""

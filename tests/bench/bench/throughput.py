@@ -3,8 +3,8 @@
 On the devices and not through a file system: that one is the same above all three, and would only add what varies.
 What is made by hand has the size and the options of Plexvol's own, as the kernel tells them.
 
-Every job runs in short turns, each device in each turn, and the figure is the median of the turns' ratios: the emulated
-machines' speed changes from minute to minute, and hardly from second to second.
+Every job runs in short turns, on both volumes in each turn, and the figure is the median of the turns' ratios: what else
+the machine does changes from minute to minute, and less from second to second. The turns' spread shows how far it goes.
 """
 
 import json
@@ -23,7 +23,8 @@ VOLUME = "pv-io"
 SIZE = "128Mi"
 POOL = "thick"
 ALONE = "alone"
-TURNS = 10
+TURNS = 14
+RAW_EVERY = 4  # turns; it only shows what DRBD itself takes
 TURN_SECONDS = 1
 OURS, BY_HAND, RAW = "ours", "by hand", "raw"
 DEVICES = {OURS: f"/dev/plexvol/{VOLUME}", BY_HAND: mirror.DEVICE, RAW: f"/dev/vg0/{ALONE}"}
@@ -112,7 +113,9 @@ runtime={TURN_SECONDS}
 stonewall
 """
     for turn in range(TURNS):
-        names = list(DEVICES) if turn % 2 == 0 else list(reversed(DEVICES))
+        names = [OURS, BY_HAND] if turn % 2 == 0 else [BY_HAND, OURS]
+        if turn % RAW_EVERY == 0:
+            names.append(RAW)
         text += "".join(f"[{name}]\nfilename={DEVICES[name]}\n" for name in names)
     output = node.check(["fio", "--output-format=json", "-"], stdin=text.encode(), timeout=300).stdout.decode()
     rates: dict[str, list[float]] = {name: [] for name in DEVICES}
