@@ -113,7 +113,8 @@ def report(ours: dict[str, list[float]], raw: dict[str, list[float]], told: list
     best = [sum(found) for found in zip(*raw.values(), strict=True)]
     times = statistics.median(totals) / statistics.median(best)
     lines = [
-        Line("a node loses its power: until a write on the other node", statistics.median(totals), "s", most=MOST_SECONDS,
+        Line("a node loses its power: until a write on the other node", statistics.median(totals), "s",
+             most=MOST_SECONDS,
              detail=f"{', '.join(told)}; {times:.2f} times as long as by hand, {spread(best)}",
              samples={"ours": totals, "others": best})
     ]  # fmt: skip

@@ -3,8 +3,8 @@
 On the devices and not through a file system: that one is the same above all three, and would only add what varies.
 What is made by hand has the size and the options of Plexvol's own, as the kernel tells them.
 
-Every job runs in short turns, on both volumes in each turn, and the figure is the median of the turns' ratios: what else
-the machine does changes from minute to minute, and less from second to second. The turns' spread shows how far it goes.
+Every job runs in short turns, on both volumes in each turn, and the figure is the median of the turns' ratios: what
+else the machine does changes from minute to minute, and less from second to second. The turns' spread tells how much.
 """
 
 import json
@@ -23,7 +23,7 @@ VOLUME = "pv-io"
 SIZE = "128Mi"
 POOL = "thick"
 ALONE = "alone"
-TURNS = 14
+TURNS = 12
 RAW_EVERY = 4  # turns; it only shows what DRBD itself takes
 TURN_SECONDS = 1
 OURS, BY_HAND, RAW = "ours", "by hand", "raw"
