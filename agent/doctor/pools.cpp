@@ -3,6 +3,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/api/error.h"
 #include "agent/api/names.h"
 #include "agent/doctor/look.h"
 
@@ -13,27 +19,126 @@ namespace {
 // Below this a pool or file system counts as nearly full.
 constexpr std::uint64_t kTenth = 10;
 
-void look_at_pool(const reconcile::PoolSettings& settings, const Examination& examination) {
-  const std::string what = "pool " + settings.name;
-  model::Pool pool;
+constexpr const char* kThereAndWhole = "there and whole";
+
+struct Measured {
+  reconcile::PoolSettings settings;
+  model::Pool pool;     // with the error when it could not be measured
+  bool absent = false;  // the error is that it is not on this node
+};
+
+// What the cluster knows of a pool that is not on this node.
+struct Elsewhere {
+  std::string copies_here;  // the volumes of which this node has a copy in it
+  std::string nodes;        // that have it
+  bool cordoned = false;    // this node: no new copy shall go there
+};
+
+std::string what_of(const Measured& measured) {
+  return "pool " + measured.settings.name;
+}
+
+Measured measure(const reconcile::PoolSettings& settings, process::Runner& runner) {
+  Measured measured{.settings = settings, .pool = {}};
   try {
-    reconcile::make_pool(settings, examination.runner)->measure(pool);
+    reconcile::make_pool(settings, runner)->measure(measured.pool);
   } catch (const Error& error) {
-    const std::string where = settings.type == "file" ? "make the directory " + settings.directory
-                                                      : "make it (vgcreate, lvcreate --thinpool)";
-    return examination.report.fault(what, error.what(), "there and whole",
-                                    where + ", or mend `pools` in the agent's configuration");
+    measured.pool.error = error.what();
+    measured.absent = error.code() == ErrorCode::NotFound;
   }
+  return measured;
+}
+
+void add_to(std::string& list, const std::string& word) {
+  list += (list.empty() ? "" : ", ") + word;
+}
+
+// nullopt: there is no store to ask, or it does not answer, which is told of by itself.
+std::optional<Elsewhere> ask_store(const std::string& pool, const Subject& subject) {
+  if (subject.store == nullptr) return std::nullopt;
+  try {
+    Elsewhere elsewhere;
+    for (const model::Volume& volume : subject.store->list_volumes()) {
+      if (volume.pool == pool && volume.concerns(subject.here)) {
+        add_to(elsewhere.copies_here, volume.name);
+      }
+    }
+    for (const model::Node& node : subject.store->list_nodes()) {
+      const model::Pool* found = node.find_pool(pool);
+      if (node.name != subject.here && found != nullptr && found->error.empty()) {
+        add_to(elsewhere.nodes, node.name);
+      }
+    }
+    elsewhere.cordoned = subject.store->find_cordon(subject.here).has_value();
+    return elsewhere;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::string how_to_make(const reconcile::PoolSettings& settings) {
+  return settings.type == "file" ? "make the directory " + settings.directory
+                                 : "make it (vgcreate, lvcreate --thinpool)";
+}
+
+void tell_broken(const Measured& broken, Report& report) {
+  report.fault(what_of(broken), broken.pool.error, kThereAndWhole,
+               how_to_make(broken.settings) + ", or mend `pools` in the agent's configuration");
+}
+
+// All nodes of a cluster may have one configuration (a ConfigMap), and a pool only some of them.
+void tell_absent(const Measured& absent, bool others_here, const Examination& examination) {
+  Report& report = examination.report;
+  const auto elsewhere = ask_store(absent.settings.name, examination.subject);
+  if (elsewhere && !elsewhere->copies_here.empty()) {
+    return report.fault(what_of(absent),
+                        absent.pool.error + "; the copies of " + elsewhere->copies_here +
+                            " on this node were in it",
+                        kThereAndWhole, "bring its disks back, and look with pvs and vgs");
+  }
+  if (!elsewhere || elsewhere->nodes.empty()) return tell_broken(absent, report);
+  if (others_here || elsewhere->cordoned) {
+    return report.ok(what_of(absent), "not on this node, only on " + elsewhere->nodes,
+                     "there, or on other nodes only");
+  }
+  report.fault(what_of(absent), absent.pool.error, "one of the pools on each node",
+               how_to_make(absent.settings) + "; or, where no volumes are wanted, plexvol node " +
+                   "cordon " + examination.subject.here);
+}
+
+void tell_room(const Measured& measured, Report& report) {
+  const model::Pool& pool = measured.pool;
+  constexpr const char* kWanted = "a tenth of it free";
   const std::string found =
       size_to_text(pool.free_bytes) + " of " + size_to_text(pool.total_bytes) + " free";
   if (pool.free_bytes >= pool.total_bytes / kTenth) {
-    return examination.report.ok(what, found, "a tenth of it free");
+    return report.ok(what_of(measured), found, kWanted);
   }
-  examination.report.warn(what, found, "a tenth of it free",
-                          settings.type == "lvm-thin"
-                              ? "extend it (lvextend) or delete volumes: a thin pool that is full "
-                                "fails the writes of all its volumes"
-                              : "extend it, or delete volumes: no new ones fit soon");
+  report.warn(what_of(measured), found, kWanted,
+              measured.settings.type == "lvm-thin"
+                  ? "extend it (lvextend) or delete volumes: a thin pool that is full fails the "
+                    "writes of all its volumes"
+                  : "extend it, or delete volumes: no new ones fit soon");
+}
+
+void look_at_each(const Examination& examination) {
+  Report& report = examination.report;
+  std::vector<Measured> all;
+  for (const auto& settings : examination.subject.pools) {
+    report.look("pool " + settings.name, "see the agent's log for what hangs",
+                [&] { all.push_back(measure(settings, examination.runner)); });
+  }
+  const bool any_here = std::any_of(
+      all.begin(), all.end(), [](const Measured& measured) { return measured.pool.error.empty(); });
+  for (const Measured& measured : all) {
+    if (measured.pool.error.empty()) {
+      tell_room(measured, report);
+    } else if (measured.absent) {
+      tell_absent(measured, any_here, examination);
+    } else {
+      tell_broken(measured, report);
+    }
+  }
 }
 
 void look_at_state_directory(const Examination& examination) {
@@ -77,10 +182,7 @@ void look_at_pools(const Examination& examination) {
                             "name them in `pools`: without any, this node only mounts volumes that "
                             "other nodes hold, which needs a copy here");
   }
-  for (const auto& pool : subject.pools) {
-    examination.report.look("pool " + pool.name, "see the agent's log for what hangs",
-                            [&] { look_at_pool(pool, examination); });
-  }
+  look_at_each(examination);
   if (has_pool_of(subject, "lvm") || has_pool_of(subject, "lvm-thin")) look_at_udev(examination);
   look_at_state_directory(examination);
 }

@@ -39,7 +39,8 @@ PLANTS = [
           f"printf %s /bin/true > {HELPER}", f"printf %s {MOUNT_DRIVER} > {HELPER}", level="warning"),
     Plant("a driver that cannot be executed", "driver", "plexvol driver install",
           hide(MOUNT_DRIVER), f"umount {MOUNT_DRIVER}"),
-    Plant("no volume group", "pool thick", "vgcreate", "vgrename vg0 vgx", "vgrename vgx vg0"),
+    Plant("no volume group, and no other pool", "pool thick", "vgcreate", "vgrename vg0 vgx", "vgrename vgx vg0",
+          arguments=["--pool", "name=thick,type=lvm,volume_group=vg0"]),
     Plant("no thin pool", "pool thin", "lvcreate --thinpool",
           arguments=["--pool", "name=thin,type=lvm-thin,volume_group=vg0,thin_pool=other"]),
     Plant("a pool that is nearly full", "pool thick", "delete volumes",
@@ -136,6 +137,27 @@ def test_a_planted_fault_is_found(
     assert found.startswith("FAULT " if fault.level == "fault" else "warning "), report
     assert fault.do in found, found
     assert code == (1 if fault.level == "fault" else 0), report
+
+
+@pytest.mark.long
+def test_a_pool_may_be_on_other_nodes_only_but_not_with_a_copy_here(
+    cluster: Cluster, n3: Node, new_name: Callable[[], str]
+) -> None:
+    elsewhere = ["--pool", "name=thick,type=lvm,volume_group=vgx", "--pool", "name=thin,type=lvm,volume_group=vg0"]
+    code, report = examine(n3, elsewhere)
+    assert lines_of(report, "pool thick").startswith("ok ") and "only on n1, n2" in report, report
+    assert code == 0, report
+    name = new_name()
+    created = cluster.plexvol(
+        "n1", "volume", "create", name, "--size", "64Mi", "--replicas", "2", "--nodes", "n2,n3", "--pool", "thick"
+    )
+    assert created.code == 0, created.text
+    code, report = examine(n3, elsewhere)
+    found = lines_of(report, "pool thick")
+    assert found.startswith("FAULT ") and name in found and "bring its disks back" in found, report
+    assert code == 1
+    deleted = cluster.plexvol("n1", "volume", "delete", name)
+    assert deleted.code == 0, deleted.text
 
 
 @pytest.mark.long
