@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,16 @@ def read_reply(result: Result) -> Reply:
 class Driver:
     """The FlexVolume calls on one node, as its kubelet (or the controller-manager beside it) makes them."""
 
-    def __init__(self, node: Node, path: str) -> None:
+    def __init__(self, node: Node, path: str, inside: Sequence[str] = ()) -> None:
+        """`inside` are the words before it that bring it where its caller is."""
         self.node = node
-        self.path = path
+        self._argv = [*inside, path]
 
     def start(self, *arguments: str) -> Command:
-        return self.node.popen([self.path, *arguments])
+        return self.node.popen([*self._argv, *arguments])
 
     def call(self, *arguments: str, timeout: float = 300) -> Reply:
-        return read_reply(self.node.run([self.path, *arguments], timeout=timeout))
+        return read_reply(self.node.run([*self._argv, *arguments], timeout=timeout))
 
     def must(self, *arguments: str, timeout: float = 300) -> Reply:
         reply = self.call(*arguments, timeout=timeout)
@@ -83,8 +84,8 @@ def pod_dir(name: str, pod: str = "pod1") -> str:
     return f"/var/lib/kubelet/pods/{pod}/volumes/plexvol~plexvol/{name}"
 
 
-def device_mount_dir(name: str) -> str:
-    return f"/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/attached/mounts/{name}"
+def device_mount_dir(name: str, driver: str = "attached") -> str:
+    return f"/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/{driver}/mounts/{name}"
 
 
 def read_bounds() -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cluster import AGENT, PLUGINS, Cluster
+from cluster import AGENT, MOUNT_DRIVER, PLUGINS, Cluster, Driver
 
 from lab import Lab, Node, wait_until
 from lab.paths import GUEST_SOURCE
@@ -20,6 +20,14 @@ ETCD = "plexvol-etcd"
 UNINSTALL = "plexvol-uninstall"
 MANIFESTS = "/persist/manifests.json"
 CLIENT_PORT = 2389
+# All that the container of a controller-manager has of its node's files is the plugin directory (kubeadm).
+CONTROLLER_MANAGERS_CONTAINER = ["unshare", "--mount", "sh", "-ec", f"""
+    mount -t tmpfs none /mnt
+    mkdir -p /mnt/proc /mnt{PLUGINS}
+    mount -t proc proc /mnt/proc
+    mount --bind {PLUGINS} /mnt{PLUGINS}
+    exec chroot /mnt "$@"
+""", "sh"]  # fmt: skip
 
 
 class InstalledCluster(Cluster):
@@ -28,20 +36,35 @@ class InstalledCluster(Cluster):
     def __init__(self, lab: Lab, image: Path) -> None:
         super().__init__(lab)
         self._image = image
+        self._running: dict[str, Any] = {}  # by DaemonSet: its pods' template
 
     def start(self) -> "InstalledCluster":
         self.lab.on_all(self._start_kubelet)
         self.apply()
         return self
 
-    def apply(self) -> None:
+    def apply(self, *flavour: str) -> None:
+        """As the DaemonSets' controller does it: what is new on all nodes at once, what has changed on one by one."""
         members = ",".join(f"{node.name}={node.address}" for node in self.lab.nodes)
-        manifests = render("--pool", "thick=vg0", "--pool", "thin=vg0/thin", "--etcd-nodes", members)
-        self.lab.on_all(lambda node: self._run_pods(node, manifests, [ETCD, AGENT]))
-        self.wait_alive([node.name for node in self.lab.nodes])
+        pools = ["--pool", "thick=vg0", "--pool", "thin=vg0/thin"]
+        kept = str(self.lab.directory / "etcd-files")
+        manifests = render(*pools, "--etcd-nodes", members, "--etcd-files", kept, *flavour)
+        wanted = {name: find_template(manifests, name) for name in (ETCD, AGENT)}
+        new = [name for name in wanted if name not in self._running]
+        changed = [name for name in wanted if name not in new and wanted[name] != self._running[name]]
+        self._running = wanted
+        names = [node.name for node in self.lab.nodes]
+        self.lab.on_all(lambda node: self._run_pods(node, manifests, new))
+        self.wait_alive(names)
+        for node in self.lab.nodes:
+            for name in changed:
+                node.stop_service(name)
+                self._run_pod(node, name)
+                self.wait_alive(names)
 
     def delete(self) -> None:
         """Both DaemonSets; what they did stays."""
+        self._running = {}
         self.lab.on_all(lambda node: [node.stop_service(name) for name in (AGENT, ETCD)])
 
     def start_uninstall(self) -> None:
@@ -66,6 +89,10 @@ class InstalledCluster(Cluster):
     def start_agent(self, name: str, image: Path) -> None:
         """As an update ends, with the image of another version: the init containers drop the driver first."""
         self._run_pod(self.node(name), AGENT, image)
+
+    def controller_manager(self, name: str) -> Driver:
+        """The driver as the controller-manager on this node calls it."""
+        return Driver(self.node(name), MOUNT_DRIVER, CONTROLLER_MANAGERS_CONTAINER)
 
     @staticmethod
     def _start_kubelet(node: Node) -> None:
@@ -93,6 +120,15 @@ class InstalledCluster(Cluster):
             ["/usr/bin/etcdctl", endpoint, *tls, "get", "--prefix", "--keys-only", prefix], env={"ETCDCTL_API": "3"}
         )
         return listed.stdout.decode().split()
+
+
+def find_template(manifests: list[dict[str, Any]], name: str) -> Any:
+    """Of the pods of this DaemonSet: when it is another one, they are replaced."""
+    return next(
+        one["spec"]["template"]
+        for one in manifests
+        if one["kind"] == "DaemonSet" and one["metadata"]["name"] == name
+    )
 
 
 def render(*arguments: str) -> list[dict[str, Any]]:

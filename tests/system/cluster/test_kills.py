@@ -29,7 +29,7 @@ class Killer:
 
     def disturb(self, node: str, *arguments: str) -> None:
         """Whatever becomes of this call, it may be made again and then succeeds."""
-        call = self._cluster.node(node).popen([self._cluster.driver(node).path, *arguments])
+        call = self._cluster.driver(node).start(*arguments)
         for _ in range(KILLS_OF_A_CALL):
             time.sleep(self._chance.uniform(0, 1.5))  # the moment itself is what is tried
             victim = self._chance.choice(NODES)

@@ -55,6 +55,8 @@ def _pod_logs(request: pytest.FixtureRequest) -> Iterator[None]:
     if report is not None and not report.failed:
         return
     for node in request.getfixturevalue("lab3").nodes:
+        if node.state != "ready":
+            continue
         for pod in (AGENT, ETCD, UNINSTALL):
             print(f"--- {pod} of {node.name}")
             print(node.run(["tail", "-n", "40", node.service_log_path(pod)]).text)
