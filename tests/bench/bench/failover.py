@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from cluster import AGENT, Cluster, options, pod_dir
+from cluster import AGENT, MOUNT_DRIVER, Cluster, options, pod_dir
 from lab import Node, wait_until
 
 from . import mirror
@@ -146,7 +146,7 @@ def fail_over(cluster: Cluster, primary: str, other: str) -> Cut:
     begin = time.monotonic()
     cluster.node(primary).power_off()
     driver = cluster.driver(other)
-    marks = node.check(["bash", "-ec", MOUNT_AND_WRITE, "bash", driver.path, pod_dir(VOLUME), asked], timeout=300)
+    marks = node.check(["bash", "-ec", MOUNT_AND_WRITE, "bash", MOUNT_DRIVER, pod_dir(VOLUME), asked], timeout=300)
     took = time.monotonic() - begin
     answered, written = map(float, marks.stdout.split())
     cut = written - took  # by the other node's clock
