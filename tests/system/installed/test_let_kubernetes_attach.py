@@ -4,7 +4,6 @@ The cluster of test_installed.py, later in its life. The controller-manager runs
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cluster import PLUGINS, Driver, device_mount_dir, options, pod_dir
@@ -80,8 +79,11 @@ def find_other(cluster: InstalledCluster, name: str, node: str) -> str:
 
 
 def delete(cluster: InstalledCluster, name: str) -> None:
+    """Nothing is left of it anywhere."""
     deleted = cluster.plexvol("n1", "volume", "delete", name)
     assert deleted.code == 0, deleted.text
+    for node in NODES:
+        wait_until(lambda node=node: name not in " ".join(cluster.left_over(node)), 120, f"{name} is gone from {node}")
 
 
 def test_both_callers_find_the_driver_and_learn_that_it_attaches(
@@ -158,13 +160,8 @@ def test_the_pods_node_loses_its_power_and_returns(attaching: InstalledCluster, 
 
     pod.end(other)
     attaching.wait_detached("n1", name)
-    copies = [(attaching, node, f"/dev/vg0/{name}") for node in ("n2", other)]
-    with ThreadPoolExecutor(2) as threads:
-        assert len(set(threads.map(lambda copy: read_checksum(*copy), copies))) == 1
     pod.start("n2")
     assert read_checksum(attaching, "n2", f"{pod.folder}/before") == before
     assert read_checksum(attaching, "n2", f"{pod.folder}/after") == after
     pod.end("n2")
     delete(attaching, name)
-    for node in attaching.lab.nodes:
-        wait_until(lambda node=node: attaching.left_over(node.name) == [], 120, f"{node.name} is clean")
