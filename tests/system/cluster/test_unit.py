@@ -13,6 +13,8 @@ from cluster import BUILD, UNIT, Cluster, options, pod_dir
 from lab import Node, wait_until
 from pods import mount_as_kubelets_do
 
+pytestmark = pytest.mark.long
+
 SYSTEMD = "systemd"
 RUNTIME = "/run/plexvol-systemd"
 UNITS = f"{RUNTIME}/units"
