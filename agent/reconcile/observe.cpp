@@ -9,6 +9,10 @@ std::string metadata_name(const model::Volume& volume) {
   return volume.name + ".meta";
 }
 
+bool copy_stays(const Wanted& wanted) {
+  return !wanted.volume.deleting && wanted.volume.find_replica(wanted.here) != nullptr;
+}
+
 Pool& get_pool(const Tools& tools, const model::Volume& volume) {
   const auto found = tools.pools.find(volume.pool);
   if (found == tools.pools.end()) {
@@ -81,9 +85,12 @@ void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   if (volume.mirrored()) names.push_back(metadata_name(volume));
   Pool& pool = get_pool(tools, volume);
   // Before it is removed, its tags must say again that it is ours.
-  const bool stays = !volume.deleting && volume.find_replica(wanted.here) != nullptr;
-  auto found = stays ? pool.recall(names, volume.id) : std::nullopt;
-  if (!found) found = pool.find(names, volume.id);
+  auto found = copy_stays(wanted) ? pool.recall(names, volume.id) : std::nullopt;
+  if (!found) {
+    found = pool.find(names, volume.id);
+    // That took a while, and what is decided rests on whether the two are connected.
+    observe_resource(wanted, tools, seen);
+  }
   seen.data.reset();
   seen.metadata.reset();
   for (auto& [name, backing] : *found) {
@@ -128,8 +135,7 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.device.reset();
   if (volume.mirrored()) {
     // What is being deleted or was replaced needs no configuration, and may have no peer any more.
-    const bool stays = !volume.deleting && volume.find_replica(wanted.here) != nullptr;
-    const bool complete = seen.data && seen.metadata && stays;
+    const bool complete = seen.data && seen.metadata && copy_stays(wanted);
     seen.config_current = false;
     seen.connection_current = false;
     if (complete) {
@@ -142,6 +148,9 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
     if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));
   } else if (seen.data && seen.data->active) {
     seen.device = find_device(seen.data->device);
+  }
+  if (!seen.device || (seen.resource && seen.resource->role != "Primary")) {
+    seen.just_formatted = false;
   }
   const std::string target = tools.links.find_target(volume.name);
   // Without a device any left-over link must go; with one it must lead there.

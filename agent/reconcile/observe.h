@@ -11,6 +11,8 @@ std::string metadata_name(const model::Volume& volume);
 // As the agent of `here` would configure it. Throws Unavailable while the peer has never announced
 // its address.
 drbd::Resource to_resource(const Wanted& wanted, const Seen& seen);
+// This node has a copy, and is to keep it.
+bool copy_stays(const Wanted& wanted);
 Pool& get_pool(const Tools& tools, const model::Volume& volume);
 
 // The looks in the order in which one needs the other. Backing devices are the costly one (lvs):

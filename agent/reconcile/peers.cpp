@@ -23,6 +23,8 @@ void Peers::note(const std::string& node, bool is_alive, Clock::time_point now) 
 }
 
 std::set<std::string> Peers::look_at_cordons(store::TypedStore& store) {
+  // From the look to the note of it, so that no older look comes last.
+  const std::lock_guard one_at_a_time(look_mutex_);
   auto cordons = store.list_cordons();
   const std::lock_guard lock(mutex_);
   std::set<std::string> changed;

@@ -38,6 +38,7 @@ class Peers {
   };
 
   std::chrono::seconds grace_;
+  std::mutex look_mutex_;  // taken before mutex_
   mutable std::mutex mutex_;
   std::map<std::string, Away> away_;
   std::map<std::string, model::Cordon> cordons_;

@@ -82,6 +82,9 @@ class LvmPool : public Pool {
                                 .thin_pool = settings_.thin_pool,
                                 .size_bytes = size_bytes,
                                 .tags = {kTag, kMakingTag, id_tag(volume_id)}});
+    const std::string uuid = lvm::active_uuid(settings_.volume_group, name);
+    const std::lock_guard lock(mutex_);
+    created_[name] = uuid;
     return {.device = lvm::path_of(settings_.volume_group, name),
             .active = true,
             .ours = true,
@@ -89,9 +92,8 @@ class LvmPool : public Pool {
   }
 
   void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
-    const auto before = active_uuids(names);
     lvm_.remove_tag(settings_.volume_group, names, kMakingTag);
-    remember(names, volume_id, before);
+    remember(names, volume_id, take_created(names));
   }
   void activate(const std::string& name) override { lvm_.activate(settings_.volume_group, name); }
   void remove(const std::vector<std::string>& names) override {
@@ -130,6 +132,17 @@ class LvmPool : public Pool {
     return uuids;
   }
 
+  // What create() made, "" where that was a former life of this agent.
+  std::map<std::string, std::string> take_created(const std::vector<std::string>& names) {
+    const std::lock_guard lock(mutex_);
+    std::map<std::string, std::string> uuids;
+    for (const std::string& name : names) {
+      uuids[name] = created_[name];
+      created_.erase(name);
+    }
+    return uuids;
+  }
+
   // Of those that were the same ones all the time since `before`.
   void remember(const std::vector<std::string>& names, const std::string& volume_id,
                 const std::map<std::string, std::string>& before) {
@@ -143,7 +156,9 @@ class LvmPool : public Pool {
   PoolSettings settings_;
   lvm::Lvm lvm_;
   std::mutex mutex_;
-  std::map<std::string, Finished> finished_;  // by logical volume
+  // By logical volume.
+  std::map<std::string, std::string> created_;
+  std::map<std::string, Finished> finished_;
 };
 
 class ImagePool : public Pool {

@@ -49,10 +49,15 @@ class Reconciler::Pass {
   // False: this volume is none of ours (any more).
   bool settle() {
     bool backing_known = false;
+    bool looked_as_staying = false;
     for (rounds_left_ = kMaxRounds; rounds_left_ > 0; --rounds_left_) {
       if (!load()) return false;
       observe_resource(*wanted_, tools_, seen_);
-      if (!backing_known) observe_backing(*wanted_, tools_, seen_);
+      // What is to be removed from now on must say again that it is ours.
+      if (!backing_known || looked_as_staying != copy_stays(*wanted_)) {
+        observe_backing(*wanted_, tools_, seen_);
+      }
+      looked_as_staying = copy_stays(*wanted_);
       observe_device(*wanted_, tools_, seen_);
       observe_use(*wanted_, tools_, seen_);
       seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);
@@ -87,8 +92,12 @@ class Reconciler::Pass {
     }
     if (!view.volume || !view.volume->value.concerns(here)) {
       wanted_.reset();
-      owner_.remember_peer(volume_, "");
+      owner_.forget(volume_);
       return false;
+    }
+    // What was seen and made in this pass was another's.
+    if (wanted_ && wanted_->volume.id != view.volume->value.id) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume_ + " was replaced by a new one");
     }
     Wanted wanted{.volume = std::move(view.volume->value),
                   .here = here,
@@ -256,6 +265,15 @@ std::vector<std::string> Reconciler::look_at_cordons() {
 
 std::vector<std::string> Reconciler::list_drained() {
   return list_with_peer_in(peers_.list_drained());
+}
+
+void Reconciler::forget(const std::string& volume) {
+  {
+    const std::lock_guard lock(mutex_);
+    pictures_.erase(volume);
+    peer_of_.erase(volume);
+  }
+  if (resync_turns_.note(volume, std::nullopt)) settings_.resyncs_changed();
 }
 
 void Reconciler::remember_peer(const std::string& volume, const std::string& node) {

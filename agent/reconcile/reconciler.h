@@ -97,6 +97,8 @@ class Reconciler {
   bool has_lasted(std::map<std::string, Clock::time_point>& since, const std::string& volume,
                   bool is_so, Clock::duration long_enough);
   void remember_mounts(const std::string& volume, const Seen& seen);
+  // A volume that is none of this node's any more.
+  void forget(const std::string& volume);
   void remember_peer(const std::string& volume, const std::string& node);
   std::vector<std::string> list_with_peer_in(const std::set<std::string>& nodes);
 

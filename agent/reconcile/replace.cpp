@@ -72,6 +72,8 @@ std::string choose_node(const model::Volume& volume, const std::string& here, bo
                  store);
   } catch (const Error& error) {
     if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));
+    // The store that does not answer says nothing about room.
+    if (error.code() == ErrorCode::Unavailable) throw;
     return "";
   }
 }

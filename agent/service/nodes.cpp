@@ -74,7 +74,7 @@ void do_without(const std::string& node, const model::Volume& volume, store::Typ
   if (!found || found->value.id != volume.id) return;
   // A copy that is still one of the volume's is first replaced by the node of the other.
   if (found->value.find_replica(node) != nullptr && !found->value.deleting) return;
-  store.commit(store::remove_part(*found, node));
+  store.commit(store::remove_part(*found, node).require(keys::alive(node), 0));
 }
 
 void remove_keys(const std::string& node, const std::vector<std::string>& names,

@@ -1,5 +1,6 @@
 #include "agent/store/typed_store.h"
 
+#include "agent/api/error.h"
 #include "agent/model/codec.h"
 
 namespace plexvol::store {
@@ -60,6 +61,16 @@ template <class T>
 std::optional<T> value_of(const std::optional<Entry>& entry) {
   if (!entry) return std::nullopt;
   return model::from_json<T>(entry->value);
+}
+
+// Of what somebody else says of itself: when nobody can read it, it has said nothing.
+template <class T>
+std::optional<T> readable_value_of(const std::optional<Entry>& entry) {
+  try {
+    return value_of<T>(entry);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 template <class T>
@@ -129,7 +140,7 @@ VolumeView TypedStore::view_volume(const std::string& volume, const std::string&
   return {.volume = versioned<model::Volume>(entries[0]),
           .attachment = versioned<model::Attachment>(entries[1]),
           .current = versioned<model::Current>(entries[2]),
-          .status = value_of<model::Status>(entries[3])};
+          .status = readable_value_of<model::Status>(entries[3])};
 }
 
 std::map<std::string, NodeView> TypedStore::view_nodes(const std::string& volume,
@@ -143,10 +154,10 @@ std::map<std::string, NodeView> TypedStore::view_nodes(const std::string& volume
   auto entry = entries.begin();
   for (const std::string& node : nodes) {
     NodeView& view = views[node];
-    view.node = value_of<model::Node>(*entry++);
+    view.node = readable_value_of<model::Node>(*entry++);
     if (*entry) view.session = (*entry)->value;
     ++entry;
-    view.status = value_of<model::Status>(*entry++);
+    view.status = readable_value_of<model::Status>(*entry++);
   }
   return views;
 }

@@ -1,0 +1,103 @@
+#include "agent/reconcile/reconciler.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "agent/model/codec.h"
+#include "agent/store/file_store.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/unit/reconcile/plan_cases.h"
+
+using namespace plexvol;             // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
+using store::Change;
+namespace keys = store::keys;
+
+namespace {
+
+// DRBD says the same at every look; nothing else is to be run.
+class OneAnswer : public process::Runner {
+ public:
+  process::Output run(const process::Command&) override {
+    return {.exit_code = 0, .out = answer, .err = {}};
+  }
+  std::string answer;
+};
+
+// A node of a mirrored volume that finds no pool of its own: a pass ends early, and reports.
+struct Node {
+  support::TemporaryDirectory directory;
+  store::FileStore raw{directory.path() / "store"};
+  store::TypedStore store{raw};
+  arbiter::Arbiter arbiter{store};
+  std::map<std::string, std::unique_ptr<Pool>> pools;
+  OneAnswer runner;
+  drbd::Drbd drbd;
+  filesystem::Filesystem filesystem{runner};
+  mounting::MountCalls calls{[](const std::string&) {}};
+  int resyncs_changed = 0;
+  Reconciler reconciler;
+
+  Node()
+      : drbd(runner, {.config_directory = directory.path() / "drbd",
+                      .module = {.directory = directory.path(), .proc = "/nonexistent"}}),
+        reconciler({.store = store,
+                    .arbiter = arbiter,
+                    .pools = pools,
+                    .drbd = drbd,
+                    .filesystem = filesystem,
+                    .calls = calls,
+                    .links = Links(directory.path() / "links")},
+                   settings()) {
+    std::ofstream(directory.path() / "version") << "8.4.11\n";
+    const Wanted wanted = cases::mirrored();
+    store.commit(Change()
+                     .put(keys::volume("v"), model::to_json(wanted.volume))
+                     .put(keys::current("v"), model::to_json(*wanted.current))
+                     .wake(wanted.volume));
+  }
+
+  ReconcilerSettings settings() {
+    ReconcilerSettings settings;
+    settings.here = "n1";
+    settings.session = "session";
+    settings.resyncs_changed = [this] { ++resyncs_changed; };
+    return settings;
+  }
+
+  void drbd_says(const std::string& replication) {
+    runner.answer =
+        "exists resource name:v role:Secondary suspended:no\n"
+        "exists connection name:v connection:Connected role:Secondary\n"
+        "exists device name:v volume:0 minor:1000 disk:UpToDate\n"
+        "exists peer-device name:v volume:0 replication:" +
+        replication + " peer-disk:Inconsistent resync-suspended:no\nexists -\n";
+  }
+};
+
+}  // namespace
+
+TEST_CASE("reconciler: a volume that is gone takes no other's turn to be resynchronised") {
+  Node node;
+  node.drbd_says("SyncSource");
+  node.reconciler.reconcile("v");
+  CHECK(node.resyncs_changed == 1);
+  node.store.commit(Change().remove(keys::volume("v")));
+  node.reconciler.reconcile("v");
+  CHECK(node.resyncs_changed == 2);
+}
+
+TEST_CASE(
+    "reconciler: what nobody can read of the peer, or of itself, keeps no pass from its work") {
+  Node node;
+  node.drbd_says("Established");
+  node.store.commit(Change()
+                        .put(keys::node("n2"), "{")
+                        .put(keys::status("n2", "v"), "{")
+                        .put(keys::status("n1", "v"), "{"));
+  node.reconciler.reconcile("v");
+  const auto status = node.store.find_status("n1", "v");
+  REQUIRE(status);
+  CHECK(status->error.find("pool p") != std::string::npos);
+}
