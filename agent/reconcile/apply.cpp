@@ -135,23 +135,19 @@ void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools)
   tools.store.commit(Change().wake(wanted.volume));
 }
 
-// What carries the tag of an unfinished one, the metadata first.
-void finish(const Wanted& wanted, Seen& seen, const Tools& tools) {
-  const model::Volume& volume = wanted.volume;
+// Of those that have it.
+std::vector<std::string> list_names(const Wanted& wanted, const Seen& seen, bool Backing::*flag) {
   std::vector<std::string> names;
-  if (seen.metadata && seen.metadata->making) names.push_back(metadata_name(volume));
-  if (seen.data->making) names.push_back(volume.name);
-  get_pool(tools, volume).finish(names, volume.id);
-  if (seen.metadata) seen.metadata->making = false;
-  seen.data->making = false;
+  if (seen.metadata && *seen.metadata.*flag) names.push_back(metadata_name(wanted.volume));
+  if (seen.data && *seen.data.*flag) names.push_back(wanted.volume.name);
+  return names;
 }
 
-void remove_backing(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+void finish(const Wanted& wanted, Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
-  std::vector<std::string> names;
-  if (seen.metadata && seen.metadata->ours) names.push_back(metadata_name(volume));
-  if (seen.data && seen.data->ours) names.push_back(volume.name);
-  get_pool(tools, volume).remove(names);
+  get_pool(tools, volume).finish(list_names(wanted, seen, &Backing::making), volume.id);
+  if (seen.metadata) seen.metadata->making = false;
+  seen.data->making = false;
 }
 
 void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
@@ -254,7 +250,7 @@ void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& 
     case ActionKind::RemoveConfig:
       return tools.drbd.remove_config(volume.name);
     case ActionKind::RemoveBacking:
-      return remove_backing(wanted, seen, tools);
+      return pool().remove(list_names(wanted, seen, &Backing::ours));
     case ActionKind::ForgetReplica:
       pool().remove_remains(volume.name);
       return forget_replica(wanted, tools);

@@ -147,11 +147,11 @@ class Reconciler::Pass {
 
   bool are_whole(const model::Volume& volume) {
     const std::vector<std::string> nodes = volume.nodes();
-    return !nodes.empty() && std::all_of(nodes.begin(), nodes.end(), [&](const auto& node) {
-      const auto alive = tools_.store.raw().get(store::keys::alive(node));
-      const auto status = tools_.store.find_status(node, volume.name);
-      return alive && status && status->session == alive->value &&
-             status->disk_state == "UpToDate" &&
+    if (nodes.empty()) return false;
+    const auto views = tools_.store.view_nodes(volume.name, {nodes.begin(), nodes.end()});
+    return std::all_of(views.begin(), views.end(), [&](const auto& entry) {
+      const auto& [node, session, status] = entry.second;
+      return session && status && status->session == *session && status->disk_state == "UpToDate" &&
              (nodes.size() == 1 || status->connection == "Connected");
     });
   }

@@ -177,6 +177,17 @@ class Cluster:
             return {}
         return next((replica for replica in shown["replicas"] if replica["node"] == node), {})
 
+    def other_copy(self, asked: str, volume: str, node: str) -> str:
+        """The node of the copy that is not there."""
+        shown = self.volume(asked, volume)
+        assert shown is not None
+        (other,) = [replica["node"] for replica in shown["replicas"] if replica["node"] != node]
+        return str(other)
+
+    def delete_volume(self, asked: str, volume: str) -> None:
+        deleted = self.plexvol(asked, "volume", "delete", volume)
+        assert deleted.code == 0, deleted.text
+
     def wait_state(self, asked: str, volume: str, state: str, timeout: float = 120) -> None:
         def look() -> bool:
             shown = self.volume(asked, volume)

@@ -99,8 +99,7 @@ def make_both(cluster: Cluster) -> mirror.Options:
 def remove_both(cluster: Cluster, primary: str) -> None:
     cluster.node(primary).sh(f"umount {mirror.MOUNTED}; {mirror.DEMOTION}")
     cluster.lab.on_all(lambda node: node.sh(mirror.SIDE_DOWN), [cluster.node("n1"), cluster.node("n2")])
-    deleted = cluster.plexvol("n1", "volume", "delete", VOLUME)
-    assert deleted.code == 0, deleted.text
+    cluster.delete_volume("n1", VOLUME)
 
 
 def note(samples: dict[str, list[float]], found: dict[str, float]) -> None:

@@ -1,8 +1,9 @@
 """The life of a volume in the lab, by the driver's calls and by the same raw commands in their best order."""
 
 import time
+from collections import Counter
 
-from cluster import AGENT, Cluster, options, pod_dir
+from cluster import Cluster, options, pod_dir
 from lab import wait_until
 
 from . import mirror
@@ -49,8 +50,7 @@ class Life:
         up = time.monotonic()
         driver.must("unmount", pod)
         self.cluster.wait_detached("n1", name)
-        deleted = self.cluster.plexvol("n1", "volume", "delete", name)
-        assert deleted.code == 0, deleted.text
+        self.cluster.delete_volume("n1", name)
         return self._note(f"ours {replicas}", begin, up)
 
     def raw(self, replicas: int) -> list[float]:
@@ -76,16 +76,10 @@ class Life:
         return [end - begin]
 
     def count_commands(self, replicas: int) -> str:
-        """External processes of one whole life, on both nodes, by name: each has a line in the agents' logs."""
+        """External processes of one whole life, on both nodes, by name."""
         name = f"pv-life-{self.number}"
-        counted: dict[str, int] = {}
-        for node in (self.n1, self.n2):
-            log = node.read_file(node.service_log_path(AGENT)).decode(errors="replace")
-            for line in log.splitlines():
-                if f'msg="{name}: ' in line and ": exit code " in line:
-                    tool = line.split(f'msg="{name}: ')[1].split()[0].rstrip(":")
-                    counted[tool] = counted.get(tool, 0) + 1
-        return f"{sum(counted.values())} processes: " + ", ".join(f"{tool} {n}" for tool, n in sorted(counted.items()))
+        counted = Counter(tool for node in ("n1", "n2") for tool in self.cluster.tools_run(node, name))
+        return f"{counted.total()} processes: " + ", ".join(f"{tool} {n}" for tool, n in sorted(counted.items()))
 
 
 def measure() -> list[Line]:

@@ -183,7 +183,6 @@ def measure_idle(cluster: Cluster, found: Found) -> None:
 def measure_cordon(cluster: Cluster, found: Found) -> None:
     before = cluster.etcd.sample()
     cluster.run("cordon")
-    time.sleep(1)
     cluster.await_quiet()
     found.cordon = (cluster.etcd.sample().requests() - before.requests()) / cluster.agents
 

@@ -75,8 +75,7 @@ def make_ours(cluster: Cluster) -> None:
 
 def remove_ours(cluster: Cluster) -> None:
     cluster.driver("n1", attach=True).must("detach", VOLUME, "n1")
-    deleted = cluster.plexvol("n1", "volume", "delete", VOLUME)
-    assert deleted.code == 0, deleted.text
+    cluster.delete_volume("n1", VOLUME)
 
 
 def compare(node: Node, job: Job) -> Line:

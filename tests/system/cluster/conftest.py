@@ -32,6 +32,15 @@ def cluster(running_cluster: Cluster, restored_lab3: Lab) -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def impatient(cluster: Cluster) -> Iterator[Cluster]:
+    """A node counts as gone for good at once, and so the agents look at everything each second."""
+    cluster.reconfigure(rebuild_seconds=4)
+    yield cluster
+    cluster.restore()
+    cluster.reconfigure()
+
+
+@pytest.fixture
 def new_name() -> Callable[[], str]:
     """A volume name that no other test has had."""
     return lambda: f"pv-{next(_numbers)}"
@@ -53,8 +62,7 @@ def mounted(cluster: Cluster, new_name: Callable[[], str]) -> Iterator[tuple[str
     for node in ("n1", "n2"):
         cluster.driver(node).must("unmount", pod)
     cluster.wait_detached("n3", name)
-    deleted = cluster.plexvol("n3", "volume", "delete", name)
-    assert deleted.code == 0, deleted.text
+    cluster.delete_volume("n3", name)
 
 
 @pytest.fixture(autouse=True)

@@ -156,8 +156,7 @@ def test_a_pool_may_be_on_other_nodes_only_but_not_with_a_copy_here(
     found = lines_of(report, "pool thick")
     assert found.startswith("FAULT ") and name in found and "bring its disks back" in found, report
     assert code == 1
-    deleted = cluster.plexvol("n1", "volume", "delete", name)
-    assert deleted.code == 0, deleted.text
+    cluster.delete_volume("n1", name)
 
 
 @pytest.mark.long

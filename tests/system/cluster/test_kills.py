@@ -62,6 +62,5 @@ def test_the_same_call_succeeds_after_each_kill(cluster: Cluster, chance: random
         assert cluster.node(other).sh(f"cat {pod}/file").stdout.decode().strip() == name
         killer.again(other, "unmount", pod)
         cluster.wait_detached("n3", name)
-        deleted = cluster.plexvol("n3", "volume", "delete", name)
-        assert deleted.code == 0, deleted.text
+        cluster.delete_volume("n3", name)
     print(f"{killer.kills} kills in {lives} lives")

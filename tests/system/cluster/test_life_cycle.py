@@ -17,11 +17,6 @@ def twice(driver: Driver, *arguments: str) -> Reply:
     return first
 
 
-def delete(cluster: Cluster, name: str) -> None:
-    result = cluster.plexvol("n1", "volume", "delete", name)
-    assert result.code == 0, result.text
-
-
 @pytest.mark.parametrize(
     ("pool", "fs_type", "replicas", "size"),
     [
@@ -59,7 +54,7 @@ def test_attach_to_detach(
     assert driver.node.sh(f"cat {device_dir}/file").stdout == b"kept\n"
     driver.must("unmountdevice", device_dir)
     driver.must("detach", name, "n1")
-    delete(cluster, name)
+    cluster.delete_volume("n1", name)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +89,7 @@ def test_mount_to_unmount(
         assert there.node.sh(f"cat {pod}/file").stdout == b"kept\n"
         there.must("unmount", pod)
         cluster.wait_detached("n1", name)
-    delete(cluster, name)
+    cluster.delete_volume("n1", name)
 
 
 def test_a_node_without_a_copy_is_refused_with_the_names_of_those_that_have_one(
@@ -108,7 +103,7 @@ def test_a_node_without_a_copy_is_refused_with_the_names_of_those_that_have_one(
     reply = cluster.driver("n3").call("mount", pod_dir(name), options(name))
     assert not reply.succeeded
     assert "no copy on n3" in reply.message and "n1, n2" in reply.message
-    delete(cluster, name)
+    cluster.delete_volume("n1", name)
 
 
 def test_a_new_mirror_needs_no_first_sync_and_both_copies_are_alike(
@@ -123,4 +118,4 @@ def test_a_new_mirror_needs_no_first_sync_and_both_copies_are_alike(
     for node in ("n1", "n2"):
         used = cluster.node(node).sh(f"lvs --noheadings --nosuffix --units m -o data_percent vg0/{name}")
         assert float(used.stdout) < 5
-    delete(cluster, name)
+    cluster.delete_volume("n1", name)

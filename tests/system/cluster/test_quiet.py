@@ -1,36 +1,26 @@
 """What an agent does while nothing changes, and what it notices all the same."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from cluster import Cluster, options, pod_dir
 from lab import wait_until
 
 PATROLS = 5
 
 
-@pytest.fixture
-def patrolling(cluster: Cluster) -> Iterator[Cluster]:
-    """The agents look at everything each second."""
-    cluster.reconfigure(rebuild_seconds=4)
-    yield cluster
-    cluster.restore()
-    cluster.reconfigure()
-
-
 def test_a_patrol_runs_one_look_at_drbd_and_nothing_else(
-    patrolling: Cluster, new_name: Callable[[], str]
+    impatient: Cluster, new_name: Callable[[], str]
 ) -> None:
     mirrored, alone = new_name(), new_name()
-    driver = patrolling.driver("n1")
+    driver = impatient.driver("n1")
     driver.must("mount", pod_dir(mirrored), options(mirrored, size="64Mi", replicas="2", pool="thick"))
     driver.must("mount", pod_dir(alone), options(alone, size="64Mi", pool="thick"))
 
     def looks(volume: str) -> Counter[str]:
-        return Counter(patrolling.tools_run("n1", volume))
+        return Counter(impatient.tools_run("n1", volume))
 
-    wait_until(lambda: patrolling.replica("n1", mirrored, "n1").get("mounts"), 120, f"{mirrored} is reported as mounted")
+    wait_until(lambda: impatient.replica("n1", mirrored, "n1").get("mounts"), 120, f"{mirrored} is reported as mounted")
     before, before_alone = looks(mirrored), looks(alone)
     wait_until(lambda: looks(mirrored).total() >= before.total() + PATROLS, 120, f"{PATROLS} patrols")
     assert set(looks(mirrored) - before) == {"drbdsetup"}
@@ -38,28 +28,26 @@ def test_a_patrol_runs_one_look_at_drbd_and_nothing_else(
 
     for name in (mirrored, alone):
         driver.must("unmount", pod_dir(name))
-        patrolling.wait_detached("n1", name)
-        deleted = patrolling.plexvol("n1", "volume", "delete", name)
-        assert deleted.code == 0, deleted.text
+        impatient.wait_detached("n1", name)
+        impatient.delete_volume("n1", name)
 
 
 def test_a_logical_volume_that_somebody_else_has_put_there_is_noticed(
-    patrolling: Cluster, new_name: Callable[[], str]
+    impatient: Cluster, new_name: Callable[[], str]
 ) -> None:
     """Although no tool is asked about one that was looked at before."""
     name = new_name()
-    n1 = patrolling.node("n1")
-    created = patrolling.plexvol("n1", "volume", "create", name, "--size", "64Mi", "--nodes", "n1", "--pool", "thick")
+    n1 = impatient.node("n1")
+    created = impatient.plexvol("n1", "volume", "create", name, "--size", "64Mi", "--nodes", "n1", "--pool", "thick")
     assert created.code == 0, created.text
-    before = Counter(patrolling.tools_run("n1", name))
+    before = Counter(impatient.tools_run("n1", name))
     n1.sh(f"lvrename vg0 {name} {name}-kept && lvcreate -qq -y -n {name} -L 64m vg0")
 
     def error() -> str:
-        return str(patrolling.replica("n1", name, "n1").get("error", ""))
+        return str(impatient.replica("n1", name, "n1").get("error", ""))
 
     wait_until(lambda: "was not made for this volume" in error(), 120, "the agent says whose it is not")
-    assert Counter(patrolling.tools_run("n1", name))["lvs"] > before["lvs"]
+    assert Counter(impatient.tools_run("n1", name))["lvs"] > before["lvs"]
     n1.sh(f"lvremove -qq -f vg0/{name} && lvrename vg0 {name}-kept {name}")
     wait_until(lambda: error() == "", 120, "all is well again")
-    deleted = patrolling.plexvol("n1", "volume", "delete", name)
-    assert deleted.code == 0, deleted.text
+    impatient.delete_volume("n1", name)

@@ -9,15 +9,6 @@ from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 
 @pytest.fixture
-def impatient(cluster: Cluster) -> Iterator[Cluster]:
-    """A node counts as gone for good at once."""
-    cluster.reconfigure(rebuild_seconds=4)
-    yield cluster
-    cluster.restore()
-    cluster.reconfigure()
-
-
-@pytest.fixture
 def cordoning(cluster: Cluster) -> Iterator[Cluster]:
     """Whatever is cordoned in the test is not so after it."""
     yield cluster
@@ -153,4 +144,4 @@ def test_two_nodes_do_without_the_second_copy_until_a_third_comes(
     cluster.wait_alive(["n1", "n2", "n3"])
     wait_until(lambda: not has_data(cluster, "n2", name), 240, "the old copy is dropped")
     cluster.wait_detached("n1", name)
-    assert cluster.plexvol("n1", "volume", "delete", name).code == 0
+    cluster.delete_volume("n1", name)

@@ -87,7 +87,6 @@ def by_systemd(cluster: Cluster) -> Iterator[Cluster]:
             cluster.resume_agent(name)
 
 
-@pytest.mark.long
 def test_nothing_that_the_unit_takes_away_is_missed(by_systemd: Cluster, new_name: Callable[[], str]) -> None:
     for node in by_systemd.lab.nodes:
         pid = ask_systemd(node, "show", "--value", "--property=MainPID", "plexvold.service")
@@ -108,14 +107,11 @@ def live(cluster: Cluster, name: str, wanted: dict[str, str]) -> None:
     asked, pod = options(name, replicas="2", **wanted), pod_dir(name)
     cluster.driver("n1").must("mount", pod, asked)
     cluster.node("n1").sh(f"echo kept >{pod}/file; sync {pod}/file")
-    shown = cluster.volume("n1", name)
-    assert shown is not None
-    (other,) = [replica["node"] for replica in shown["replicas"] if replica["node"] != "n1"]
+    other = cluster.other_copy("n1", name, "n1")
     mount_as_kubelets_do(cluster, other, pod, asked)
     assert cluster.node(other).sh(f"cat {pod}/file").stdout == b"kept\n"
     assert cluster.node("n1").run(["mountpoint", "-q", pod]).code != 0
     cluster.driver(other).must("unmount", pod)
     cluster.wait_detached("n1", name)
-    deleted = cluster.plexvol("n1", "volume", "delete", name)
-    assert deleted.code == 0, deleted.text
+    cluster.delete_volume("n1", name)
     wait_until(lambda: cluster.volume("n1", name) is None, 120, f"{name} is gone")

@@ -58,21 +58,15 @@ def test_a_volumes_life(installed: InstalledCluster) -> None:
     n1.must("unmount", POD)
     n1.must("unmount", POD)
     installed.wait_detached("n1", NAME)
-    there = installed.driver(other_node(installed))
+    there = installed.driver(installed.other_copy("n1", NAME, "n1"))
     there.must("mount", POD, ASKED)
     assert there.node.sh(f"cat {POD}/file").stdout == b"kept\n"
     there.must("unmount", POD)
     installed.wait_detached("n1", NAME)
 
 
-def other_node(installed: InstalledCluster) -> str:
-    shown = installed.volume("n1", NAME)
-    assert shown is not None
-    return str(next(replica["node"] for replica in shown["replicas"] if replica["node"] != "n1"))
-
-
 def test_agent_and_driver_are_upgraded_while_a_pod_writes(installed: InstalledCluster, next_image: Path) -> None:
-    n1, other = installed.node("n1"), installed.node(other_node(installed))
+    n1, other = installed.node("n1"), installed.node(installed.other_copy("n1", NAME, "n1"))
     installed.driver("n1").must("mount", POD, ASKED)
     old = n1.read_file(MOUNT_DRIVER)
     with start_writer(n1) as writer:
@@ -129,8 +123,7 @@ def test_it_goes_from_all_nodes_and_data_stays(installed: InstalledCluster) -> N
     assert installed.node("n1").sh(f"cat {POD}/file").stdout == b"kept\n"
     installed.driver("n1").must("unmount", POD)
     installed.wait_detached("n1", NAME)
-    deleted = installed.plexvol("n1", "volume", "delete", NAME)
-    assert deleted.code == 0, deleted.text
+    installed.delete_volume("n1", NAME)
     for node in installed.lab.nodes:
         wait_until(lambda node=node: installed.left_over(node.name) == [], 120, f"{node.name} is clean")
     assert installed.left_in_store("n1") == []

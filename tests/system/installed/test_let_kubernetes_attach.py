@@ -9,6 +9,7 @@ import pytest
 from cluster import PLUGINS, Driver, device_mount_dir, options, pod_dir
 from installed import InstalledCluster
 from lab import wait_until
+from pods import checksum, write_random
 
 pytestmark = pytest.mark.long
 
@@ -72,18 +73,9 @@ def retry(driver: Driver, *arguments: str) -> dict[str, object]:
     return answer
 
 
-def find_other(cluster: InstalledCluster, name: str, node: str) -> str:
-    """The node of the other copy."""
-    shown = cluster.volume("n1", name)
-    assert shown is not None
-    (other,) = [replica["node"] for replica in shown["replicas"] if replica["node"] != node]
-    return str(other)
-
-
 def delete(cluster: InstalledCluster, name: str) -> None:
     """Nothing is left of it anywhere."""
-    deleted = cluster.plexvol("n1", "volume", "delete", name)
-    assert deleted.code == 0, deleted.text
+    cluster.delete_volume("n1", name)
     for node in NODES:
         wait_until(lambda node=node: name not in " ".join(cluster.left_over(node)), 120, f"{name} is gone from {node}")
 
@@ -117,21 +109,11 @@ def test_a_volumes_life(attaching: InstalledCluster) -> None:
     pod.end("n2")
     assert not pod.is_attached("n2")
 
-    other = find_other(attaching, name, "n2")
+    other = attaching.other_copy("n1", name, "n2")
     pod.start(other)
     assert attaching.node(other).sh(f"cat {pod.folder}/file").stdout == b"kept\n"
     pod.end(other)
     delete(attaching, name)
-
-
-def write_random(cluster: InstalledCluster, node: str, path: str) -> str:
-    """Its checksum."""
-    script = f"dd if=/dev/urandom of={path} bs=1M count=20 conv=fsync 2>/dev/null; sha256sum <{path}"
-    return cluster.node(node).sh(script).stdout.decode()
-
-
-def read_checksum(cluster: InstalledCluster, node: str, path: str) -> str:
-    return cluster.node(node).sh(f"sha256sum <{path}").stdout.decode()
 
 
 def read_copies(cluster: InstalledCluster, name: str, nodes: tuple[str, str]) -> list[str]:
@@ -145,15 +127,15 @@ def test_the_pods_node_loses_its_power_and_returns(attaching: InstalledCluster, 
     # Of a thick volume the two may differ in blocks that nobody ever wrote, as earlier volumes have left them.
     pod = Pod(attaching, name, options(name, size="128Mi", replicas="2", pool="thin"))
     pod.start("n2")
-    before = write_random(attaching, "n2", f"{pod.folder}/before")
-    other = find_other(attaching, name, "n2")
+    before = write_random(attaching, "n2", f"{pod.folder}/before", 20)
+    other = attaching.other_copy("n1", name, "n2")
 
     attaching.node("n2").power_off()
     # The pod's object was removed by force; then the controller-manager detaches, too.
     retry(manager, "detach", name, "n2")
     pod.start(other)
-    assert read_checksum(attaching, other, f"{pod.folder}/before") == before
-    after = write_random(attaching, other, f"{pod.folder}/after")
+    assert checksum(attaching, other, f"{pod.folder}/before") == before
+    after = write_random(attaching, other, f"{pod.folder}/after", 20)
     shown = attaching.volume("n1", name)
     assert shown is not None and shown["attached_to"] == other and shown["state"] == "Degraded"
     assert [replica["node"] for replica in shown["replicas"] if replica["current"]] == [other]
@@ -171,7 +153,7 @@ def test_the_pods_node_loses_its_power_and_returns(attaching: InstalledCluster, 
     copies = read_copies(attaching, name, ("n2", other))
     assert copies[0] == copies[1]
     pod.start("n2")
-    assert read_checksum(attaching, "n2", f"{pod.folder}/before") == before
-    assert read_checksum(attaching, "n2", f"{pod.folder}/after") == after
+    assert checksum(attaching, "n2", f"{pod.folder}/before") == before
+    assert checksum(attaching, "n2", f"{pod.folder}/after") == after
     pod.end("n2")
     delete(attaching, name)
