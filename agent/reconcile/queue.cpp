@@ -7,55 +7,100 @@ namespace plexvol::reconcile {
 
 void Queue::add(const std::string& volume) {
   const std::lock_guard lock(mutex_);
-  // Not later than it was due already: what is added again and again would never come.
-  const auto now = Clock::now();
-  auto& due = due_.try_emplace(volume, now).first->second;
-  due = std::min(due, now);
-  changed_.notify_one();
+  auto at = Clock::now();
+  if (const auto due = due_.find(volume); due != due_.end()) {
+    // Not later than it was due already: what is added again and again would never come.
+    at = std::min(at, due->second.at);
+    remove(due);
+  }
+  put(volume, {.at = at, .ahead = nullptr});
 }
 
-std::optional<std::string> Queue::take() {
+std::optional<Queue::Item> Queue::take() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
-    auto next = due_.end();
-    for (auto it = due_.begin(); it != due_.end(); ++it) {
-      if (taken_.contains(it->first)) continue;
-      if (next == due_.end() || it->second < next->second) next = it;
-    }
-    if (next == due_.end()) {
+    if (order_.empty()) {
       changed_.wait(lock);
-    } else if (next->second > Clock::now()) {
-      const auto due = next->second;
-      changed_.wait_until(lock, due);
-    } else {
-      std::string volume = next->first;
-      due_.erase(next);
-      taken_.insert(volume);
-      return volume;
+      continue;
     }
+    const auto [at, volume] = *order_.begin();
+    if (at > Clock::now()) {
+      changed_.wait_until(lock, at);
+      continue;
+    }
+    const auto due = due_.find(volume);
+    Item item{.name = volume, .ahead = std::move(due->second.ahead)};
+    remove(due);
+    taken_.insert(volume);
+    return item;
   }
   return std::nullopt;
 }
 
 void Queue::done(const std::string& volume) {
   const std::lock_guard lock(mutex_);
-  taken_.erase(volume);
+  give_back(volume);
   failures_.erase(volume);
-  changed_.notify_one();
 }
 
 void Queue::retry(const std::string& volume, Clock::duration min, Clock::duration max) {
   thread_local std::minstd_rand random(std::random_device{}());
   const std::lock_guard lock(mutex_);
-  taken_.erase(volume);
+  give_back(volume);
   unsigned& failures = failures_[volume];
   constexpr unsigned kMaxDoublings = 16;
   const auto delay = std::min(max, min * (1U << std::min(failures, kMaxDoublings)));
   ++failures;
   const auto jitter = delay / 4 * std::uniform_int_distribution<int>(0, 100)(random) / 100;
   // What was added meanwhile comes at once.
-  due_.try_emplace(volume, Clock::now() + delay + jitter);
+  if (!due_.contains(volume)) put(volume, {.at = Clock::now() + delay + jitter, .ahead = nullptr});
+}
+
+std::vector<std::string> Queue::claim(const std::vector<std::string>& volumes) {
+  const std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  std::vector<std::string> claimed;
+  for (const std::string& volume : volumes) {
+    const auto due = due_.find(volume);
+    if (taken_.contains(volume)) {
+      if (due == due_.end()) put(volume, {.at = now, .ahead = nullptr});
+      continue;
+    }
+    if (due != due_.end()) {
+      // It keeps its place, and not what was read before.
+      due->second.ahead.reset();
+      if (due->second.at <= now) continue;
+      remove(due);
+    }
+    taken_.insert(volume);
+    claimed.push_back(volume);
+  }
+  return claimed;
+}
+
+void Queue::offer(const std::string& volume, Ahead ahead) {
+  const std::lock_guard lock(mutex_);
+  give_back(volume);
+  if (!due_.contains(volume)) put(volume, {.at = Clock::now(), .ahead = std::move(ahead)});
+}
+
+void Queue::put(const std::string& volume, Due due) {
+  if (!taken_.contains(volume)) order_.emplace(due.at, volume);
+  due_.emplace(volume, std::move(due));
   changed_.notify_one();
+}
+
+void Queue::remove(Dues::iterator due) {
+  order_.erase({due->second.at, due->first});
+  due_.erase(due);
+}
+
+void Queue::give_back(const std::string& volume) {
+  taken_.erase(volume);
+  if (const auto due = due_.find(volume); due != due_.end()) {
+    order_.emplace(due->second.at, volume);
+    changed_.notify_one();
+  }
 }
 
 void Queue::stop() {

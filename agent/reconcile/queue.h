@@ -4,35 +4,66 @@
 // A name is with at most one worker at a time; added meanwhile, it comes again right after.
 // Failures come back later and later. The only state that the agent's threads share, besides the
 // mount calls.
+//
+// Who looks at all from time to time reads the store for many volumes at once: it claims them, and
+// offers each with what was read. That lasts until something happens to the volume: what was read
+// before an event is never looked at after it.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/store/typed_store.h"
 
 namespace plexvol::reconcile {
 
 class Queue {
  public:
   using Clock = std::chrono::steady_clock;
+  using Ahead = std::shared_ptr<const store::VolumeView>;
+  struct Item {
+    std::string name;
+    Ahead ahead;  // null: nothing was read ahead
+  };
 
   void add(const std::string& volume);  // now
   // Waits for the next name; nullopt after stop(). The name is the caller's until it gives it back.
-  std::optional<std::string> take();
+  std::optional<Item> take();
   void done(const std::string& volume);
   // Gives it back to be taken again in a while: min, 2*min, 4*min ... max, with jitter, as long as
   // it is not done().
   void retry(const std::string& volume, Clock::duration min, Clock::duration max);
+  // Adds all, and answers those that would come now because of this only. They are the caller's
+  // until it offers them.
+  std::vector<std::string> claim(const std::vector<std::string>& volumes);
+  // Gives a claimed one back, to be taken now.
+  void offer(const std::string& volume, Ahead ahead);
   void stop();
 
  private:
+  struct Due {
+    Clock::time_point at;
+    Ahead ahead;
+  };
+  using Dues = std::map<std::string, Due>;
+
+  // All with the mutex held.
+  void put(const std::string& volume, Due due);  // not due yet
+  void remove(Dues::iterator due);
+  void give_back(const std::string& volume);
+
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, Clock::time_point> due_;
+  Dues due_;
+  std::set<std::pair<Clock::time_point, std::string>> order_;  // of what is due and not taken
   std::set<std::string> taken_;
   std::map<std::string, unsigned> failures_;
   bool stopped_ = false;

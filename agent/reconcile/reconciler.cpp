@@ -18,6 +18,8 @@ namespace {
 // volumes get their turn.
 constexpr int kMaxRounds = 12;
 
+using NodeViews = std::map<std::string, store::NodeView>;
+
 // Not for reporting an error: those that want the device prepared wait for it. Nor is this one of
 // theirs.
 bool concerns_mount_calls(const Wanted& wanted) {
@@ -45,6 +47,20 @@ class Reconciler::Pass {
     return error_->code() == ErrorCode::Unavailable ? Outcome::TrySoon : Outcome::TryLater;
   }
 
+  // True: the volume was seen to be as it was wanted `ahead`, and the store knows what was seen.
+  bool is_at_rest(const store::VolumeView& ahead) {
+    const std::string& here = owner_.settings_.here;
+    if (!ahead.volume || !ahead.volume->value.concerns(here)) return false;
+    try {
+      accept(ahead);
+      if (!look_and_plan(true).empty() || status_ != make_status()) return false;
+    } catch (const std::exception&) {
+      return false;
+    }
+    report();
+    return true;
+  }
+
  private:
   // False: this volume is none of ours (any more).
   bool settle() {
@@ -52,43 +68,35 @@ class Reconciler::Pass {
     bool looked_as_staying = false;
     for (rounds_left_ = kMaxRounds; rounds_left_ > 0; --rounds_left_) {
       if (!load()) return false;
-      observe_resource(*wanted_, tools_, seen_);
       // What is to be removed from now on must say again that it is ours.
-      if (!backing_known || looked_as_staying != copy_stays(*wanted_)) {
-        observe_backing(*wanted_, tools_, seen_);
-      }
+      const bool look_at_backing = !backing_known || looked_as_staying != copy_stays(*wanted_);
       looked_as_staying = copy_stays(*wanted_);
-      observe_device(*wanted_, tools_, seen_);
-      observe_use(*wanted_, tools_, seen_);
-      seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);
-      seen_.apart_time_over = owner_.apart_time_over(*wanted_, seen_);
-      seen_.question_time_over = owner_.question_time_over(*wanted_, seen_);
-      seen_.question_under_way = tools_.arbiter.is_asked_about(volume_);
-      const std::vector<Action> actions = plan(*wanted_, seen_);
+      const std::vector<Action> actions = look_and_plan(look_at_backing);
       if (actions.empty()) return true;
       backing_known = perform(actions);
     }
     return true;
   }
 
+  std::vector<Action> look_and_plan(bool look_at_backing) {
+    observe_resource(*wanted_, tools_, seen_);
+    if (look_at_backing) observe_backing(*wanted_, tools_, seen_);
+    observe_device(*wanted_, tools_, seen_);
+    observe_use(*wanted_, tools_, seen_);
+    seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);
+    seen_.apart_time_over = owner_.apart_time_over(*wanted_, seen_);
+    seen_.question_time_over = owner_.question_time_over(*wanted_, seen_);
+    seen_.question_under_way = tools_.arbiter.is_asked_about(volume_);
+    return plan(*wanted_, seen_);
+  }
+
   bool load() {
     const std::string& here = owner_.settings_.here;
     store::VolumeView view = tools_.store.view_volume(volume_, here);
-    if (view.status && !wanted_) seen_.refused_release = view.status->refused_release;
-    status_ = std::move(view.status);
-    // A node that was forgotten has come back with its old copy. All must know, so that none
-    // chooses it for a new one before the old is gone.
     if (view.volume && !view.volume->value.concerns(here) &&
         tools_.drbd.has_config_of(volume_, view.volume->value.secret)) {
-      model::Volume& volume = view.volume->value;
-      volume.former.insert(here);
-      const std::string key = store::keys::volume(volume_);
-      if (!tools_.store.commit(store::Change()
-                                   .require(key, view.volume->revision)
-                                   .put(key, model::to_json(volume))
-                                   .wake(volume))) {
-        throw Error(ErrorCode::Unavailable, "volume " + volume_ + " has changed, looks again");
-      }
+      tell_of_return(*view.volume);
+      view = tools_.store.view_volume(volume_, here);
     }
     if (!view.volume || !view.volume->value.concerns(here)) {
       wanted_.reset();
@@ -99,6 +107,29 @@ class Reconciler::Pass {
     if (wanted_ && wanted_->volume.id != view.volume->value.id) {
       throw Error(ErrorCode::Unavailable, "volume " + volume_ + " was replaced by a new one");
     }
+    accept(std::move(view));
+    return true;
+  }
+
+  // A node that was forgotten has come back with its old copy. All must know, so that none chooses
+  // it for a new one before the old is gone.
+  void tell_of_return(const store::Versioned<model::Volume>& found) {
+    model::Volume volume = found.value;
+    volume.former.insert(owner_.settings_.here);
+    const std::string key = store::keys::volume(volume_);
+    if (!tools_.store.commit(store::Change()
+                                 .require(key, found.revision)
+                                 .put(key, model::to_json(volume))
+                                 .wake(volume))) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume_ + " has changed, looks again");
+    }
+  }
+
+  void accept(store::VolumeView view) {
+    const std::string& here = owner_.settings_.here;
+    if (view.status && !wanted_) seen_.refused_release = view.status->refused_release;
+    status_ = std::move(view.status);
+    assigned_ = view.assigned;
     Wanted wanted{.volume = std::move(view.volume->value),
                   .here = here,
                   .attachment = {},
@@ -112,18 +143,14 @@ class Reconciler::Pass {
     }
     if (view.current) wanted.current = std::move(view.current->value);
     const bool has_copy = wanted.volume.find_replica(here) != nullptr;
-    if (!has_copy) wanted.others_whole = are_whole(wanted.volume);
+    if (!has_copy) wanted.others_whole = are_whole(wanted.volume, view.nodes);
     const std::string peer = has_copy ? wanted.volume.peer_of(here) : "";
     owner_.remember_peer(volume_, peer);
-    if (wanted.volume.mirrored() && has_copy) load_nodes(wanted, peer);
+    if (wanted.volume.mirrored() && has_copy) accept_nodes(wanted, peer, view.nodes);
     wanted_ = std::move(wanted);
-    return true;
   }
 
-  void load_nodes(Wanted& wanted, const std::string& peer) {
-    std::set<std::string> nodes{wanted.here};
-    if (!peer.empty()) nodes.insert(peer);
-    auto views = tools_.store.view_nodes(volume_, nodes);
+  void accept_nodes(Wanted& wanted, const std::string& peer, NodeViews& views) {
     for (const auto& [name, view] : views) {
       if (view.node) wanted.nodes[name] = *view.node;
     }
@@ -145,15 +172,16 @@ class Reconciler::Pass {
     return node.status && node.status->attachment_revision >= attachment_revision_;
   }
 
-  bool are_whole(const model::Volume& volume) {
-    const std::vector<std::string> nodes = volume.nodes();
-    if (nodes.empty()) return false;
-    const auto views = tools_.store.view_nodes(volume.name, {nodes.begin(), nodes.end()});
-    return std::all_of(views.begin(), views.end(), [&](const auto& entry) {
-      const auto& [node, session, status] = entry.second;
+  static bool are_whole(const model::Volume& volume, const NodeViews& views) {
+    const auto is_whole = [&](const model::Replica& replica) {
+      const auto view = views.find(replica.node);
+      if (view == views.end()) return false;
+      const auto& [node, session, status] = view->second;
       return session && status && status->session == *session && status->disk_state == "UpToDate" &&
-             (nodes.size() == 1 || status->connection == "Connected");
-    });
+             (volume.replicas.size() == 1 || status->connection == "Connected");
+    };
+    return !volume.replicas.empty() &&
+           std::all_of(volume.replicas.begin(), volume.replicas.end(), is_whole);
   }
 
   // False: backing devices were changed.
@@ -216,7 +244,7 @@ class Reconciler::Pass {
     }
   }
 
-  void write_status() {
+  model::Status make_status() const {
     model::Status status{.session = owner_.settings_.session,
                          .attachment_revision = wanted_->attachment ? attachment_revision_ : 0,
                          .ready = !error_ && is_ready(*wanted_, seen_),
@@ -237,7 +265,13 @@ class Reconciler::Pass {
       status.synced_percent = seen_.resource->synced_percent;
       status.out_of_sync_bytes = seen_.resource->out_of_sync_bytes;
     }
-    if (status_ != status) tools_.store.put_status(owner_.settings_.here, volume_, status);
+    return status;
+  }
+
+  void write_status() {
+    const model::Status status = make_status();
+    if (status_ == status) return;
+    tools_.store.put_status(owner_.settings_.here, volume_, assigned_, status);
   }
 
   Reconciler& owner_;
@@ -246,6 +280,7 @@ class Reconciler::Pass {
   std::optional<Wanted> wanted_;
   std::int64_t attachment_revision_ = 0;
   std::optional<model::Status> status_;  // as the store has it
+  std::int64_t assigned_ = 0;
   Seen seen_;
   int rounds_left_ = 0;
   std::string note_;  // for people, beside all that went well
@@ -304,7 +339,8 @@ void Reconciler::take_turns() {
   resync_turns_.look(tools_.drbd);
 }
 
-Outcome Reconciler::reconcile(const std::string& volume) {
+Outcome Reconciler::reconcile(const std::string& volume, const store::VolumeView* ahead) {
+  if (ahead != nullptr && Pass(*this, volume).is_at_rest(*ahead)) return Outcome::Settled;
   return Pass(*this, volume).run();
 }
 

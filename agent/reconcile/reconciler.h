@@ -66,8 +66,9 @@ class Reconciler {
   Reconciler(Tools tools, ReconcilerSettings settings);
 
   // One pass. Never throws: what went wrong is in the volume's status, and told to the mount calls
-  // that wait for it.
-  Outcome reconcile(const std::string& volume);
+  // that wait for it. What was read of the store ahead of the pass may say only that nothing is to
+  // be done: else all is read again.
+  Outcome reconcile(const std::string& volume, const store::VolumeView* ahead = nullptr);
 
   // Which nodes are to be emptied, or never come back. Answers the volumes that have a copy here
   // and one on a node of which a person thinks differently than before.

@@ -1,6 +1,8 @@
 #include "agent/reconcile/workers.h"
 
 #include <chrono>
+#include <map>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -53,27 +55,29 @@ class Workers::Impl {
 
  private:
   void work() {
-    while (const auto name = queue_.take()) {
-      const Outcome outcome = look(*name);
-      if (*name == kEverything && outcome == Outcome::Settled) {
-        queue_.retry(*name, settings_.patrol, settings_.patrol);
+    while (const auto item = queue_.take()) {
+      const std::string& name = item->name;
+      const Outcome outcome = look(*item);
+      if (name == kEverything && outcome == Outcome::Settled) {
+        queue_.retry(name, settings_.patrol, settings_.patrol);
         continue;
       }
       switch (outcome) {
         case Outcome::Settled:
-          queue_.done(*name);
+          queue_.done(name);
           break;
         case Outcome::TrySoon:
-          queue_.retry(*name, milliseconds(250), seconds(4));
+          queue_.retry(name, milliseconds(250), seconds(4));
           break;
         case Outcome::TryLater:
-          queue_.retry(*name, seconds(2), seconds(60));
+          queue_.retry(name, seconds(2), seconds(60));
           break;
       }
     }
   }
 
-  Outcome look(const std::string& name) {
+  Outcome look(const Queue::Item& item) {
+    const std::string& name = item.name;
     try {
       if (name == kMounts) {
         for (const std::string& volume : reconciler_.list_changed_mounts()) queue_.add(volume);
@@ -91,7 +95,7 @@ class Workers::Impl {
       }
       if (name == kEverything) {
         reconciler_.look_at_cordons();
-        for (const std::string& volume : reconciler_.list_concerned()) queue_.add(volume);
+        patrol(reconciler_.list_concerned());
         // Not by the queue: a resync that begins or ends makes all be looked at again while a node
         // is drained, and the patrol is no such event.
         reconciler_.take_turns();
@@ -103,7 +107,32 @@ class Workers::Impl {
     }
     const log::LogScope scope("volume", name);
     const process::TraceSubject subject(name);
-    return reconciler_.reconcile(name);
+    return reconciler_.reconcile(name, item.ahead.get());
+  }
+
+  void patrol(const std::set<std::string>& volumes) {
+    std::vector<std::string> some;
+    for (auto volume = volumes.begin(); volume != volumes.end();) {
+      some.push_back(*volume++);
+      if (volume != volumes.end() && some.size() < store::TypedStore::kMaxViews) continue;
+      offer(queue_.claim(some));
+      some.clear();
+    }
+  }
+
+  void offer(const std::vector<std::string>& claimed) {
+    std::map<std::string, store::VolumeView> views;
+    try {
+      views = store_.view_volumes(claimed, settings_.here);
+    } catch (const std::exception& error) {
+      log::info(error.what());  // each will say so itself
+    }
+    for (const std::string& volume : claimed) {
+      const auto view = views.find(volume);
+      queue_.offer(volume, view == views.end() ? nullptr
+                                               : std::make_shared<const store::VolumeView>(
+                                                     std::move(view->second)));
+    }
   }
 
   Reconciler& reconciler_;

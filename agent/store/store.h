@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,8 +37,11 @@ struct Write {
   std::optional<std::string> value;
 };
 
-// All conditions hold: all writes happen at once, or none does. At most 64 conditions plus writes
-// (etcd's own limit is 128 operations), and no key is written twice.
+// In one request: etcd's own limit is 128.
+inline constexpr std::size_t kMaxOperations = 64;
+
+// All conditions hold: all writes happen at once, or none does. At most kMaxOperations conditions
+// plus writes, and no key is written twice.
 struct Transaction {
   std::vector<Condition> conditions;
   std::vector<Write> writes;
@@ -67,7 +71,7 @@ class Store {
   virtual ~Store() = default;
 
   virtual std::optional<Entry> get(const std::string& key) = 0;
-  // In the order of the keys, all of one revision; at most 64.
+  // In the order of the keys, all of one revision; at most kMaxOperations.
   virtual std::vector<std::optional<Entry>> get_all(const std::vector<std::string>& keys) = 0;
   // Everything whose key starts with `prefix`, by key, all of one revision.
   virtual std::vector<Entry> list(const std::string& prefix) = 0;

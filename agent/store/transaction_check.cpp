@@ -9,8 +9,6 @@ namespace plexvol::store {
 
 namespace {
 
-constexpr std::size_t kMaxOperations = 64;
-
 [[noreturn]] void refuse(const std::string& why) {
   throw Error(ErrorCode::Internal, "refused to commit to the store: " + why);
 }

@@ -1,5 +1,7 @@
 #include "agent/store/typed_store.h"
 
+#include <algorithm>
+
 #include "agent/api/error.h"
 #include "agent/model/codec.h"
 
@@ -93,6 +95,69 @@ std::set<std::string> list_names(Store& store, const std::string& prefix) {
   return found;
 }
 
+using Entries = std::map<std::string, Entry>;  // by key
+
+// As many in one request, and of one revision, as the store allows.
+Entries read(Store& store, const std::vector<std::string>& keys) {
+  Entries found;
+  for (std::size_t first = 0; first < keys.size(); first += kMaxOperations) {
+    const std::size_t count = std::min(kMaxOperations, keys.size() - first);
+    const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(first);
+    for (auto& entry : store.get_all({begin, begin + static_cast<std::ptrdiff_t>(count)})) {
+      if (entry) found.emplace(entry->key, std::move(*entry));
+    }
+  }
+  return found;
+}
+
+std::optional<Entry> entry_of(const Entries& entries, const std::string& key) {
+  const auto found = entries.find(key);
+  return found == entries.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::vector<std::string> own_keys(const std::string& volume, const std::string& here) {
+  return {keys::volume(volume), keys::attachment(volume), keys::current(volume),
+          keys::status(here, volume), keys::assigned(here, volume)};
+}
+
+VolumeView to_view(const Entries& entries, const std::string& volume, const std::string& here) {
+  const auto assigned = entry_of(entries, keys::assigned(here, volume));
+  return {.volume = versioned<model::Volume>(entry_of(entries, keys::volume(volume))),
+          .attachment = versioned<model::Attachment>(entry_of(entries, keys::attachment(volume))),
+          .current = versioned<model::Current>(entry_of(entries, keys::current(volume))),
+          .status = readable_value_of<model::Status>(entry_of(entries, keys::status(here, volume))),
+          .assigned = assigned ? assigned->revision : 0,
+          .nodes = {}};
+}
+
+std::vector<std::string> nodes_of(const VolumeView& view, const std::string& here) {
+  if (!view.volume || !view.volume->value.concerns(here)) return {};
+  const model::Volume& volume = view.volume->value;
+  if (!volume.mirrored() && volume.find_replica(here) != nullptr) return {};
+  return volume.nodes();
+}
+
+void add_nodes(Store& store, const std::map<std::string, VolumeView*>& views,
+               const std::string& here) {
+  std::set<std::string> keys;
+  for (const auto& [volume, view] : views) {
+    for (const std::string& node : nodes_of(*view, here)) {
+      keys.insert({keys::node(node), keys::alive(node), keys::status(node, volume)});
+    }
+  }
+  const Entries entries = read(store, {keys.begin(), keys.end()});
+  for (const auto& [volume, view] : views) {
+    for (const std::string& node : nodes_of(*view, here)) {
+      const auto session = entry_of(entries, keys::alive(node));
+      view->nodes[node] = {
+          .node = readable_value_of<model::Node>(entry_of(entries, keys::node(node))),
+          .session = session ? std::optional(session->value) : std::nullopt,
+          .status =
+              readable_value_of<model::Status>(entry_of(entries, keys::status(node, volume)))};
+    }
+  }
+}
+
 }  // namespace
 
 Change& Change::require(const std::string& key, std::int64_t revision) {
@@ -135,30 +200,28 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
 }
 
 VolumeView TypedStore::view_volume(const std::string& volume, const std::string& here) {
-  const auto entries = store_.get_all({keys::volume(volume), keys::attachment(volume),
-                                       keys::current(volume), keys::status(here, volume)});
-  return {.volume = versioned<model::Volume>(entries[0]),
-          .attachment = versioned<model::Attachment>(entries[1]),
-          .current = versioned<model::Current>(entries[2]),
-          .status = readable_value_of<model::Status>(entries[3])};
+  VolumeView view = to_view(read(store_, own_keys(volume, here)), volume, here);
+  add_nodes(store_, {{volume, &view}}, here);
+  return view;
 }
 
-std::map<std::string, NodeView> TypedStore::view_nodes(const std::string& volume,
-                                                       const std::set<std::string>& nodes) {
+std::map<std::string, VolumeView> TypedStore::view_volumes(const std::vector<std::string>& volumes,
+                                                           const std::string& here) {
   std::vector<std::string> keys;
-  for (const std::string& node : nodes) {
-    keys.insert(keys.end(), {keys::node(node), keys::alive(node), keys::status(node, volume)});
+  for (const std::string& volume : volumes) {
+    for (std::string& key : own_keys(volume, here)) keys.push_back(std::move(key));
   }
-  const auto entries = store_.get_all(keys);
-  std::map<std::string, NodeView> views;
-  auto entry = entries.begin();
-  for (const std::string& node : nodes) {
-    NodeView& view = views[node];
-    view.node = readable_value_of<model::Node>(*entry++);
-    if (*entry) view.session = (*entry)->value;
-    ++entry;
-    view.status = readable_value_of<model::Status>(*entry++);
+  const Entries entries = read(store_, keys);
+  std::map<std::string, VolumeView> views;
+  std::map<std::string, VolumeView*> incomplete;
+  for (const std::string& volume : volumes) {
+    try {
+      incomplete[volume] = &(views[volume] = to_view(entries, volume, here));
+    } catch (const Error&) {
+      views.erase(volume);
+    }
   }
+  add_nodes(store_, incomplete, here);
   return views;
 }
 
@@ -229,13 +292,10 @@ std::optional<std::string> TypedStore::find_named(const std::string& node,
 }
 
 void TypedStore::put_status(const std::string& node, const std::string& volume,
-                            const model::Status& status) {
-  // Only while the volume is still assigned here: a late pass must not leave a status behind a
-  // deleted volume.
-  const auto assigned = store_.get(keys::assigned(node, volume));
-  if (!assigned) return;
+                            std::int64_t assigned, const model::Status& status) {
+  if (assigned == 0) return;
   store_.commit(Change()
-                    .require(assigned->key, assigned->revision)
+                    .require(keys::assigned(node, volume), assigned)
                     .put(keys::status(node, volume), model::to_json(status))
                     .transaction());
 }

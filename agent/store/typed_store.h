@@ -55,19 +55,22 @@ class Change {
 // its DRBD minor and port free.
 Change remove_part(const Versioned<model::Volume>& volume, const std::string& node);
 
-// What an agent goes by for one volume, all of one revision.
+// What an agent goes by for a node that has a copy of the volume.
+struct NodeView {
+  std::optional<model::Node> node;
+  std::optional<std::string> session;  // as find_session()
+  std::optional<model::Status> status;
+};
+
+// What it goes by for the volume. First all of one revision but the nodes, then these.
 struct VolumeView {
   std::optional<Versioned<model::Volume>> volume;
   std::optional<Versioned<model::Attachment>> attachment;
   std::optional<Versioned<model::Current>> current;
   std::optional<model::Status> status;  // of the agent's own node
-};
-
-// What it goes by for a node that has a copy of it, too.
-struct NodeView {
-  std::optional<model::Node> node;
-  std::optional<std::string> session;  // as find_session()
-  std::optional<model::Status> status;
+  std::int64_t assigned = 0;            // revision; 0: not assigned to the agent's node
+  // Those with a copy, where the agent's node has no copy itself or is to mirror one.
+  std::map<std::string, NodeView> nodes;
 };
 
 class TypedStore {
@@ -75,8 +78,10 @@ class TypedStore {
   explicit TypedStore(Store& store) : store_(store) {}
 
   VolumeView view_volume(const std::string& volume, const std::string& here);
-  std::map<std::string, NodeView> view_nodes(const std::string& volume,
-                                             const std::set<std::string>& nodes);
+  // At most so many, in two requests; what nobody can read is left out.
+  static constexpr std::size_t kMaxViews = 12;
+  std::map<std::string, VolumeView> view_volumes(const std::vector<std::string>& volumes,
+                                                 const std::string& here);
   std::optional<Versioned<model::Volume>> find_volume(const std::string& name);
   std::vector<model::Volume> list_volumes();
   std::optional<Versioned<model::Current>> find_current(const std::string& volume);
@@ -94,7 +99,10 @@ class TypedStore {
   // The volume that this name stands for on this node.
   std::optional<std::string> find_named(const std::string& node, const std::string& name);
 
-  void put_status(const std::string& node, const std::string& volume, const model::Status& status);
+  // Only while the volume's assignment to the node is as it was, so that a late pass leaves no
+  // status behind a deleted volume. Whoever changes it wakes the node's agent.
+  void put_status(const std::string& node, const std::string& volume, std::int64_t assigned,
+                  const model::Status& status);
   void put_node(const model::Node& node);
 
   bool commit(const Change& change) { return store_.commit(change.transaction()); }

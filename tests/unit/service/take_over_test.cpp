@@ -63,9 +63,12 @@ struct Case {
     store.commit(
         Change().put(keys::current("v"), model::to_json(model::Current{4, nodes, {}, {}})));
   }
+  void put_status(const std::string& node, const model::Status& of_agent) {
+    store.commit(Change().put(keys::status(node, "v"), model::to_json(of_agent)));
+  }
   // A mount on n2, which waits for a device in vain: nobody works here.
   void mount_on_n2(milliseconds patience = milliseconds(1500)) {
-    store.put_status("n2", "v", status);
+    put_status("n2", status);
     try {
       service.mount({.options = {{"volume", "v"}, {"kubernetes.io/pvOrVolumeName", "pv"}},
                      .target = "/mnt",
@@ -85,7 +88,7 @@ struct Case {
       model::Status said_by_n1;
       said_by_n1.session = "s1";
       say(said_by_n1, *now);
-      store.put_status("n1", "v", said_by_n1);
+      put_status("n1", said_by_n1);
     });
   }
   model::Attachment held() { return store.find_attachment("v")->value; }

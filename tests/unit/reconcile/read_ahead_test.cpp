@@ -1,0 +1,203 @@
+// What was read of the store for many volumes at once, before any of them is looked at.
+#include <doctest/doctest.h>
+
+#include "agent/model/codec.h"
+#include "agent/process/boost_runner.h"
+#include "agent/reconcile/reconciler.h"
+#include "agent/store/file_store.h"
+#include "tests/support/loop_device.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/unit/reconcile/plan_cases.h"
+
+using namespace plexvol;             // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
+using store::Change;
+namespace keys = store::keys;
+
+namespace {
+
+class CountingStore : public store::Store {
+ public:
+  explicit CountingStore(store::Store& store) : store_(store) {}
+  std::optional<store::Entry> get(const std::string& key) override {
+    ++requests;
+    return store_.get(key);
+  }
+  std::vector<std::optional<store::Entry>> get_all(const std::vector<std::string>& keys) override {
+    ++requests;
+    return store_.get_all(keys);
+  }
+  std::vector<store::Entry> list(const std::string& prefix) override {
+    ++requests;
+    return store_.list(prefix);
+  }
+  bool commit(const store::Transaction& transaction) override {
+    ++requests;
+    return store_.commit(transaction);
+  }
+  std::unique_ptr<store::Watch> watch(const std::string& prefix,
+                                      store::ChangeHandler on_change) override {
+    return store_.watch(prefix, std::move(on_change));
+  }
+  std::unique_ptr<store::Presence> announce(const std::string& key, const std::string& value,
+                                            std::chrono::seconds ttl) override {
+    return store_.announce(key, value, ttl);
+  }
+  std::string kind() const override { return store_.kind(); }
+
+  int requests = 0;
+
+ private:
+  store::Store& store_;
+};
+
+// A node with one volume in a directory, which is there and at rest.
+struct Node {
+  support::TemporaryDirectory directory;
+  store::FileStore file_store{directory.path() / "store"};
+  CountingStore raw{file_store};
+  store::TypedStore store{raw};
+  arbiter::Arbiter arbiter{store};
+  process::BoostRunner runner;
+  std::map<std::string, std::unique_ptr<Pool>> pools;
+  drbd::Drbd drbd;
+  filesystem::Filesystem filesystem{runner};
+  mounting::MountCalls calls{[](const std::string&) {}};
+  Reconciler reconciler;
+  model::Volume volume = cases::single().volume;
+
+  Node()
+      : drbd(runner, {.config_directory = directory.path() / "drbd",
+                      .module = {.directory = directory.path(), .proc = "/nonexistent"}}),
+        reconciler({.store = store,
+                    .arbiter = arbiter,
+                    .pools = pools,
+                    .drbd = drbd,
+                    .filesystem = filesystem,
+                    .calls = calls,
+                    .links = Links(directory.path() / "links")},
+                   settings()) {
+    std::filesystem::create_directory(directory.path() / "pool");
+    pools["p"] = make_pool({.name = "p",
+                            .type = "file",
+                            .volume_group = {},
+                            .thin_pool = {},
+                            .directory = directory.path() / "pool"},
+                           runner);
+    volume.size_bytes = 16U << 20U;
+    volume.replicas[0].made = false;
+    put();
+    CHECK(reconciler.reconcile("v") == Outcome::Settled);
+    CHECK(has_image());
+    volume = store.find_volume("v")->value;
+  }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node() {
+    volume.deleting = true;
+    put();
+    reconciler.reconcile("v");
+    CHECK_FALSE(has_image());
+  }
+
+  static ReconcilerSettings settings() {
+    ReconcilerSettings settings;
+    settings.here = "n1";
+    settings.session = "session";
+    return settings;
+  }
+
+  void put() { store.commit(Change().put(keys::volume("v"), model::to_json(volume)).wake(volume)); }
+  bool has_image() const { return exists(directory.path() / "pool" / "v.img"); }
+
+  int count_requests(const store::VolumeView& ahead) {
+    raw.requests = 0;
+    CHECK(reconciler.reconcile("v", &ahead) == Outcome::Settled);
+    return raw.requests;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("read ahead: a volume at rest is not asked for again") {
+  if (!support::can_use_loop_devices()) return;
+  Node node;
+  CHECK(node.count_requests(node.store.view_volume("v", "n1")) == 0);
+}
+
+TEST_CASE("read ahead: nothing is done because of it") {
+  if (!support::can_use_loop_devices()) return;
+  Node node;
+  node.volume.deleting = true;
+  node.put();
+  const store::VolumeView deleting = node.store.view_volume("v", "n1");
+  node.volume.deleting = false;
+  node.put();
+  CHECK(node.count_requests(deleting) > 0);
+  CHECK(node.has_image());
+}
+
+TEST_CASE("read ahead: a status that is not what is seen is written") {
+  if (!support::can_use_loop_devices()) return;
+  Node node;
+  store::VolumeView view = node.store.view_volume("v", "n1");
+  SUBCASE("there is none") {
+    node.store.commit(Change().remove(keys::status("n1", "v")));
+    view.status.reset();
+  }
+  SUBCASE("another one") {
+    view.status->error = "no more";
+    node.store.commit(Change().put(keys::status("n1", "v"), model::to_json(*view.status)));
+  }
+  node.count_requests(view);
+  const auto status = node.store.find_status("n1", "v");
+  REQUIRE(status);
+  CHECK(status->session == "session");
+  CHECK(status->error.empty());
+}
+
+TEST_CASE("read ahead: a status of one that is assigned anew is left to the next look") {
+  support::TemporaryDirectory directory;
+  store::FileStore raw(directory.path() / "store");
+  store::TypedStore store(raw);
+  store.commit(Change().wake(cases::single().volume));
+  const store::VolumeView view = store.view_volume("v", "n1");
+  store.commit(Change().wake(cases::single().volume));
+  store.put_status("n1", "v", view.assigned, {});
+  CHECK_FALSE(store.find_status("n1", "v"));
+  store.put_status("n1", "v", store.view_volume("v", "n1").assigned, {});
+  CHECK(store.find_status("n1", "v"));
+}
+
+TEST_CASE("read ahead: many volumes in two requests, without those that nobody can read") {
+  support::TemporaryDirectory directory;
+  store::FileStore file_store(directory.path() / "store");
+  CountingStore raw(file_store);
+  store::TypedStore store(raw);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < store::TypedStore::kMaxViews; ++i) {
+    Wanted wanted = cases::mirrored();
+    wanted.volume.name = "v" + std::to_string(i);
+    wanted.volume.replicas[1].node = "peer" + std::to_string(i);
+    names.push_back(wanted.volume.name);
+    store.commit(Change()
+                     .put(keys::volume(wanted.volume.name), model::to_json(wanted.volume))
+                     .put(keys::alive(wanted.volume.replicas[1].node), "s" + std::to_string(i))
+                     .wake(wanted.volume));
+  }
+  store.commit(Change().put(keys::volume("v3"), "{"));
+  raw.requests = 0;
+  const auto views = store.view_volumes(names, "n1");
+  CHECK(raw.requests == 2);
+  CHECK(views.size() == names.size() - 1);
+  CHECK_FALSE(views.contains("v3"));
+  for (const auto& [name, view] : views) {
+    CAPTURE(name);
+    CHECK(view.assigned > 0);
+    CHECK(view.nodes.at("peer" + name.substr(1)).session == "s" + name.substr(1));
+    const store::VolumeView alone = store.view_volume(name, "n1");
+    CHECK(alone.volume->revision == view.volume->revision);
+    CHECK(alone.assigned == view.assigned);
+    CHECK(alone.nodes.size() == view.nodes.size());
+  }
+}
