@@ -191,7 +191,9 @@ TEST_CASE("read ahead: many volumes in two requests, without those that nobody c
   CHECK(raw.requests == 2);
   CHECK(views.size() == names.size() - 1);
   CHECK_FALSE(views.contains("v3"));
-  for (const auto& [name, view] : views) {
+  for (const auto& entry : views) {
+    const std::string& name = entry.first;
+    const store::VolumeView& view = entry.second;
     CAPTURE(name);
     CHECK(view.assigned > 0);
     CHECK(view.nodes.at("peer" + name.substr(1)).session == "s" + name.substr(1));
