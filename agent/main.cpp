@@ -96,7 +96,8 @@ http::Settings server_settings(const Config& config) {
 }
 
 // `store` is nullptr where it is embedded and its agent may be using it.
-doctor::Subject doctors_subject(const Config& config, store::TypedStore* store) {
+doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
+                                const std::string& decisions = {}) {
   return {.here = config.node_name,
           .address = config.address,
           .pools = config.pools,
@@ -107,6 +108,7 @@ doctor::Subject doctors_subject(const Config& config, store::TypedStore* store) 
           .try_nine = config.drbd.newest >= 9,
           .store_kind = config.store.kind,
           .endpoints = config.store.endpoints,
+          .decisions = decisions,
           .store = store,
           .places = {}};
 }
@@ -169,7 +171,8 @@ int run(const Config& config) {
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
       service_settings(config, session));
   const auto examine_here = [&] {
-    return doctor::examine(doctors_subject(config, &store), runner);
+    return doctor::examine(doctors_subject(config, &store, arbiter::to_text(arbiter.counts())),
+                           runner);
   };
   http::Server server(server_settings(config), http::make_routes(service, trace, examine_here));
   log::info("serving " + config.sockets.front());

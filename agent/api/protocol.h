@@ -150,8 +150,8 @@ struct ReplicaInfo {
   std::string role;    // DRBD's words; "" for a volume without DRBD
   std::string disk_state;
   std::string connection;
-  double synced_percent = 100;
-  std::uint64_t out_of_sync_bytes = 0;
+  double synced_percent = 100;  // of a node that is not alive: as it last said, as the next one
+  std::uint64_t out_of_sync_bytes = 0;  // what this node knows that its peer lacks, or lacks itself
   bool current = false;  // this copy may be used without the others (design: the arbiter)
   std::int64_t left_at =
       0;  // when it was taken out of the current set, in seconds since 1970; 0: it is in
@@ -169,7 +169,7 @@ struct VolumeInfo {
   bool deleting = false;
   unsigned drbd_minor = 0;  // 0: no DRBD
   std::uint64_t epoch = 0;
-  std::string forced;  // "n2 by root on n3 at 2026-01-31T10:00:00Z": until the other is whole again
+  std::string forced;  // the last time: "n2 by root on n3 at 2026-01-31T10:00:00Z"
   std::vector<ReplicaInfo> replicas;
   std::vector<std::string> former;  // nodes whose copy was replaced and is still to be removed
 };

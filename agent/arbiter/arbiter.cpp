@@ -38,6 +38,13 @@ void log_change(const std::string& volume, const model::Current& from, const mod
 
 }  // namespace
 
+std::string to_text(const Counts& counts) {
+  return std::to_string(counts.won) + " won, " + std::to_string(counts.lost) + " lost, " +
+         std::to_string(counts.unanswered) + " without an answer of the store; put back " +
+         std::to_string(counts.put_back) + ", too late " +
+         std::to_string(counts.put_back_too_late) + "; forced " + std::to_string(counts.forced);
+}
+
 Verdict Arbiter::take_out(const std::string& volume, const std::string& asker,
                           const std::string& other, const std::string& reason) {
   try {
@@ -114,10 +121,13 @@ bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
   next.left.erase(forced.node);
   next.nodes = {forced.node};
   next.forced = forced;
+  next.last_forced = forced;
   ++next.epoch;
   const std::string key = store::keys::current(volume);
   const bool done = store_.commit(with.require(key, seen_revision).put(key, model::to_json(next)));
   if (done) log_change(volume, seen->value, next, "forced by " + forced.by);
+  const std::lock_guard lock(mutex_);
+  if (done) ++counts_.forced;
   return done;
 }
 

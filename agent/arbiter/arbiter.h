@@ -24,7 +24,10 @@ struct Counts {
   std::uint64_t put_back = 0;
   std::uint64_t put_back_too_late = 0;
   std::uint64_t unanswered = 0;  // the store gave no answer
+  std::uint64_t forced = 0;
 };
+
+std::string to_text(const Counts& counts);
 
 class Arbiter {
  public:

@@ -33,6 +33,7 @@ struct Subject {
   bool try_nine = false;
   std::string store_kind;
   std::vector<std::string> endpoints;
+  std::string decisions;  // of the arbiter since the agent's start; "": no agent is asked
   store::TypedStore* store = nullptr;  // nullptr: the embedded one, which only its agent may open
   Places places;
 };

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -25,8 +26,7 @@ namespace plexvol::doctor {
 
 namespace {
 
-// A volume has its own port, from the first one on: so many of them are looked at.
-constexpr unsigned kPorts = 256;
+constexpr unsigned kPorts = model::kUsualSlots;
 constexpr int kConnectMilliseconds = 1500;
 
 struct Target {
@@ -206,25 +206,38 @@ void look_at_ports(const Examination& examination) {
           ": else one of them may hold a volume's port when it is needed");
 }
 
+// Nothing is written, since no key has such a revision; but etcd refuses already to look at what
+// would be, when it has no space (it answers reads all the same) or no leader.
+void try_to_write(store::TypedStore& store) {
+  const std::string key = store::keys::node("");
+  store.commit(store::Change().require(key, std::numeric_limits<std::int64_t>::max()).put(key, ""));
+}
+
 }  // namespace
 
 void look_at_store(const Examination& examination) {
   const Subject& subject = examination.subject;
   Report& report = examination.report;
   constexpr const char* kWhat = "store";
+  if (!subject.decisions.empty()) {
+    report.ok("arbiter", subject.decisions, "for information: since the agent's start");
+  }
   if (subject.store_kind == "embedded") {
     return report.ok(kWhat, "embedded: this node only", "embedded, or etcd for a cluster");
   }
   look_at_endpoints(examination);
-  const std::string wanted = "etcd answers";
+  const std::string wanted = "etcd answers, and takes writes";
   try {
     const std::size_t nodes = subject.store->list_nodes().size();
+    try_to_write(*subject.store);
     report.ok(kWhat, "etcd answers, and knows " + std::to_string(nodes) + " nodes", wanted);
   } catch (const Error& error) {
-    report.fault(kWhat, error.what(), wanted,
-                 "most of etcd's members must run and reach each other (etcdctl endpoint health), "
-                 "and certificates, user and password must be those of this cluster. Mounted "
-                 "volumes go on meanwhile");
+    report.fault(
+        kWhat, error.what(), wanted,
+        "most of etcd's members must run and reach each other (etcdctl endpoint health), none "
+        "may be out of space (etcdctl alarm list; compact, defrag, alarm disarm), and"
+        "  certificates, user and password must be those of this cluster. Mounted "
+        "volumes go on meanwhile");
   }
 }
 

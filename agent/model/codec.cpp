@@ -99,12 +99,15 @@ Volume from_json<Volume>(const std::string& text) {
 
 std::string to_json(const Current& current) {
   Json json{{"epoch", current.epoch}, {"nodes", current.nodes}, {"left", current.left}};
-  if (current.forced) {
-    json["forced"] = {{"node", current.forced->node},
-                      {"at", current.forced->at},
-                      {"by", current.forced->by},
-                      {"disk_state", current.forced->disk_state}};
-  }
+  const auto put = [&json](const char* key, const std::optional<Current::Forced>& forced) {
+    if (!forced) return;
+    json[key] = {{"node", forced->node},
+                 {"at", forced->at},
+                 {"by", forced->by},
+                 {"disk_state", forced->disk_state}};
+  };
+  put("forced", current.forced);
+  put("last_forced", current.last_forced);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -114,14 +117,18 @@ Current from_json<Current>(const std::string& text) {
     Current current{.epoch = json.at("epoch"),
                     .nodes = json.at("nodes").get<std::set<std::string>>(),
                     .left = json.at("left").get<std::map<std::string, std::int64_t>>(),
-                    .forced = {}};
-    if (json.contains("forced")) {
-      const Json& forced = json.at("forced");
-      current.forced = Current::Forced{.node = forced.at("node"),
-                                       .at = forced.at("at"),
-                                       .by = forced.at("by"),
-                                       .disk_state = forced.at("disk_state")};
-    }
+                    .forced = {},
+                    .last_forced = {}};
+    const auto find = [&json](const char* key) -> std::optional<Current::Forced> {
+      if (!json.contains(key)) return std::nullopt;
+      const Json& forced = json.at(key);
+      return Current::Forced{.node = forced.at("node"),
+                             .at = forced.at("at"),
+                             .by = forced.at("by"),
+                             .disk_state = forced.at("disk_state")};
+    };
+    current.forced = find("forced");
+    current.last_forced = find("last_forced");
     return current;
   });
 }

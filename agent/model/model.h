@@ -17,6 +17,8 @@ namespace plexvol::model {
 // slot, cluster-wide.
 inline constexpr unsigned kFirstMinor = 1000;
 inline constexpr unsigned kSlots = 16384;
+// As long as one of the first so many is free, no other is used: firewalls are opened for these.
+inline constexpr unsigned kUsualSlots = 256;
 
 // One copy of a volume. `made` is set once its logical volume (and DRBD metadata) stood complete,
 // and never taken back: a made copy whose logical volume is missing is a loss to be reported, never
@@ -82,6 +84,7 @@ struct Current {
   std::set<std::string> nodes;
   std::map<std::string, std::int64_t> left;  // when those that are out were taken out, for people
   std::optional<Forced> forced;
+  std::optional<Forced> last_forced = std::nullopt;  // for people, also when it counts no more
 };
 
 // Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last

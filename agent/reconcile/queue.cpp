@@ -32,6 +32,8 @@ std::optional<Queue::Item> Queue::take() {
     Item item{.name = volume, .ahead = std::move(due->second.ahead)};
     remove(due);
     taken_.insert(volume);
+    // The worker that was told of the rest may be this one.
+    if (!order_.empty()) changed_.notify_one();
     return item;
   }
   return std::nullopt;
@@ -56,7 +58,7 @@ void Queue::retry(const std::string& volume, Clock::duration min, Clock::duratio
   if (!due_.contains(volume)) put(volume, {.at = Clock::now() + delay + jitter, .ahead = nullptr});
 }
 
-std::vector<std::string> Queue::claim(const std::vector<std::string>& volumes) {
+std::vector<std::string> Queue::claim(const std::vector<std::string>& volumes) noexcept {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   std::vector<std::string> claimed;
@@ -78,7 +80,7 @@ std::vector<std::string> Queue::claim(const std::vector<std::string>& volumes) {
   return claimed;
 }
 
-void Queue::offer(const std::string& volume, Ahead ahead) {
+void Queue::offer(const std::string& volume, Ahead ahead) noexcept {
   const std::lock_guard lock(mutex_);
   give_back(volume);
   if (!due_.contains(volume)) put(volume, {.at = Clock::now(), .ahead = std::move(ahead)});

@@ -42,10 +42,10 @@ class Queue {
   // it is not done().
   void retry(const std::string& volume, Clock::duration min, Clock::duration max);
   // Adds all, and answers those that would come now because of this only. They are the caller's
-  // until it offers them.
-  std::vector<std::string> claim(const std::vector<std::string>& volumes);
+  // until it offers them; where that cannot be, a name would never come again.
+  std::vector<std::string> claim(const std::vector<std::string>& volumes) noexcept;
   // Gives a claimed one back, to be taken now.
-  void offer(const std::string& volume, Ahead ahead);
+  void offer(const std::string& volume, Ahead ahead) noexcept;
   void stop();
 
  private:

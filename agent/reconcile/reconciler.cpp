@@ -50,7 +50,8 @@ class Reconciler::Pass {
   // True: the volume was seen to be as it was wanted `ahead`, and the store knows what was seen.
   bool is_at_rest(const store::VolumeView& ahead) {
     const std::string& here = owner_.settings_.here;
-    if (!ahead.volume || !ahead.volume->value.concerns(here)) return false;
+    if (!ahead.volume || !ahead.volume->value.concerns(here) || !may_be_at_rest(ahead))
+      return false;
     try {
       accept(ahead);
       if (!look_and_plan(true).empty() || status_ != make_status()) return false;
@@ -76,6 +77,13 @@ class Reconciler::Pass {
       backing_known = perform(actions);
     }
     return true;
+  }
+
+  // What a look could find at rest has this in its status: else the look would be for nothing.
+  bool may_be_at_rest(const store::VolumeView& ahead) const {
+    const std::int64_t attached = ahead.attachment ? ahead.attachment->revision : 0;
+    return ahead.status && ahead.status->session == owner_.settings_.session &&
+           ahead.status->attachment_revision == attached && ahead.status->error.empty();
   }
 
   std::vector<Action> look_and_plan(bool look_at_backing) {
@@ -210,7 +218,7 @@ class Reconciler::Pass {
   // The patrol tries again.
   void replace() {
     try {
-      replace_peer(*wanted_, tools_.store);
+      replace_peer(*wanted_, tools_.store, tools_.arbiter);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::OutOfSpace) throw;
       if (note_.empty()) note_ = error.what();
@@ -271,7 +279,7 @@ class Reconciler::Pass {
   void write_status() {
     const model::Status status = make_status();
     if (status_ == status) return;
-    tools_.store.put_status(owner_.settings_.here, volume_, assigned_, status);
+    tools_.store.put_status(owner_.settings_.here, wanted_->volume, assigned_, status);
   }
 
   Reconciler& owner_;

@@ -90,9 +90,16 @@ bool require_reason(const std::string& peer, PeerFate fate, store::TypedStore& s
   return fate == PeerFate::Lost ? cordon->value.forget : cordon->value.drain;
 }
 
+std::string reason_of(const std::string& peer, PeerFate fate) {
+  if (peer.empty()) return "another node takes the second copy";
+  if (fate == PeerFate::Drained) return peer + " is drained";
+  if (fate == PeerFate::Lost) return peer + " is forgotten";
+  return peer + " has been away for too long";
+}
+
 }  // namespace
 
-void replace_peer(const Wanted& wanted, store::TypedStore& store) {
+void replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbiter& arbiter) {
   const std::string& name = wanted.volume.name;
   const std::string peer = wanted.volume.peer_of(wanted.here);
   const auto volume = store.find_volume(name);
@@ -114,24 +121,17 @@ void replace_peer(const Wanted& wanted, store::TypedStore& store) {
   model::Volume next = volume->value;
   std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == peer; });
   if (!chosen.empty()) next.add_replica({.node = chosen, .filled_by_peer = true});
-  model::Current set = current->value;
-  if (!peer.empty()) {
-    next.former.insert(peer);
-    if (set.nodes.erase(peer) > 0) set.left[peer] = std::time(nullptr);
-  }
-  ++set.epoch;
+  if (!peer.empty()) next.former.insert(peer);
   change.require(keys::volume(name), volume->revision)
-      .require(keys::current(name), current->revision)
       .require(keys::attachment(name), attachment ? attachment->revision : 0)
       .put(keys::volume(name), model::to_json(next))
-      .put(keys::current(name), model::to_json(set))
       .wake(next);
   // Who has no copy any more could never let go of it.
   if (serves) {
     change.remove(keys::attachment(name));
     for (const std::string& held : attachment->value.names) change.remove(keys::name(peer, held));
   }
-  if (!store.commit(change)) {
+  if (!arbiter.take_out_with(name, *current, peer, reason_of(peer, wanted.peer_fate), change)) {
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
   }
   log::warn("the copy of " + name + " on " + (peer.empty() ? "a lost node" : peer) +

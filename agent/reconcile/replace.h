@@ -1,6 +1,7 @@
 // Gives the peer's copy up and has another node make one, in one transaction.
 #pragma once
 
+#include "agent/arbiter/arbiter.h"
 #include "agent/reconcile/plan.h"
 #include "agent/store/typed_store.h"
 
@@ -11,6 +12,6 @@ namespace plexvol::reconcile {
 // replaced, and nobody has attached the volume there. A copy on a node that a person calls lost is
 // given up even when no node can take another. Throws OutOfSpace when none can, naming each node's
 // reason; Unavailable when the store has changed.
-void replace_peer(const Wanted& wanted, store::TypedStore& store);
+void replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbiter& arbiter);
 
 }  // namespace plexvol::reconcile

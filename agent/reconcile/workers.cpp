@@ -120,7 +120,7 @@ class Workers::Impl {
     }
   }
 
-  void offer(const std::vector<std::string>& claimed) {
+  void offer(const std::vector<std::string>& claimed) noexcept {
     std::map<std::string, store::VolumeView> views;
     try {
       views = store_.view_volumes(claimed, settings_.here);

@@ -79,16 +79,16 @@ api::ReplicaInfo describe_replica(const model::Volume& volume, const std::string
   if (status == known.status.end()) return info;
   info.device = status->second.device;
   info.error = status->second.error;
+  info.synced_percent = status->second.synced_percent;
+  info.out_of_sync_bytes = status->second.out_of_sync_bytes;
   if (!info.alive) {
-    // What it last said of itself says nothing about now.
+    // What else it last said of itself says nothing about now.
     info.error = "its agent is not running" + (info.error.empty() ? "" : "; before: " + info.error);
     return info;
   }
   info.role = status->second.role;
   info.disk_state = status->second.disk_state;
   info.connection = status->second.connection;
-  info.synced_percent = status->second.synced_percent;
-  info.out_of_sync_bytes = status->second.out_of_sync_bytes;
   info.mounts = status->second.mounts;
   return info;
 }
@@ -143,7 +143,7 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
   }
   if (const auto current = known.current.find(volume.name); current != known.current.end()) {
     info.epoch = current->second.epoch;
-    if (const auto& forced = current->second.forced) {
+    if (const auto& forced = current->second.last_forced) {
       info.forced = forced->node + " by " + forced->by + " at " + time_to_text(forced->at);
     }
   }

@@ -15,27 +15,21 @@ namespace plexvol::service {
 using store::Change;
 namespace keys = store::keys;
 
-// Free minor and port numbers are looked for from the last one on, so that one is not used again
-// soon after it was set free (field-lessons 18). False: the store changed in between.
+// False: the store changed in between.
 bool Service::store_new(model::Volume volume, bool mirrored) {
   Change change;
   change.require(keys::volume(volume.name), 0);
   if (mirrored) {
     const auto next = store_.raw().get(keys::next_slot());
-    unsigned slot = next ? static_cast<unsigned>(std::stoul(next->value)) % model::kSlots : 0;
-    unsigned tried = 0;
-    while (store_.raw().get(keys::slot(slot))) {
-      if (++tried == model::kSlots) {
-        throw Error(ErrorCode::OutOfSpace, "all DRBD minor numbers are in use");
-      }
-      slot = (slot + 1) % model::kSlots;
-    }
+    const unsigned slot = placement::choose_slot(
+        store_.list_slots(), next ? static_cast<unsigned>(std::stoul(next->value)) : 0);
     volume.minor = model::kFirstMinor + slot;
     volume.port = static_cast<std::uint16_t>(settings_.first_port + slot);
     change.require(keys::slot(slot), 0).require(keys::next_slot(), next ? next->revision : 0);
     change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
   }
-  model::Current current{.epoch = 1, .nodes = {}, .left = {}, .forced = {}};
+  model::Current current;
+  current.epoch = 1;
   for (const std::string& node : volume.nodes()) current.nodes.insert(node);
   change.put(keys::volume(volume.name), model::to_json(volume))
       .put(keys::current(volume.name), model::to_json(current))

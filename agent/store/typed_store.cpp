@@ -42,8 +42,11 @@ std::string status(const std::string& node, const std::string& volume) {
 std::string name(const std::string& node, const std::string& name) {
   return "names/" + node + "/" + name;
 }
+std::string slot_prefix() {
+  return "slots/";
+}
 std::string slot(unsigned slot) {
-  return "slots/" + std::to_string(slot);
+  return slot_prefix() + std::to_string(slot);
 }
 std::string next_slot() {
   return "slots-next";
@@ -284,6 +287,14 @@ std::set<std::string> TypedStore::list_assigned(const std::string& node) {
   return list_names(store_, keys::assigned_prefix(node));
 }
 
+std::set<unsigned> TypedStore::list_slots() {
+  std::set<unsigned> slots;
+  for (const std::string& slot : list_names(store_, keys::slot_prefix())) {
+    slots.insert(static_cast<unsigned>(std::stoul(slot)));
+  }
+  return slots;
+}
+
 std::optional<std::string> TypedStore::find_named(const std::string& node,
                                                   const std::string& name) {
   const auto entry = store_.get(keys::name(node, name));
@@ -291,13 +302,18 @@ std::optional<std::string> TypedStore::find_named(const std::string& node,
   return entry->value;
 }
 
-void TypedStore::put_status(const std::string& node, const std::string& volume,
+void TypedStore::put_status(const std::string& node, const model::Volume& volume,
                             std::int64_t assigned, const model::Status& status) {
-  if (assigned == 0) return;
-  store_.commit(Change()
-                    .require(keys::assigned(node, volume), assigned)
-                    .put(keys::status(node, volume), model::to_json(status))
-                    .transaction());
+  const std::string key = keys::assigned(node, volume.name);
+  const auto put = [&](std::int64_t revision) {
+    return commit(Change()
+                      .require(key, revision)
+                      .put(keys::status(node, volume.name), model::to_json(status)));
+  };
+  if (assigned != 0 && put(assigned)) return;
+  // It was woken meanwhile, perhaps by the very pass that has this to say.
+  const auto now = store_.get(key);
+  if (now && now->value == volume.id) put(now->revision);
 }
 
 void TypedStore::put_node(const model::Node& node) {

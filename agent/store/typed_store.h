@@ -28,6 +28,7 @@ std::string name(const std::string& node, const std::string& name);
 // slots/<n>: the volume that has DRBD minor and port number n. slots-next: where the search for a
 // free one begins, so that a number is not used again soon.
 std::string slot(unsigned slot);
+std::string slot_prefix();
 std::string next_slot();
 }  // namespace keys
 
@@ -78,7 +79,8 @@ class TypedStore {
   explicit TypedStore(Store& store) : store_(store) {}
 
   VolumeView view_volume(const std::string& volume, const std::string& here);
-  // At most so many, in two requests; what nobody can read is left out.
+  // So many in two requests, or three when most are copies that moved away; what nobody can read
+  // is left out.
   static constexpr std::size_t kMaxViews = 12;
   std::map<std::string, VolumeView> view_volumes(const std::vector<std::string>& volumes,
                                                  const std::string& here);
@@ -96,12 +98,14 @@ class TypedStore {
   std::map<std::string, model::Cordon> list_cordons();  // by node
   bool is_alive(const std::string& node);
   std::set<std::string> list_assigned(const std::string& node);
+  std::set<unsigned> list_slots();  // that are taken
   // The volume that this name stands for on this node.
   std::optional<std::string> find_named(const std::string& node, const std::string& name);
 
-  // Only while the volume's assignment to the node is as it was, so that a late pass leaves no
-  // status behind a deleted volume. Whoever changes it wakes the node's agent.
-  void put_status(const std::string& node, const std::string& volume, std::int64_t assigned,
+  // Only while this very volume is assigned to the node, so that a late pass leaves no status
+  // behind a deleted one. `assigned`: the assignment's revision as last read, which saves a
+  // request.
+  void put_status(const std::string& node, const model::Volume& volume, std::int64_t assigned,
                   const model::Status& status);
   void put_node(const model::Node& node);
 

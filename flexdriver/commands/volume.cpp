@@ -42,9 +42,17 @@ std::string user_name() {
   return sudo != nullptr && *sudo != '\0' ? sudo : "uid " + std::to_string(::getuid());
 }
 
+std::string when_text(const api::ReplicaInfo& replica) {
+  return replica.alive ? "" : "was ";
+}
+
 std::string synced_text(const api::ReplicaInfo& replica) {
   const auto tenths = static_cast<long>(replica.synced_percent * 10);
-  return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + '%';
+  return when_text(replica) + std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + '%';
+}
+
+std::string out_of_sync_text(const api::ReplicaInfo& replica) {
+  return when_text(replica) + size_to_text(replica.out_of_sync_bytes);
 }
 
 void print_list(const std::vector<api::VolumeInfo>& volumes) {
@@ -72,9 +80,8 @@ void print_volume(const api::VolumeInfo& volume) {
   std::string errors;
   for (const api::ReplicaInfo& replica : volume.replicas) {
     rows.push_back({replica.node, replica.alive ? "up" : "DOWN", replica.disk_state, replica.role,
-                    replica.connection, synced_text(replica),
-                    size_to_text(replica.out_of_sync_bytes), current_text(replica), replica.device,
-                    join(replica.mounts)});
+                    replica.connection, synced_text(replica), out_of_sync_text(replica),
+                    current_text(replica), replica.device, join(replica.mounts)});
     if (!replica.error.empty()) errors += '\n' + replica.node + ": " + replica.error;
   }
   print_line(format_table(facts) + '\n' + format_table(rows) + errors);

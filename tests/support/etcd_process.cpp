@@ -83,7 +83,11 @@ void EtcdProcess::start_empty() {
   run(home_port_);
 }
 
-void EtcdProcess::run(int port) {
+void EtcdProcess::start_small(std::uint64_t bytes) {
+  run(home_port_, {"--quota-backend-bytes", std::to_string(bytes)});
+}
+
+void EtcdProcess::run(int port, const std::vector<std::string>& more) {
   client_port_ = port;
   const std::string peer = "http://127.0.0.1:" + std::to_string(peer_port_);
   std::vector<std::string> argv = {
@@ -105,6 +109,7 @@ void EtcdProcess::run(int port) {
     add("--trusted-ca-file", tls_->ca_file);
     argv.emplace_back("--client-cert-auth");
   }
+  argv.insert(argv.end(), more.begin(), more.end());
   process_.emplace(argv);
   if (!process_->read_until("ready to serve client requests")) {
     throw std::runtime_error("etcd did not start: " + process_->output());

@@ -1,6 +1,7 @@
 // A real etcd of one member, on free ports of the loopback and a directory of its own.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <thread>
@@ -42,6 +43,8 @@ class EtcdProcess {
   void start_elsewhere();
   // As start(), but it has lost everything and is another cluster.
   void start_empty();
+  // As start(), but its data may take only so much space.
+  void start_small(std::uint64_t bytes);
   void pause();
   void resume();
 
@@ -50,7 +53,7 @@ class EtcdProcess {
 
  private:
   std::string endpoint(int port) const;
-  void run(int port);
+  void run(int port, const std::vector<std::string>& more = {});
 
   TemporaryDirectory directory_;
   std::optional<TlsFiles> tls_;

@@ -109,7 +109,7 @@ TEST_CASE("arbiter: it is known which volumes the kernel asks about") {
   CHECK_FALSE(c.arbiter.is_asked_about("v"));
 }
 
-TEST_CASE("arbiter: what a person forces is recorded until a copy is put back") {
+TEST_CASE("arbiter: what a person forces counts until a copy is put back, and stays recorded") {
   Case c({"n1"});
   const Current::Forced chosen{.node = "n2", .at = 7, .by = "root on n3", .disk_state = "Outdated"};
   const std::int64_t seen = c.revision();
@@ -129,7 +129,12 @@ TEST_CASE("arbiter: what a person forces is recorded until a copy is put back") 
   CHECK(c.current().forced.has_value());
   CHECK(c.arbiter.put_back("v", c.revision(), "n1"));
   CHECK_FALSE(c.current().forced.has_value());
+  REQUIRE(c.current().last_forced.has_value());
+  CHECK(c.current().last_forced->by == "root on n3");
   CHECK(c.current().left.empty());
+  CHECK(c.arbiter.counts().forced == 1);
+  CHECK(to_text(c.arbiter.counts()) ==
+        "2 won, 1 lost, 0 without an answer of the store; put back 1, too late 0; forced 1");
 }
 
 TEST_CASE("arbiter: when a copy was taken out is remembered, and not renewed") {

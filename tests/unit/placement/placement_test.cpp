@@ -108,3 +108,31 @@ TEST_CASE("placement: the copies of a volume are of one generation of DRBD") {
   replacement.drbd = "8.4.10";
   CHECK(place(replacement, nodes, alive).nodes == std::vector<std::string>{"n2"});
 }
+
+TEST_CASE("placement: a node where the kernel cannot ask the driver gets no mirrored copy") {
+  std::vector<model::Node> nodes{node("n1", 10), node("n2", 30)};
+  nodes[1].mirror_error = "DRBD's usermode_helper cannot be set";
+  const std::set<std::string> alive{"n1", "n2"};
+  const std::string refused = refusal(for_copies(2), nodes, alive);
+  CHECK_MESSAGE(refused.find("n2: DRBD's usermode_helper cannot be set") != std::string::npos,
+                refused);
+  CHECK(place(for_copies(1), nodes, alive).nodes == std::vector<std::string>{"n2"});
+}
+
+TEST_CASE("placement: a number is not used again soon, and the usual ones come first") {
+  CHECK(choose_slot({}, 0) == 0);
+  CHECK(choose_slot({0, 1}, 1) == 2);
+  CHECK(choose_slot({}, 7) == 7);
+  CHECK(choose_slot({}, model::kUsualSlots) == 0);
+  CHECK(choose_slot({0, 1}, 3 * model::kUsualSlots) == 2);
+  std::set<unsigned> usual;
+  for (unsigned slot = 0; slot < model::kUsualSlots; ++slot) usual.insert(slot);
+  CHECK(choose_slot(usual, 5) == model::kUsualSlots);
+  usual.erase(3);
+  CHECK(choose_slot(usual, 5) == 3);
+  std::set<unsigned> all;
+  for (unsigned slot = 0; slot < model::kSlots; ++slot) all.insert(slot);
+  CHECK_THROWS_AS(choose_slot(all, 5), Error);
+  all.erase(model::kSlots - 1);
+  CHECK(choose_slot(all, 5) == model::kSlots - 1);
+}

@@ -156,17 +156,30 @@ TEST_CASE("read ahead: a status that is not what is seen is written") {
   CHECK(status->error.empty());
 }
 
-TEST_CASE("read ahead: a status of one that is assigned anew is left to the next look") {
+TEST_CASE("read ahead: a status is written also by a pass that has woken itself") {
   support::TemporaryDirectory directory;
   store::FileStore raw(directory.path() / "store");
   store::TypedStore store(raw);
-  store.commit(Change().wake(cases::single().volume));
-  const store::VolumeView view = store.view_volume("v", "n1");
-  store.commit(Change().wake(cases::single().volume));
-  store.put_status("n1", "v", view.assigned, {});
-  CHECK_FALSE(store.find_status("n1", "v"));
-  store.put_status("n1", "v", store.view_volume("v", "n1").assigned, {});
-  CHECK(store.find_status("n1", "v"));
+  const model::Volume volume = cases::single().volume;
+  model::Volume another = volume;
+  another.id = "another";
+  store.commit(Change().wake(volume));
+  const std::int64_t before = store.view_volume("v", "n1").assigned;
+  SUBCASE("woken") {
+    store.commit(Change().wake(volume));
+    store.put_status("n1", volume, before, {});
+    CHECK(store.find_status("n1", "v"));
+  }
+  SUBCASE("deleted") {
+    store.commit(Change().remove(keys::assigned("n1", "v")));
+    store.put_status("n1", volume, before, {});
+    CHECK_FALSE(store.find_status("n1", "v"));
+  }
+  SUBCASE("another of that name") {
+    store.commit(Change().wake(another));
+    store.put_status("n1", volume, before, {});
+    CHECK_FALSE(store.find_status("n1", "v"));
+  }
 }
 
 TEST_CASE("read ahead: many volumes in two requests, without those that nobody can read") {

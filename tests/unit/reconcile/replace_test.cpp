@@ -23,6 +23,7 @@ struct Case {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
   store::TypedStore store{raw};
+  arbiter::Arbiter arbiter{store};
 
   Case() {
     const Wanted wanted = cases::mirrored();
@@ -59,7 +60,7 @@ struct Case {
     wanted.peer_fate = fate;
     return wanted;
   }
-  void replace(PeerFate fate) { replace_peer(wanted(fate), store); }
+  void replace(PeerFate fate) { replace_peer(wanted(fate), store, arbiter); }
   model::Volume volume() { return store.find_volume("v")->value; }
   model::Current current() { return store.find_current("v")->value; }
   Nodes nodes() {
@@ -118,7 +119,8 @@ TEST_CASE("replace: refused when anything it rests on is no longer so") {
     store.remove(keys::alive("n2"));
     const Wanted before = store.wanted(PeerFate::Gone);
     store.put(keys::current("v"), model::to_json(model::Current{2, {"n1"}, {}, {}}));
-    CHECK(store.refusal([&] { replace_peer(before, store.store); }) == ErrorCode::Unavailable);
+    CHECK(store.refusal([&] { replace_peer(before, store.store, store.arbiter); }) ==
+          ErrorCode::Unavailable);
   }
   SUBCASE("the volume is being deleted") {
     model::Volume volume = store.volume();

@@ -1,0 +1,56 @@
+// Whether etcd can be used.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "agent/api/error.h"
+#include "agent/doctor/look.h"
+#include "agent/store/etcd_store.h"
+#include "tests/support/etcd_process.h"
+#include "tests/support/scripted_runner.h"
+
+using namespace plexvol;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+api::Finding look(const support::EtcdProcess& etcd) {
+  store::EtcdStore raw(etcd.settings());
+  store::TypedStore store(raw);
+  doctor::Subject subject;
+  subject.store_kind = "etcd";
+  subject.endpoints = {etcd.endpoint()};
+  subject.store = &store;
+  support::ScriptedRunner runner;
+  doctor::Report report;
+  doctor::look_at_store({subject, runner, report});
+  const auto found = std::find_if(report.findings.begin(), report.findings.end(),
+                                  [](const auto& finding) { return finding.what == "store"; });
+  REQUIRE(found != report.findings.end());
+  CHECK(raw.list("").empty());
+  return *found;
+}
+
+}  // namespace
+
+TEST_CASE("doctor: an etcd that answers reads and takes no writes is a fault") {
+  if (!support::EtcdProcess::is_available()) return;
+  support::EtcdProcess etcd;
+  CHECK(look(etcd).level == "ok");
+  etcd.kill();
+  constexpr std::uint64_t kQuota = 1U << 20;
+  etcd.start_small(kQuota);
+  auto settings = etcd.settings();
+  settings.key_prefix = "/else/";
+  store::EtcdStore others(settings);
+  const auto fill = [&] {
+    for (int i = 0;; ++i) {
+      others.commit(
+          {.conditions = {}, .writes = {{std::to_string(i), std::string(kQuota / 16, 'x')}}});
+    }
+  };
+  CHECK_THROWS_AS(fill(), Error);
+  const api::Finding full = look(etcd);
+  CHECK(full.level == "fault");
+  CHECK_MESSAGE(full.found.find("space exceeded") != std::string::npos, full.found);
+  CHECK(full.advice.find("etcdctl alarm list") != std::string::npos);
+}
