@@ -153,9 +153,10 @@ class Lab:
         with ThreadPoolExecutor(max_workers=len(chosen)) as threads:
             return list(threads.map(work, chosen))
 
-    def cut(self, a: Node | str, b: Node | str | None = None, *, one_way: bool = False) -> None:
-        """Cuts the link of a and b, or of a and everyone; `one_way`: only what a sends is lost."""
-        request(self.directory, "cut", a=_name(a), b=_name(b), one_way=one_way)
+    def cut(self, a: Node | str, b: Node | str | None = None, *, one_way: bool = False, port: int = 0) -> None:
+        """Cuts the link of a and b, or of a and everyone; `one_way`: only what a sends is lost; `port`: only what
+        goes to or comes from that TCP port."""
+        request(self.directory, "cut", a=_name(a), b=_name(b), one_way=one_way, port=port)
 
     def heal(self, a: Node | str | None = None, b: Node | str | None = None) -> None:
         """Heals the link of a and b, all links of a, or all links there are."""

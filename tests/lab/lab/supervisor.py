@@ -111,7 +111,7 @@ class Supervisor:
             self.machines[machine.name] = machine
         self.switch, self.switch_process = start_switch()
         self.agents: dict[str, Agent] = {}
-        self.cuts: set[tuple[str, str]] = set()
+        self.cuts: set[tuple[str, str, int]] = set()  # as the switch's
         self.delay = 0.0
         self.keep = False
         self.stopping = asyncio.Event()
@@ -206,7 +206,7 @@ class Supervisor:
             "pid": os.getpid(),
             "switch_pid": self.switch_process.pid,
             "nodes": nodes,
-            "cuts": sorted(self.cuts),
+            "cuts": sorted({(a, b) for a, b, _ in self.cuts}),
             "delay": self.delay,
             "packets": counters,
         }
@@ -266,13 +266,13 @@ class Supervisor:
             raise LabError(f"{reason}; end of its console:\n{_tail(self._machine(node).console)}") from error
         return {}
 
-    async def cut(self, a: str, b: str | None = None, one_way: bool = False) -> Json:
+    async def cut(self, a: str, b: str | None = None, one_way: bool = False, port: int = 0) -> Json:
         self._machine(a)
         for other in [b] if b is not None else [name for name in self.machines if name != a]:
             self._machine(other)
-            self.cuts.add((a, other))
+            self.cuts.add((a, other, port))
             if not one_way:
-                self.cuts.add((other, a))
+                self.cuts.add((other, a, port))
         return self._update_network()
 
     async def heal(self, a: str | None = None, b: str | None = None) -> Json:
@@ -280,7 +280,7 @@ class Supervisor:
         for node in [a, b]:
             if node is not None:
                 self._machine(node)
-        self.cuts = {link for link in self.cuts if not {a, b} - {None} <= set(link)}
+        self.cuts = {cut for cut in self.cuts if not {a, b} - {None} <= set(cut)}
         return self._update_network()
 
     async def set_delay(self, seconds: float) -> Json:
@@ -288,7 +288,7 @@ class Supervisor:
         return self._update_network()
 
     def _update_network(self) -> Json:
-        numbers = [[self.machines[a].config.number, self.machines[b].config.number] for a, b in self.cuts]
+        numbers = [[self.machines[a].config.number, self.machines[b].config.number, port] for a, b, port in self.cuts]
         self._order_switch({"cuts": numbers, "delay": self.delay}, [])
         return {}
 

@@ -44,11 +44,19 @@ class Port:
         return found
 
 
+def tcp_ports(packet: bytes) -> tuple[int, ...]:
+    """Of both ends, when it is TCP over IPv4. Before the frame stands its length."""
+    if packet[16:18] != b"\x08\x00" or packet[27] != socket.IPPROTO_TCP:
+        return ()
+    begin = 18 + (packet[18] & 15) * 4
+    return int.from_bytes(packet[begin : begin + 2], "big"), int.from_bytes(packet[begin + 2 : begin + 4], "big")
+
+
 class Switch:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.ports: dict[int, Port] = {}
-        self.cuts: set[tuple[int, int]] = set()  # (from, to)
+        self.cuts: set[tuple[int, int, int]] = set()  # (from, to, TCP port or 0 for everything)
         self.delay = 0.0
         self.delayed: collections.deque[tuple[float, int, int, bytes]] = collections.deque()
         self.forwarded = 0
@@ -78,7 +86,7 @@ class Switch:
         if "plug" in order:
             self._plug(Port(order["plug"], socket.socket(fileno=cables[0])))
         if "cuts" in order:
-            self.cuts = {(source, target) for source, target in order["cuts"]}
+            self.cuts = {(source, target, port) for source, target, port in order["cuts"]}
             self.delay = order["delay"]
         self.control.send(json.dumps({"forwarded": self.forwarded, "dropped": self.dropped}).encode())
         return True
@@ -124,12 +132,17 @@ class Switch:
         return [port for port in self.ports.values() if port is not source]
 
     def _deliver(self, source: int, target: Port, packet: bytes) -> bool:
-        if (source, target.number) in self.cuts or len(target.queue) > QUEUE_BYTES:
+        if self._is_cut(source, target.number, packet) or len(target.queue) > QUEUE_BYTES:
             self.dropped += 1
             return False
         target.queue += packet
         self.forwarded += 1
         return True
+
+    def _is_cut(self, source: int, target: int, packet: bytes) -> bool:
+        if not self.cuts:
+            return False
+        return any((source, target, port) in self.cuts for port in (0, *tcp_ports(packet)))
 
     def _flush(self, port: Port) -> None:
         """Sends what the machine takes now; asks to be told when it takes more."""

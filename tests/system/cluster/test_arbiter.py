@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from cluster import AGENT, Cluster
+from cluster import AGENT, MOUNT_DRIVER, Cluster, Driver
 from lab import Command, Result, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
@@ -41,6 +41,11 @@ def is_frozen(cluster: Cluster, node: str, name: str) -> bool:
     """By the kernel's own words."""
     lines = cluster.node(node).sh("drbdsetup events2 --now").stdout.decode().splitlines()
     return f"exists resource name:{name} role:Primary suspended:fencing" in " ".join(lines)
+
+
+def connection_changes(cluster: Cluster, node: str, name: str) -> list[str]:
+    """By the kernel's log."""
+    return cluster.node(node).sh(f"dmesg | grep -F 'drbd {name}: conn(' || true").stdout.decode().splitlines()
 
 
 def current(cluster: Cluster, asked: str, name: str) -> dict[str, Any]:
@@ -115,6 +120,67 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
     cluster.wait_state("n1", name, "Ready")
 
 
+def test_without_etcd_a_volume_is_unmounted_and_a_mount_says_what_it_waits_for(
+    cluster: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    name, pod, asked = mounted
+    n1 = cluster.node("n1")
+    kept = write_random(cluster, "n1", f"{pod}/kept", 1)
+    for node in cluster.lab.nodes:
+        node.kill_service("etcd")
+    cluster.driver("n1").must("unmount", pod)
+    assert n1.run(["mountpoint", "-q", pod]).code != 0
+
+    # The kubelet asks again and again; each time it is told why.
+    n1.sh(f"mkdir -p /run/hasty && cp {MOUNT_DRIVER} /run/hasty/plexvol")
+    n1.write_file("/run/hasty/.plexvol.json", json.dumps({"timeout_seconds": 5}))
+    hasty = Driver(n1, "/run/hasty/plexvol")
+    refused = hasty.call("mount", pod, asked)
+    assert not refused.succeeded and "etcd" in refused.message and name in refused.message, refused.message
+    for node in cluster.lab.nodes:
+        node.resume_service("etcd")
+    cluster.driver("n1").must("mount", pod, asked)
+    assert checksum(cluster, "n1", f"{pod}/kept") == kept
+    n1.sh("rm -r /run/hasty")
+
+
+def test_another_configuration_of_drbd_is_taken_while_it_is_written_to(
+    cluster: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    """As after an upgrade to a version that writes it otherwise."""
+    name, pod, _ = mounted
+    cluster.wait_state("n1", name, "Ready")
+    n1 = cluster.node("n1")
+    file = f"/var/lib/plexvol/drbd.d/{name}.res"
+    option = "ping-int"
+
+    def epoch() -> int:
+        return int(current(cluster, "n1", name)["epoch"])
+
+    def in_kernel() -> str:
+        return n1.sh(f"drbdsetup show {name} | grep -w {option}").stdout.decode()
+
+    with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
+        assert writer.line() is not None
+        usual, before, connections = in_kernel(), epoch(), connection_changes(cluster, "n1", name)
+        for node in ("n1", "n2"):
+            cluster.kill_agent(node)
+            cluster.node(node).sh(
+                f"sed -i 's/{option} .*;/{option} 9;/' {file} && drbdadm -c {file} net-options {name}"
+            )
+        assert in_kernel() != usual
+        for node in ("n1", "n2"):
+            cluster.resume_agent(node)
+        wait_until(lambda: in_kernel() == usual, 120, "the kernel has what the agent writes")
+        # What may part the two counts as if it had, until they are seen together again.
+        wait_until(lambda: epoch() > before and sorted(current(cluster, "n1", name)["nodes"]) == ["n1", "n2"], 120,
+                   "both copies are in the set")
+        assert connection_changes(cluster, "n1", name) == connections
+        wait_beyond(writer, last_number(cluster, "n1", pod))
+        writer.kill()
+    cluster.wait_state("n1", name, "Ready")
+
+
 def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:
@@ -183,6 +249,7 @@ def test_a_person_can_choose_the_old_copy_when_the_newest_will_not_come_back(
     cluster.node("n1").power_on()
     cluster.wait_state("n2", name, "Ready", 180)
     assert "forced" not in current(cluster, "n3", name)
+    assert (cluster.volume("n3", name) or {})["forced"].startswith("n2 by uid 0 on n3 at 20")
     cluster.driver("n2").must("unmount", pod)
     mount_as_kubelets_do(cluster, "n1", pod, asked)
     assert checksum(cluster, "n1", f"{pod}/later") == later

@@ -191,6 +191,32 @@ def test_one_way_cut_loses_only_what_the_first_sends(restored_lab3: Lab) -> None
     assert after[0] > before[0] and after[1] == before[1]
 
 
+LISTENING = """
+import signal, socket, sys
+listeners = [socket.create_server(("0.0.0.0", int(port)), backlog=50) for port in sys.argv[1:]]
+print("listens", flush=True)
+signal.pause()
+"""
+CONNECTING = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)"
+
+
+def test_one_port_is_cut_and_the_others_are_not(restored_lab3: Lab) -> None:
+    n1, n2, n3 = restored_lab3.nodes
+
+    def reaches(node: Node, port: int) -> bool:
+        return node.run(["python3", "-I", "-S", "-c", CONNECTING, n2.address, str(port)]).code == 0
+
+    with n2.popen(["python3", "-I", "-S", "-c", LISTENING, "7001", "7002"]) as listener:
+        assert listener.line() == "listens"
+        assert reaches(n1, 7001) and reaches(n1, 7002)
+        restored_lab3.cut(n1, n2, port=7001)
+        assert not reaches(n1, 7001)
+        assert reaches(n1, 7002) and reaches(n3, 7001) and ping(n1, n2)
+        restored_lab3.heal(n1, n2)
+        assert reaches(n1, 7001)
+        listener.kill()
+
+
 def test_delay_slows_every_packet(restored_lab3: Lab) -> None:
     n1, n2, _ = restored_lab3.nodes
     assert ping(n1, n2)

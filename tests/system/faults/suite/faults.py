@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster import AGENT
-from lab import Command, CommandTimeout, LabError
+from lab import Command, CommandTimeout, LabError, etcd
 
 from . import GUEST
 from .workload import Workload
@@ -89,7 +89,7 @@ def cut_link(scene: Scene, _: str) -> Heal:
 
 def cut_one_way(scene: Scene, name: str) -> Heal:
     """What this node sends to the other replica is lost, the answers are not."""
-    return _cut(scene.world, frozenset({(name, scene.world.other_replica(name))}))
+    return _cut(scene.world, frozenset({(name, scene.world.other_replica(name), 0)}))
 
 
 def isolate(scene: Scene, name: str) -> Heal:
@@ -101,8 +101,9 @@ def cut_all(scene: Scene, _: str) -> Heal:
 
 
 def cut_store(scene: Scene, name: str) -> Heal:
-    """From the third node only: with etcd's leader there the node may lose its store, and keeps its peer."""
-    return _cut(scene.world, scene.world.network.between(name, "n3"))
+    """What is etcd's only: the member here is without a majority, no other is reached, and the peer is kept."""
+    network = scene.world.network
+    return _cut(scene.world, network.all_of(name, etcd.CLIENT_PORT) | network.all_of(name, etcd.PEER_PORT))
 
 
 def _cut(world: World, links: frozenset[tuple[str, str]]) -> Heal:

@@ -16,7 +16,8 @@ CALL_SECONDS = 60
 # Each part of settling after everything is healed: many times what it takes, so that only what is stuck exceeds it.
 SETTLE_SECONDS = 180
 
-Link = tuple[str, str]  # what the first sends to the second
+# What the first sends to the second; of it only what belongs to this TCP port, when that is not 0.
+Link = tuple[str, str, int]
 
 
 class Network:
@@ -39,26 +40,27 @@ class Network:
         self._faults.clear()
         self._lab.heal()
 
-    def between(self, a: str, b: str) -> frozenset[Link]:
-        return frozenset({(a, b), (b, a)})
+    def between(self, a: str, b: str, port: int = 0) -> frozenset[Link]:
+        return frozenset({(a, b, port), (b, a, port)})
 
-    def all_of(self, name: str) -> frozenset[Link]:
-        return frozenset().union(*(self.between(name, other) for other in self._names if other != name))
+    def all_of(self, name: str, port: int = 0) -> frozenset[Link]:
+        return frozenset().union(*(self.between(name, other, port) for other in self._names if other != name))
 
     def all(self) -> frozenset[Link]:
-        return frozenset(itertools.permutations(self._names, 2))
+        return frozenset((a, b, 0) for a, b in itertools.permutations(self._names, 2))
 
     def in_majority(self, name: str) -> bool:
-        """Whether this node reaches one more of the three: so the part of a cluster where decisions are made."""
-        cut = frozenset().union(*self._faults)
-        return any(not cut & self.between(name, other) for other in self._names if other != name)
+        """Whether this node's etcd reaches one more of the three: so the part of a cluster where decisions are made."""
+        cut = {link[:2] for link in frozenset().union(*self._faults)}
+        return any(not cut & {(name, other), (other, name)} for other in self._names if other != name)
 
     def _apply(self, changed: frozenset[Link]) -> None:
         cut = frozenset().union(*self._faults)
-        for a, b in sorted({(min(link), max(link)) for link in changed}):
+        for a, b in sorted({(min(link[:2]), max(link[:2])) for link in changed}):
             self._lab.heal(a, b)
-            for link in sorted(self.between(a, b) & cut):
-                self._lab.cut(*link, one_way=True)
+            for source, target, port in sorted(cut):
+                if {source, target} == {a, b}:
+                    self._lab.cut(source, target, one_way=True, port=port)
 
 
 class World:
