@@ -1,5 +1,6 @@
 """Every manifest that we hand out, against the API of several Kubernetes versions."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,45 @@ def test_options_are_text(file: Path) -> None:
         for volume in volumes:
             options = volume.get("flexVolume", {}).get("options", {})
             assert all(isinstance(value, str) for value in options.values()), options
+
+
+def pods_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the scheduler is given of it: nothing, a pod, or what pods are made from."""
+    spec = manifest["spec"]
+    return [spec] if manifest["kind"] == "Pod" else [spec["template"]["spec"]] if "template" in spec else []
+
+
+def nodes_wanted(pod: dict[str, Any]) -> list[str]:
+    """As an API server before 1.10 knows it, too, where a PersistentVolume has no node affinity yet."""
+    affinity = pod.get("affinity", {}).get("nodeAffinity", {})
+    terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
+    return [node for term in terms for expression in term["matchExpressions"]
+            if (expression["key"], expression["operator"]) == ("kubernetes.io/hostname", "In")
+            for node in expression["values"]]
+
+
+MIRRORED = ["examples/pv-pvc-pod.yaml", "examples/statefulset.yaml"]
+
+
+def test_all_examples_of_mirrored_volumes_are_known() -> None:
+    assert [str(file) for file in FILES if 'replicas: "2"' in (ROOT / file).read_text()] == MIRRORED
+
+
+@pytest.mark.parametrize("file", MIRRORED)
+def test_pods_of_mirrored_volumes_run_where_a_copy_is(file: str) -> None:
+    """Both nodes are named, for the pod and for the command that makes the volume there."""
+    found = manifests(Path(file))
+    (pod,) = [pod for manifest in found for pod in pods_of(manifest)]
+    nodes = nodes_wanted(pod)
+    assert len(nodes) == 2
+    volumes = [manifest for manifest in found if manifest["kind"] == "PersistentVolume"]
+    commands = re.findall(r"^# +plexvol volume create (\S+) (.*)$", (ROOT / file).read_text(), re.MULTILINE)
+    assert [name for name, _ in commands] == [volume["metadata"]["name"] for volume in volumes]
+    for volume, (_, words) in zip(volumes, commands):
+        flex = volume["spec"]["flexVolume"]
+        size, replicas = flex["options"]["size"], flex["options"]["replicas"]
+        expected = f"--size {size} --replicas {replicas} --nodes {','.join(nodes)}"
+        assert words == expected + (f" --fs-type {flex['fsType']}" if flex["fsType"] != "ext4" else "")
 
 
 @needs_schemas
