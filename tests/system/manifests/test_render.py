@@ -26,7 +26,7 @@ CASES = {
     "own etcd, IPv6": ["--etcd-nodes", "n1=fd00::1"],
     "an etcd that is there": ["--etcd", "http://10.0.0.1:2379,http://10.0.0.2:2379"],
     "attach": ["--etcd", "http://10.0.0.1:2379", "--attach", "--plugin-dir", "/etc/kubernetes/volumeplugins"],
-    "pools": ["--etcd", "http://10.0.0.1:2379", "--pool", "fast=vg0", "--pool", "thin=vg1/pool"],
+    "pools": ["--etcd", "http://10.0.0.1:2379", "--pool", "kube_vg=kube_vg", "--pool", "thin=vg1/pool"],
     "uninstall": ["--uninstall"],
 }
 
@@ -94,6 +94,20 @@ def test_the_agent_takes_its_configuration(tmp_path: Path, case: str) -> None:
     agent = [BUILD / "plexvold", "--config", tmp_path / "plexvold.json", "--check-config"]
     done = subprocess.run(agent, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+POOL_NAMES = ["kube_vg", "Fast.1", "_", ".x", "7", "a" * 63]
+NO_POOL_NAMES = ["", ".", "..", "-a", "a b", "a/b", "ä", "a" * 64]
+
+
+@pytest.mark.parametrize("name", [*POOL_NAMES, *NO_POOL_NAMES])
+def test_a_pool_may_be_called_as_the_agent_allows(name: str) -> None:
+    """A volume group's name among them: the options of the classic LVM driver name the pool so."""
+    agent = [BUILD / "plexvold", f"--pool=name={name},type=lvm,volume_group=vg0", "--check-config"]
+    allowed = subprocess.run(agent, capture_output=True, timeout=60).returncode == 0
+    assert allowed == (name in POOL_NAMES)
+    done = render("--etcd", "http://a:1", f"--pool={name}=vg0")
+    assert (done.returncode == 0) == allowed, done.stderr
 
 
 def test_certificates_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
