@@ -250,7 +250,7 @@ format: ## format the C++ files in place
 # --- Installing
 
 .PHONY: image
-image: build ## the image that the DaemonSets run, as an OCI archive: build/image/plexvol-VERSION.tar
+image: build ## the image that the DaemonSets run, for docker load and others: build/image/plexvol-VERSION.tar
 	@installer/image "$(BUILD)" "$(VERSION)" "$(BUILD)/image/plexvol-$(VERSION).tar"
 
 .PHONY: deb

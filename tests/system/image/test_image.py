@@ -1,9 +1,15 @@
 """`make image`: what is in it runs from nothing else, and it is made the same each time."""
 
+import gzip
+import hashlib
+import json
 import os
+import platform
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from image import make_image, unpack
@@ -93,6 +99,44 @@ def test_each_package_has_its_licence_with_it(root: Path) -> None:
     packages = {path.parent.name for path in (root / "usr" / "share" / "doc").glob("*/copyright")}
     for package in ("lvm2", "drbd-utils", "e2fsprogs", "xfsprogs", "etcd-server", "libc6", "dash"):
         assert package in packages
+
+
+def read(archive: Path, name: str) -> bytes:
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(name)
+        assert file is not None
+        return file.read()
+
+
+def blob_of(described: dict[str, Any]) -> str:
+    return f"blobs/{described['digest'].replace(':', '/')}"
+
+
+def test_docker_finds_all_that_it_loads(archive: Path) -> None:
+    """It reads manifest.json and what is named there: the configuration, and the layers, whose digests are those unpacked."""
+    (image,) = json.loads(read(archive, "manifest.json"))
+    assert image["RepoTags"] == ["plexvol:0.1.0"]
+    config = json.loads(read(archive, image["Config"]))
+    layers = [hashlib.sha256(gzip.decompress(read(archive, name))).hexdigest() for name in image["Layers"]]
+    assert config["rootfs"] == {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in layers]}
+
+
+def test_it_is_one_image_with_one_name_for_docker_and_others(archive: Path) -> None:
+    (image,) = json.loads(read(archive, "manifest.json"))
+    (described,) = json.loads(read(archive, "index.json"))["manifests"]
+    manifest = json.loads(read(archive, blob_of(described)))
+    assert image["Config"] == blob_of(manifest["config"])
+    assert image["Layers"] == [blob_of(layer) for layer in manifest["layers"]]
+    (name,) = image["RepoTags"]
+    assert described["annotations"]["io.containerd.image.name"] == f"docker.io/library/{name}"
+
+
+def test_it_says_which_machines_it_runs_on(archive: Path) -> None:
+    (image,) = json.loads(read(archive, "manifest.json"))
+    config = json.loads(read(archive, image["Config"]))
+    # As Go calls them; of the others the kernel's name is the same, or not of interest here.
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    assert (config["os"], config["architecture"]) == ("linux", machine)
 
 
 def test_it_is_the_same_each_time(archive: Path, tmp_path: Path) -> None:
