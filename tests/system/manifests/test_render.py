@@ -75,6 +75,8 @@ def test_what_is_rendered_for_1_8_has_an_api_that_1_8_knows() -> None:
         (["--etcd-nodes", "n1=10.0.0.1,n2=10.0.0.2"], "an odd number of members"),
         (["--etcd-nodes", "n1=somewhere"], "does not appear to be an IPv4 or IPv6 address"),
         (["--etcd-nodes", "N 1=10.0.0.1"], "is no node's name"),
+        (["--etcd-nodes", "n1=10.0.0.1,n1=10.0.0.2,n2=10.0.0.3,n3=10.0.0.4"], "twice"),
+        (["--etcd-nodes", "n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.1"], "twice"),
         (["--etcd", "10.0.0.1"], "must be like https://10.0.0.1:2379"),
         (["--etcd", "http://a:1", "--pool", "x"], "must be like fast=vg0"),
         (["--etcd", "http://a:1", "--kubernetes", "1.7"], "from 1.8 on"),
@@ -133,6 +135,20 @@ def test_a_member_that_comes_later_is_in_the_certificate(tmp_path: Path) -> None
     assert subprocess.run(verified, capture_output=True).returncode == 0
 
 
+def test_a_member_is_found_by_its_nodes_label_and_called_by_its_address() -> None:
+    """Never by the node's name: a cloud's nodes are often called otherwise than their label kubernetes.io/hostname."""
+    etcd = find("DaemonSet", "plexvol-etcd", manifests("--etcd-nodes", ETCD_NODES))
+    pod = etcd["spec"]["template"]["spec"]
+    (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term == {"matchExpressions": [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": list(MEMBERS)}]}
+    command = container(etcd, "etcd")["command"]
+    assert "--name=$(ADDRESS)" in command
+    cluster = ",".join(f"{address}=https://{address}:2390" for address in MEMBERS.values())
+    assert f"--initial-cluster={cluster}" in command
+    assert "spec.nodeName" not in json.dumps(etcd)
+
+
 def test_no_secret_is_in_a_config_map_or_a_command_line() -> None:
     for one in manifests("--etcd-nodes", ETCD_NODES):
         assert "PRIVATE KEY" not in json.dumps(one)
@@ -167,7 +183,8 @@ class OwnEtcd:
     def start(self) -> None:
         command = container(find("DaemonSet", "plexvol-etcd", self.manifests), "etcd")["command"]
         for name, address in MEMBERS.items():
-            places = {"$(NODE_NAME)": name, "$(ADDRESS)": address, "=/data/": f"={self.directory}/{name}/",
+            # Nodes may have another name than their label kubernetes.io/hostname, by which --etcd-nodes knows them.
+            places = {"$(NODE_NAME)": f"{name}.example.com", "$(ADDRESS)": address, "=/data/": f"={self.directory}/{name}/",
                       "/etc/plexvol-etcd": f"{self.directory}/plexvol-etcd-member"}
             argv = []
             for word in command:
