@@ -1,10 +1,8 @@
 """Figures as ratios within one run, what they should be, and whether they are."""
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -74,9 +72,3 @@ def table(lines: Sequence[Line]) -> str:
     for line in lines:
         rows.append(f"| {line.what} | {line.figure:.3g} {line.unit} | {line.goal} | {line.verdict} | {line.detail} |")
     return "\n".join(rows)
-
-
-def write_json(lines: Sequence[Line], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = [{**asdict(line), "goal": line.goal, "verdict": line.verdict} for line in lines]
-    path.write_text(json.dumps(kept, indent=1) + "\n")

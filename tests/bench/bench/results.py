@@ -1,12 +1,14 @@
-"""RESULTS.md: each part's last figures, and what people wrote beside them.
+"""Each part's last figures: in RESULTS.md, beside what people wrote of them, and in build/bench.json for programs.
 
-A run writes the tables of the parts it ran anew, and leaves everything else in the file as it is.
+A run writes anew what is there of the parts it ran, and leaves everything else as it is.
 """
 
+import json
 import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from .report import Line, table
@@ -37,3 +39,23 @@ def write_results(measured: Mapping[str, tuple[str, Sequence[Line]]], path: Path
             before, reasons, after = text.partition(REASONS)
             text = f"{before}{block}\n\n{reasons}{after}"
     path.write_text(text)
+
+
+def write_json(measured: Mapping[str, tuple[str, Sequence[Line]]], path: Path) -> None:
+    """By part, as write_results() takes it; each has when it was written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = read_json(path)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    for part, (told, lines) in measured.items():
+        found = [{**asdict(line), "goal": line.goal, "verdict": line.verdict} for line in lines]
+        kept[part] = {"measured": now, "conditions": told, "lines": found}
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Nothing, when no bench or one of another version wrote it."""
+    try:
+        kept = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
