@@ -167,21 +167,18 @@ class Host:
         self.log_path = self.directory / "plexvold.log"
         for folder in (self.pool, self.devices):
             folder.mkdir()
-        config = self.directory / "plexvold.json"
-        self.agent_argv: list[str | Path] = [BUILD / "plexvold", "--config", config]
-        config.write_text(
-            json.dumps(
-                {
-                    "node_name": NODE,
-                    "pools": [{"name": "files", "type": "file", "directory": str(self.pool)}],
-                    "sockets": [str(self.socket)],
-                    "store": {"kind": "embedded", "directory": str(self.directory / "store")},
-                    "state_directory": str(self.directory / "state"),
-                    "device_directory": str(self.devices),
-                    "log_level": "debug",
-                }
-            )
-        )
+        self._config_path = self.directory / "plexvold.json"
+        self._config = {
+            "node_name": NODE,
+            "pools": [{"name": "files", "type": "file", "directory": str(self.pool)}],
+            "sockets": [str(self.socket)],
+            "store": {"kind": "embedded", "directory": str(self.directory / "store")},
+            "state_directory": str(self.directory / "state"),
+            "device_directory": str(self.devices),
+            "log_level": "debug",
+        }
+        self._config_path.write_text(json.dumps(self._config))
+        self.agent_argv: list[str | Path] = [BUILD / "plexvold", "--config", self._config_path]
         self.machine = Machine()
         self._agent: subprocess.Popen[str] | None = None
         self._exit_codes: list[int] = []
@@ -240,6 +237,12 @@ class Host:
 
     def restart(self) -> None:
         self.kill()
+        self.start()
+
+    def reconfigure(self, **settings: Any) -> None:
+        """The agent is started anew with these settings beside the usual ones."""
+        self._config_path.write_text(json.dumps({**self._config, **settings}))
+        self.stop()
         self.start()
 
     def connect(self) -> UnixConnection:
