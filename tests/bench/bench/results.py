@@ -18,7 +18,7 @@ OPENING = """# Results of `make bench`
 What stands between two marks of a part is written by `tests/bench/run --write`, all else by hand.
 
 """
-REASONS = "## Why a goal is missed"
+BEHIND = "## What stands behind the figures"
 
 
 def conditions() -> str:
@@ -29,15 +29,15 @@ def conditions() -> str:
 
 def write_results(measured: Mapping[str, tuple[str, Sequence[Line]]], path: Path) -> None:
     """By part: under which conditions, and what was found."""
-    text = path.read_text() if path.exists() else f"{OPENING}{REASONS}\n\nNone yet.\n"
+    text = path.read_text() if path.exists() else f"{OPENING}{BEHIND}\n\nNone yet.\n"
     for part, (told, lines) in measured.items():
         block = f"<!-- {part} -->\n## {part}\n\n{told}\n\n{table(lines)}\n<!-- end of {part} -->"
         former = re.compile(rf"<!-- {part} -->.*<!-- end of {part} -->", re.DOTALL)
         if former.search(text):
             text = former.sub(lambda _, block=block: block, text)
         else:
-            before, reasons, after = text.partition(REASONS)
-            text = f"{before}{block}\n\n{reasons}{after}"
+            before, behind, after = text.partition(BEHIND)
+            text = f"{before}{block}\n\n{behind}{after}"
     path.write_text(text)
 
 
