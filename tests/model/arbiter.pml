@@ -1,6 +1,5 @@
 /* The arbiter protocol (design.md, section 6) as it is built: two copies of one volume, one store, one agent a node.
- * Words in capitals first, like PutBack or FinishFreeze, are the names of the code's own steps (ActionKind in
- * agent/reconcile/plan.h; take_out and put_back in agent/arbiter; helper() in agent/service/flexvolume.cpp).
+ * Its steps have the names of the code's own: steps.py beside it tells where each is, and is checked.
  *
  * `check` runs it: one family of scenarios at a time (DISK, FORCE, MOVE, PART; none of them: base), since all together
  * are too many states. Every NO_..., and the like, takes one rule away and must make the check fail: see README.md.
@@ -510,7 +509,7 @@ finish_freeze:                                      /* FinishFreeze: Disconnect,
   out = false; goto adjust;
 #endif
 
-way_out:                                            /* the loser's way out: Disconnect, KillUsers, Detach, ResumeIo */
+way_out:                                            /* the loser's way out: Disconnect, KillUsers, GiveUpDisk, ResumeIo */
 #ifndef LOSER_CONNECTED
 #ifdef PLAIN_DISCONNECT
   STEP disconnect_plain(me, KPEER(me)) DONE;
@@ -543,7 +542,7 @@ adjust:                                             /* Adjust: attaches and conn
   STEP
     apart[me] = false;
 #ifdef FORCE
-    /* split brain, and not in the set as it was read: with --discard-my-data */
+    /* ReconnectDiscarding: split brain, and not in the set as it was read: with --discard-my-data */
     if :: !pri[me] && out && ahead[0] && ahead[1] && !conn -> discard[me] = true :: else fi;
 #endif
     goto over
@@ -584,7 +583,7 @@ part:                                               /* parting in peace: out of 
 #endif
 
 #ifdef MOVE
-change_peer:                                        /* on the survivor: WriteConfig, Disconnect, Adjust */
+change_peer:                                        /* on the survivor, after ReplacePeer: WriteConfig, Disconnect, Adjust */
   STEP file_peer = 2 DONE;
 #ifdef MOVE_PLAIN
   STEP if :: kernel_peer == 1 -> disconnect_plain(0, 1) :: else fi DONE;
