@@ -235,8 +235,8 @@ void look_at_store(const Examination& examination) {
     report.fault(
         kWhat, error.what(), wanted,
         "most of etcd's members must run and reach each other (etcdctl endpoint health), none "
-        "may be out of space (etcdctl alarm list; compact, defrag, alarm disarm), and"
-        "  certificates, user and password must be those of this cluster. Mounted "
+        "may be out of space (etcdctl alarm list; compact, defrag, alarm disarm), and "
+        "certificates, user and password must be those of this cluster. Mounted "
         "volumes go on meanwhile");
   }
 }
