@@ -58,7 +58,7 @@ class Reconciler::Pass {
     } catch (const std::exception&) {
       return false;
     }
-    report();
+    note_seen();
     return true;
   }
 
@@ -237,6 +237,17 @@ class Reconciler::Pass {
       if (wanted_ && concerns_mount_calls(*wanted_)) tools_.calls.report(volume_, *error_);
     }
     if (!wanted_) return;
+    note_seen();
+    try {
+      write_status();
+    } catch (const Error& error) {
+      log::warn(error.what());
+      if (!error_) error_ = error;  // the status is owed: come again
+    }
+  }
+
+  // For this agent's other passes.
+  void note_seen() {
     const model::Volume& volume = wanted_->volume;
     const model::Replica* peer = volume.find_replica(volume.peer_of(wanted_->here));
     const bool is_expected = peer != nullptr && peer->filled_by_peer && !peer->made;
@@ -244,12 +255,6 @@ class Reconciler::Pass {
       owner_.settings_.resyncs_changed();
     }
     owner_.remember_mounts(volume_, seen_);
-    try {
-      write_status();
-    } catch (const Error& error) {
-      log::warn(error.what());
-      if (!error_) error_ = error;  // the status is owed: come again
-    }
   }
 
   model::Status make_status() const {

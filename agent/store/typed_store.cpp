@@ -140,19 +140,18 @@ std::vector<std::string> nodes_of(const VolumeView& view, const std::string& her
   return volume.nodes();
 }
 
-void add_nodes(Store& store, const std::map<std::string, VolumeView*>& views,
-               const std::string& here) {
+void add_nodes(Store& store, std::map<std::string, VolumeView>& views, const std::string& here) {
   std::set<std::string> keys;
   for (const auto& [volume, view] : views) {
-    for (const std::string& node : nodes_of(*view, here)) {
+    for (const std::string& node : nodes_of(view, here)) {
       keys.insert({keys::node(node), keys::alive(node), keys::status(node, volume)});
     }
   }
   const Entries entries = read(store, {keys.begin(), keys.end()});
-  for (const auto& [volume, view] : views) {
-    for (const std::string& node : nodes_of(*view, here)) {
+  for (auto& [volume, view] : views) {
+    for (const std::string& node : nodes_of(view, here)) {
       const auto session = entry_of(entries, keys::alive(node));
-      view->nodes[node] = {
+      view.nodes[node] = {
           .node = readable_value_of<model::Node>(entry_of(entries, keys::node(node))),
           .session = session ? std::optional(session->value) : std::nullopt,
           .status =
@@ -203,9 +202,10 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
 }
 
 VolumeView TypedStore::view_volume(const std::string& volume, const std::string& here) {
-  VolumeView view = to_view(read(store_, own_keys(volume, here)), volume, here);
-  add_nodes(store_, {{volume, &view}}, here);
-  return view;
+  std::map<std::string, VolumeView> views;
+  views.emplace(volume, to_view(read(store_, own_keys(volume, here)), volume, here));
+  add_nodes(store_, views, here);
+  return std::move(views.at(volume));
 }
 
 std::map<std::string, VolumeView> TypedStore::view_volumes(const std::vector<std::string>& volumes,
@@ -216,15 +216,14 @@ std::map<std::string, VolumeView> TypedStore::view_volumes(const std::vector<std
   }
   const Entries entries = read(store_, keys);
   std::map<std::string, VolumeView> views;
-  std::map<std::string, VolumeView*> incomplete;
   for (const std::string& volume : volumes) {
     try {
-      incomplete[volume] = &(views[volume] = to_view(entries, volume, here));
+      views.emplace(volume, to_view(entries, volume, here));
     } catch (const Error&) {
-      views.erase(volume);
+      // Its own pass will say so.
     }
   }
-  add_nodes(store_, incomplete, here);
+  add_nodes(store_, views, here);
   return views;
 }
 

@@ -5,25 +5,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = "agent/reconcile/plan.h"
-APART = "agent/reconcile/plan_apart.cpp"
 
+# Called the same in arbiter.pml.
+ACTIONS = [
+    "AskArbiter", "LeaveSet", "TakeOut", "PutBack", "ResumeIo", "KillUsers", "GiveUpDisk", "Disconnect", "Adjust",
+    "WriteConfig", "Promote", "Demote", "ReplacePeer", "ReconnectDiscarding",
+]  # fmt: skip
 # In arbiter.pml, in the code, in which file.
 NAMES = [
-    ("AskArbiter", "AskArbiter", PLAN),
-    ("LeaveSet", "LeaveSet", PLAN),
-    ("TakeOut", "TakeOut", PLAN),
-    ("PutBack", "PutBack", PLAN),
-    ("ResumeIo", "ResumeIo", PLAN),
-    ("KillUsers", "KillUsers", PLAN),
-    ("GiveUpDisk", "GiveUpDisk", PLAN),
-    ("Disconnect", "Disconnect", PLAN),
-    ("Adjust", "Adjust", PLAN),
-    ("WriteConfig", "WriteConfig", PLAN),
-    ("Promote", "Promote", PLAN),
-    ("Demote", "Demote", PLAN),
-    ("ReplacePeer", "ReplacePeer", PLAN),
-    ("ReconnectDiscarding", "ReconnectDiscarding", PLAN),
-    ("FinishFreeze", "plan_freeze", APART),  # a sequence of actions: the last case there
+    *((action, action, PLAN) for action in ACTIONS),
+    ("FinishFreeze", "plan_freeze", "agent/reconcile/plan_apart.cpp"),  # a sequence of actions: the last case there
     ("CreateBlankMetadata", "CreateMetadata", PLAN),  # of a replica that its peer fills
     ("ForceCurrent", "force_current", "agent/service/force_current.cpp"),
     ("take_out", "take_out", "agent/arbiter/arbiter.h"),

@@ -3,11 +3,9 @@
 
 #include "agent/model/codec.h"
 #include "agent/process/boost_runner.h"
-#include "agent/reconcile/reconciler.h"
-#include "agent/store/file_store.h"
 #include "tests/support/loop_device.h"
-#include "tests/support/temporary_directory.h"
 #include "tests/unit/reconcile/plan_cases.h"
+#include "tests/unit/reconcile/reconciler_node.h"
 
 using namespace plexvol;             // NOLINT(google-build-using-namespace)
 using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
@@ -16,67 +14,11 @@ namespace keys = store::keys;
 
 namespace {
 
-class CountingStore : public store::Store {
- public:
-  explicit CountingStore(store::Store& store) : store_(store) {}
-  std::optional<store::Entry> get(const std::string& key) override {
-    ++requests;
-    return store_.get(key);
-  }
-  std::vector<std::optional<store::Entry>> get_all(const std::vector<std::string>& keys) override {
-    ++requests;
-    return store_.get_all(keys);
-  }
-  std::vector<store::Entry> list(const std::string& prefix) override {
-    ++requests;
-    return store_.list(prefix);
-  }
-  bool commit(const store::Transaction& transaction) override {
-    ++requests;
-    return store_.commit(transaction);
-  }
-  std::unique_ptr<store::Watch> watch(const std::string& prefix,
-                                      store::ChangeHandler on_change) override {
-    return store_.watch(prefix, std::move(on_change));
-  }
-  std::unique_ptr<store::Presence> announce(const std::string& key, const std::string& value,
-                                            std::chrono::seconds ttl) override {
-    return store_.announce(key, value, ttl);
-  }
-  std::string kind() const override { return store_.kind(); }
-
-  int requests = 0;
-
- private:
-  store::Store& store_;
-};
-
 // A node with one volume in a directory, which is there and at rest.
-struct Node {
-  support::TemporaryDirectory directory;
-  store::FileStore file_store{directory.path() / "store"};
-  CountingStore raw{file_store};
-  store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
-  process::BoostRunner runner;
-  std::map<std::string, std::unique_ptr<Pool>> pools;
-  drbd::Drbd drbd;
-  filesystem::Filesystem filesystem{runner};
-  mounting::MountCalls calls{[](const std::string&) {}};
-  Reconciler reconciler;
+struct Node : ReconcilerNode<process::BoostRunner> {
   model::Volume volume = cases::single().volume;
 
-  Node()
-      : drbd(runner, {.config_directory = directory.path() / "drbd",
-                      .module = {.directory = directory.path(), .proc = "/nonexistent"}}),
-        reconciler({.store = store,
-                    .arbiter = arbiter,
-                    .pools = pools,
-                    .drbd = drbd,
-                    .filesystem = filesystem,
-                    .calls = calls,
-                    .links = Links(directory.path() / "links")},
-                   settings()) {
+  Node() {
     std::filesystem::create_directory(directory.path() / "pool");
     pools["p"] = make_pool({.name = "p",
                             .type = "file",
@@ -98,13 +40,6 @@ struct Node {
     put();
     reconciler.reconcile("v");
     CHECK_FALSE(has_image());
-  }
-
-  static ReconcilerSettings settings() {
-    ReconcilerSettings settings;
-    settings.here = "n1";
-    settings.session = "session";
-    return settings;
   }
 
   void put() { store.commit(Change().put(keys::volume("v"), model::to_json(volume)).wake(volume)); }
@@ -185,7 +120,7 @@ TEST_CASE("read ahead: a status is written also by a pass that has woken itself"
 TEST_CASE("read ahead: many volumes in two requests, without those that nobody can read") {
   support::TemporaryDirectory directory;
   store::FileStore file_store(directory.path() / "store");
-  CountingStore raw(file_store);
+  support::CountingStore raw(file_store);
   store::TypedStore store(raw);
   std::vector<std::string> names;
   for (std::size_t i = 0; i < store::TypedStore::kMaxViews; ++i) {

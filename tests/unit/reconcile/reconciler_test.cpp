@@ -5,9 +5,8 @@
 #include <fstream>
 
 #include "agent/model/codec.h"
-#include "agent/store/file_store.h"
-#include "tests/support/temporary_directory.h"
 #include "tests/unit/reconcile/plan_cases.h"
+#include "tests/unit/reconcile/reconciler_node.h"
 
 using namespace plexvol;             // NOLINT(google-build-using-namespace)
 using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
@@ -26,44 +25,14 @@ class OneAnswer : public process::Runner {
 };
 
 // A node of a mirrored volume that finds no pool of its own: a pass ends early, and reports.
-struct Node {
-  support::TemporaryDirectory directory;
-  store::FileStore raw{directory.path() / "store"};
-  store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
-  std::map<std::string, std::unique_ptr<Pool>> pools;
-  OneAnswer runner;
-  drbd::Drbd drbd;
-  filesystem::Filesystem filesystem{runner};
-  mounting::MountCalls calls{[](const std::string&) {}};
-  int resyncs_changed = 0;
-  Reconciler reconciler;
-
-  Node()
-      : drbd(runner, {.config_directory = directory.path() / "drbd",
-                      .module = {.directory = directory.path(), .proc = "/nonexistent"}}),
-        reconciler({.store = store,
-                    .arbiter = arbiter,
-                    .pools = pools,
-                    .drbd = drbd,
-                    .filesystem = filesystem,
-                    .calls = calls,
-                    .links = Links(directory.path() / "links")},
-                   settings()) {
+struct Node : ReconcilerNode<OneAnswer> {
+  Node() {
     std::ofstream(directory.path() / "version") << "8.4.11\n";
     const Wanted wanted = cases::mirrored();
     store.commit(Change()
                      .put(keys::volume("v"), model::to_json(wanted.volume))
                      .put(keys::current("v"), model::to_json(*wanted.current))
                      .wake(wanted.volume));
-  }
-
-  ReconcilerSettings settings() {
-    ReconcilerSettings settings;
-    settings.here = "n1";
-    settings.session = "session";
-    settings.resyncs_changed = [this] { ++resyncs_changed; };
-    return settings;
   }
 
   void drbd_says(const std::string& replication) {

@@ -1,0 +1,54 @@
+// For tests of whole passes: the reconciler of n1 with a store in a file, and no pool yet. Its
+// tools are run by a Runner of the test's choice.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agent/reconcile/reconciler.h"
+#include "agent/store/file_store.h"
+#include "tests/support/counting_store.h"
+#include "tests/support/temporary_directory.h"
+
+namespace plexvol::reconcile {
+
+template <class Runner>
+struct ReconcilerNode {
+  support::TemporaryDirectory directory;
+  store::FileStore file_store{directory.path() / "store"};
+  support::CountingStore raw{file_store};
+  store::TypedStore store{raw};
+  arbiter::Arbiter arbiter{store};
+  std::map<std::string, std::unique_ptr<Pool>> pools;
+  Runner runner;
+  drbd::Drbd drbd{runner,
+                  {.config_directory = directory.path() / "drbd",
+                   .module = {.directory = directory.path(), .proc = "/nonexistent"}}};
+  filesystem::Filesystem filesystem{runner};
+  mounting::MountCalls calls{[](const std::string&) {}};
+  int resyncs_changed = 0;
+  Reconciler reconciler{{.store = store,
+                         .arbiter = arbiter,
+                         .pools = pools,
+                         .drbd = drbd,
+                         .filesystem = filesystem,
+                         .calls = calls,
+                         .links = Links(directory.path() / "links")},
+                        settings()};
+
+  ReconcilerNode() = default;
+  ReconcilerNode(const ReconcilerNode&) = delete;
+  ReconcilerNode& operator=(const ReconcilerNode&) = delete;
+
+ private:
+  ReconcilerSettings settings() {
+    ReconcilerSettings settings;
+    settings.here = "n1";
+    settings.session = "session";
+    settings.resyncs_changed = [this] { ++resyncs_changed; };
+    return settings;
+  }
+};
+
+}  // namespace plexvol::reconcile
