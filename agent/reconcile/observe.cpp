@@ -61,40 +61,44 @@ drbd::Resource to_resource(const Wanted& wanted, const Seen& seen) {
 
 namespace {
 
+// Then DRBD may have both devices open.
+bool may_be_in_drbd(const Wanted& wanted) {
+  const model::Replica* replica = wanted.volume.find_replica(wanted.here);
+  return wanted.volume.mirrored() && !wanted.volume.deleting && replica != nullptr && replica->made;
+}
+
 // DRBD has both devices open, by the file that holds this very volume's secret: they exist, are
 // active, and are ours. lvm2 need not be asked, which costs more than all the other looks together.
 bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
-  const model::Volume& volume = wanted.volume;
-  const model::Replica* replica = volume.find_replica(wanted.here);
-  if (!volume.mirrored() || volume.deleting || replica == nullptr || !replica->made) return false;
   const auto& resource = seen.resource;
   if (!resource || resource->disk_state.empty() || resource->disk_state == "Diskless" ||
       resource->disk_state == "Failed") {
     return false;
   }
-  const Pool& pool = get_pool(tools, volume);
-  seen.data = pool.known(volume.name);
-  seen.metadata = pool.known(metadata_name(volume));
+  const Pool& pool = get_pool(tools, wanted.volume);
+  seen.data = pool.known(wanted.volume.name);
+  seen.metadata = pool.known(metadata_name(wanted.volume));
   return seen.data && seen.metadata && tools.drbd.config_is_current(to_resource(wanted, seen));
 }
 
-void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
-  if (is_open_by_drbd(wanted, tools, seen)) return;
+std::map<std::string, Backing> find_backing(const Wanted& wanted, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   std::vector<std::string> names{volume.name};
   if (volume.mirrored()) names.push_back(metadata_name(volume));
   Pool& pool = get_pool(tools, volume);
   // Before it is removed, its tags must say again that it is ours.
-  auto found = copy_stays(wanted) ? pool.recall(names, volume.id) : std::nullopt;
-  if (!found) {
-    found = pool.find(names, volume.id);
-    // That took a while, and what is decided rests on whether the two are connected.
-    observe_resource(wanted, tools, seen);
+  if (copy_stays(wanted)) {
+    if (auto found = pool.recall(names, volume.id)) return *std::move(found);
   }
+  return pool.find(names, volume.id);
+}
+
+void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  auto found = find_backing(wanted, tools);
   seen.data.reset();
   seen.metadata.reset();
-  for (auto& [name, backing] : *found) {
-    (name == volume.name ? seen.data : seen.metadata) = std::move(backing);
+  for (auto& [name, backing] : found) {
+    (name == wanted.volume.name ? seen.data : seen.metadata) = std::move(backing);
   }
 }
 
@@ -125,9 +129,17 @@ void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
   if (wanted.volume.mirrored()) seen.resource = tools.drbd.find_resource(wanted.volume.name);
 }
 
-void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
+void observe_resource_and_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.backing_error.reset();
+  bool is_open = false;
+  if (may_be_in_drbd(wanted)) {
+    observe_resource(wanted, tools, seen);
+    note_failure(seen, [&] { is_open = is_open_by_drbd(wanted, tools, seen); });
+  }
+  if (is_open || seen.backing_error) return;
   note_failure(seen, [&] { look_at_backing(wanted, tools, seen); });
+  // That may have taken a while, and what is decided rests on whether the two are connected.
+  observe_resource(wanted, tools, seen);
 }
 
 void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {

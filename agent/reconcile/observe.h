@@ -18,7 +18,7 @@ Pool& get_pool(const Tools& tools, const model::Volume& volume);
 // The looks in the order in which one needs the other. Backing devices are the costly one (lvs):
 // kept over the rounds of one pass unless an action touched them.
 void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen);
-void observe_backing(const Wanted& wanted, const Tools& tools, Seen& seen);
+void observe_resource_and_backing(const Wanted& wanted, const Tools& tools, Seen& seen);
 void observe_device(const Wanted& wanted, const Tools& tools,
                     Seen& seen);  // configuration, device, link
 void observe_use(const Wanted& wanted, const Tools& tools,

@@ -75,18 +75,17 @@ bool Planner::refuse_strangers() {
 void Planner::plan_making() {
   if (refuse_strangers()) return;
   const bool wants_metadata = volume_.mirrored();
+  const bool data_is_new = !seen_.data || seen_.data->making;
+  const bool metadata_is_new = wants_metadata && (!seen_.metadata || seen_.metadata->making);
   if (!seen_.data) add(ActionKind::CreateData);
   if (wants_metadata && !seen_.metadata) add(ActionKind::CreateMetadataDevice);
-  const bool complete = seen_.data && (seen_.metadata || !wants_metadata);
-  if (!complete) return add(ActionKind::LookAgain);
-
   plan_activation();
-  if (seen_.data->making) add(ActionKind::WipeData);
+  if (data_is_new) add(ActionKind::WipeData);
   // What is to be filled by its peer must say so, whatever a former life of this node left there:
   // old metadata of this very volume would pass for a copy that has everything.
   const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
-  if (wants_metadata && (seen_.metadata->making || filled)) add(ActionKind::CreateMetadata);
-  if (seen_.data->making || (seen_.metadata && seen_.metadata->making)) add(ActionKind::Finish);
+  if (metadata_is_new || (wants_metadata && filled)) add(ActionKind::CreateMetadata);
+  if (data_is_new || metadata_is_new) add(ActionKind::Finish);
   add(ActionKind::RecordMade);
   add(ActionKind::LookAgain);
 }

@@ -87,8 +87,8 @@ class Reconciler::Pass {
   }
 
   std::vector<Action> look_and_plan(bool look_at_backing) {
-    observe_resource(*wanted_, tools_, seen_);
-    if (look_at_backing) observe_backing(*wanted_, tools_, seen_);
+    look_at_backing ? observe_resource_and_backing(*wanted_, tools_, seen_)
+                    : observe_resource(*wanted_, tools_, seen_);
     observe_device(*wanted_, tools_, seen_);
     observe_use(*wanted_, tools_, seen_);
     seen_.connect_time_over = owner_.connect_time_over(*wanted_, seen_);

@@ -9,7 +9,7 @@ using namespace plexvol::reconcile::cases;  // NOLINT(google-build-using-namespa
 TEST_CASE("plan: a new copy is made, wiped, and only then recorded as made") {
   Wanted wanted = single();
   wanted.volume.replicas[0].made = false;
-  CHECK(kinds(wanted, Seen{}) == "CreateData, LookAgain");
+  CHECK(kinds(wanted, Seen{}) == "CreateData, WipeData, Finish, RecordMade, LookAgain");
   Seen seen = seen_single();
   seen.data->making = true;
   CHECK(kinds(wanted, seen) == "WipeData, Finish, RecordMade, LookAgain");
@@ -20,11 +20,14 @@ TEST_CASE("plan: a new copy is made, wiped, and only then recorded as made") {
 TEST_CASE("plan: a new mirrored copy gets metadata, and its data is finished last") {
   Wanted wanted = mirrored();
   wanted.volume.replicas[0].made = false;
-  CHECK(kinds(wanted, Seen{}) == "CreateData, CreateMetadataDevice, LookAgain");
+  CHECK(kinds(wanted, Seen{}) ==
+        "CreateData, CreateMetadataDevice, WipeData, CreateMetadata, Finish, RecordMade, "
+        "LookAgain");
   Seen seen;
   seen.data = backing("/dev/vg/v");
   seen.data->making = true;
-  CHECK(kinds(wanted, seen) == "CreateMetadataDevice, LookAgain");
+  CHECK(kinds(wanted, seen) ==
+        "CreateMetadataDevice, WipeData, CreateMetadata, Finish, RecordMade, LookAgain");
   seen.metadata = backing("/dev/vg/v.meta");
   seen.metadata->making = true;
   CHECK(kinds(wanted, seen) == "WipeData, CreateMetadata, Finish, RecordMade, LookAgain");
