@@ -50,25 +50,34 @@ std::string describe(const api::NodeChangeReply& reply) {
 }
 
 // Until nothing is left, or only what waiting does not help. What was asked for stays so, and goes
-// on, when this command is interrupted.
+// on, when this command is interrupted: so an agent that is restarted meanwhile, or a store that
+// does not answer, is waited for as well.
 void change_and_wait(const api::NodeChange& change, const CommandContext& context) {
   constexpr std::chrono::seconds kPause(2);
   std::string said;
-  while (true) {
-    const std::string result = context.ask(api::kNodeChangePath, api::to_json(change));
+  const auto tell = [&](const std::string& now) {
+    if (now != said && !now.empty() && !context.options().json()) print_line(now);
+    said = now;
+  };
+  for (bool was_asked = false;; std::this_thread::sleep_for(kPause)) {
+    std::string result;
+    try {
+      result = context.ask(api::kNodeChangePath, api::to_json(change));
+    } catch (const Error& error) {
+      if (!was_asked || error.code() != ErrorCode::Unavailable) throw;
+      tell(error.what());
+      continue;
+    }
+    was_asked = true;
     const auto reply = api::from_json<api::NodeChangeReply>(result);
     const bool stuck = std::all_of(reply.left.begin(), reply.left.end(),
                                    [](const auto& left) { return left.needs_person; });
     if (context.options().json() && stuck) print_line(result);
-    if (const std::string now = describe(reply); now != said && !context.options().json()) {
-      if (!now.empty()) print_line(now);
-      said = now;
-    }
+    tell(describe(reply));
     if (stuck && !reply.left.empty()) {
       throw Error(ErrorCode::Conflict, "what is left on " + change.name + " needs a person");
     }
     if (reply.left.empty()) return;
-    std::this_thread::sleep_for(kPause);
   }
 }
 

@@ -177,6 +177,18 @@ def test_a_drained_node_is_asked_about_until_nothing_is_left(driver: Driver, age
     assert outcome.out == "data: is about to be moved\nnode n2 is empty\n"
 
 
+def test_a_drain_waits_for_a_store_that_does_not_answer(driver: Driver, agent: FakeAgent) -> None:
+    waits, no = {"volume": "data", "why": "is about to be moved", "needs_person": False}, "etcd: no answer in time"
+    agent.answers["/v1/node/change"] = [result({"left": [waits]}), error("Unavailable", no), result({"left": []})]
+    outcome = driver.run("node", "drain", "n2")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == f"data: is about to be moved\n{no}\nnode n2 is empty\n"
+    # What was never heard is not waited for.
+    agent.answers["/v1/node/change"] = error("Unavailable", no)
+    outcome = driver.run("node", "drain", "n2")
+    assert (outcome.status, outcome.out, outcome.err) == (1, "", f"plexvol: {no}\n")
+
+
 def test_a_drain_that_needs_a_person_says_so_and_ends(driver: Driver, agent: FakeAgent) -> None:
     stuck = {"volume": "data", "why": "is in use there: move its pod away", "needs_person": True}
     agent.answers["/v1/node/change"] = result({"left": [stuck]})
