@@ -75,6 +75,9 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.drbd.first_port; }},
     Key{"drbd.max_resyncs", "--drbd-max-resyncs", "so many resyncs run at a time, others wait",
         [](Config& c) -> Target { return &c.drbd.max_resyncs; }},
+    Key{"drbd.short_resync_mib", "--drbd-short-resync-mib",
+        "a resync of less neither waits nor keeps others waiting; 0: each counts",
+        [](Config& c) -> Target { return &c.drbd.short_resync_mib; }},
     Key{"drbd.newest", "--drbd-newest",
         "8: DRBD 8.4; 9: also DRBD 9, which this agent was never run with: for data that may be "
         "lost",

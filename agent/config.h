@@ -39,7 +39,9 @@ struct DrbdConfig {
       "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/plexvol~plexvol/plexvol";
   unsigned first_port = 7000;  // a volume uses first_port + its slot, on every node
   unsigned max_resyncs = 2;    // at a time, on this node
-  unsigned newest = 8;         // 9 only to try it: see drbd/generation.h
+  // A resync of less neither waits nor keeps others waiting; 0: each counts.
+  unsigned short_resync_mib = 1024;
+  unsigned newest = 8;  // 9 only to try it: see drbd/generation.h
   unsigned connect_seconds =
       15;  // given to a living peer to connect before its copy is done without
 };

@@ -132,6 +132,7 @@ void check_drbd(const DrbdConfig& drbd) {
   }
   check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
   check_range("drbd.max_resyncs", drbd.max_resyncs, 1, 100);
+  check_range("drbd.short_resync_mib", drbd.short_resync_mib, 0, 1U << 20U);
   check_range("drbd.newest", drbd.newest, 8, 9);
   check_range("drbd.connect_seconds", drbd.connect_seconds, 1, 600);
 }

@@ -72,7 +72,8 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .session = session,
           .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
           .rebuild_time = std::chrono::seconds(config.rebuild_seconds),
-          .max_resyncs = config.drbd.max_resyncs,
+          .resync_limits = {.max = config.drbd.max_resyncs,
+                            .short_bytes = std::uint64_t{config.drbd.short_resync_mib} << 20U},
           .space_changed = [&report] { report.look_again(); },
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }};
 }

@@ -36,6 +36,7 @@ namespace plexvol::reconcile {
 enum class PeerFate {
   Stays,
   Gone,     // its agent has been away for longer than the grace time
+  Unable,   // it was to make a new copy, and has said for a while why it cannot
   Drained,  // a person wants that node empty
   Lost,     // it is away, and a person says that it never comes back; or it has been given up
 };

@@ -8,6 +8,7 @@
 #include "agent/model/codec.h"
 #include "agent/reconcile/apply.h"
 #include "agent/reconcile/observe.h"
+#include "agent/reconcile/other_nodes.h"
 #include "agent/reconcile/replace.h"
 
 namespace plexvol::reconcile {
@@ -17,8 +18,6 @@ namespace {
 // A pass that has not come to rest after so many rounds is given back to the queue, so that other
 // volumes get their turn.
 constexpr int kMaxRounds = 12;
-
-using NodeViews = std::map<std::string, store::NodeView>;
 
 // Not for reporting an error: those that want the device prepared wait for it. Nor is this one of
 // theirs.
@@ -154,6 +153,8 @@ class Reconciler::Pass {
     if (!has_copy) wanted.others_whole = are_whole(wanted.volume, view.nodes);
     const std::string peer = has_copy ? wanted.volume.peer_of(here) : "";
     owner_.remember_peer(volume_, peer);
+    peer_to_be_filled_ =
+        has_copy && is_to_be_filled(wanted.volume, wanted.current, peer, view.nodes);
     if (wanted.volume.mirrored() && has_copy) accept_nodes(wanted, peer, view.nodes);
     wanted_ = std::move(wanted);
   }
@@ -166,8 +167,12 @@ class Reconciler::Pass {
     wanted.peer_alive = wanted.attached_here() && is_heard_of(views[peer], *wanted.attachment);
     if (not_replaced_) return;
     wanted.peer_fate = owner_.peers_.fate_of(peer);
+    if (owner_.unable_time_over(volume_, is_unable(wanted.volume, peer, views)) &&
+        wanted.peer_fate == PeerFate::Stays) {
+      wanted.peer_fate = PeerFate::Unable;
+    }
     // One copy after the other: while it moves, the volume has only one that counts.
-    if (wanted.peer_fate == PeerFate::Drained && owner_.resync_turns_.is_full()) {
+    if (wanted.peer_fate == PeerFate::Drained && owner_.resync_turns_.is_full(volume_)) {
       wanted.peer_fate = PeerFate::Stays;
     }
   }
@@ -178,18 +183,6 @@ class Reconciler::Pass {
     if (!node.session) return false;
     if (*node.session != attachment.silent_session) return true;
     return node.status && node.status->attachment_revision >= attachment_revision_;
-  }
-
-  static bool are_whole(const model::Volume& volume, const NodeViews& views) {
-    const auto is_whole = [&](const model::Replica& replica) {
-      const auto view = views.find(replica.node);
-      if (view == views.end()) return false;
-      const auto& [node, session, status] = view->second;
-      return session && status && status->session == *session && status->disk_state == "UpToDate" &&
-             (volume.replicas.size() == 1 || status->connection == "Connected");
-    };
-    return !volume.replicas.empty() &&
-           std::all_of(volume.replicas.begin(), volume.replicas.end(), is_whole);
   }
 
   // False: backing devices were changed.
@@ -204,6 +197,7 @@ class Reconciler::Pass {
         note_ = action.text;
         continue;
       }
+      if (action.kind == ActionKind::PutBack) put_back_ = true;
       if (action.kind == ActionKind::ReplacePeer) {
         replace();
         continue;
@@ -217,9 +211,14 @@ class Reconciler::Pass {
   // The volume is as usable as before when no node can take a second copy: a note, not an error.
   // The patrol tries again.
   void replace() {
+    const bool is_moved = wanted_->peer_fate == PeerFate::Drained;
     try {
-      replace_peer(*wanted_, tools_.store, tools_.arbiter);
+      // Another pass may be quicker; when what that moves is whole, this volume is woken.
+      not_replaced_ = !replace_peer(*wanted_, tools_.store, tools_.arbiter, [&] {
+        return !is_moved || owner_.resync_turns_.reserve(volume_);
+      });
     } catch (const Error& error) {
+      if (is_moved) owner_.resync_turns_.cancel(volume_);
       if (error.code() != ErrorCode::OutOfSpace) throw;
       if (note_.empty()) note_ = error.what();
       not_replaced_ = true;
@@ -240,6 +239,10 @@ class Reconciler::Pass {
     note_seen();
     try {
       write_status();
+      // A former copy waits for the set and for what both nodes say of themselves.
+      if (put_back_ && !wanted_->volume.former.empty()) {
+        tools_.store.commit(store::Change().wake(wanted_->volume));
+      }
     } catch (const Error& error) {
       log::warn(error.what());
       if (!error_) error_ = error;  // the status is owed: come again
@@ -248,10 +251,7 @@ class Reconciler::Pass {
 
   // For this agent's other passes.
   void note_seen() {
-    const model::Volume& volume = wanted_->volume;
-    const model::Replica* peer = volume.find_replica(volume.peer_of(wanted_->here));
-    const bool is_expected = peer != nullptr && peer->filled_by_peer && !peer->made;
-    if (owner_.resync_turns_.note(volume_, seen_.resource, is_expected)) {
+    if (owner_.resync_turns_.note(volume_, seen_.resource, peer_to_be_filled_)) {
       owner_.settings_.resyncs_changed();
     }
     owner_.remember_mounts(volume_, seen_);
@@ -298,6 +298,8 @@ class Reconciler::Pass {
   int rounds_left_ = 0;
   std::string note_;  // for people, beside all that went well
   bool not_replaced_ = false;
+  bool peer_to_be_filled_ = false;
+  bool put_back_ = false;
   std::optional<Error> error_;
 };
 
@@ -305,7 +307,7 @@ Reconciler::Reconciler(Tools tools, ReconcilerSettings settings)
     : tools_(std::move(tools)),
       settings_(std::move(settings)),
       peers_(settings_.rebuild_time),
-      resync_turns_(settings_.max_resyncs) {}
+      resync_turns_(settings_.resync_limits) {}
 
 std::vector<std::string> Reconciler::look_at_cordons() {
   return list_with_peer_in(peers_.look_at_cordons(tools_.store));
@@ -368,6 +370,10 @@ bool Reconciler::apart_time_over(const Wanted& wanted, const Seen& seen) {
   return has_lasted(
       apart_since_, wanted.volume.name, apart,
       wanted.peer_fate == PeerFate::Gone ? settings_.rebuild_time : settings_.connect_time);
+}
+
+bool Reconciler::unable_time_over(const std::string& volume, bool is_unable) {
+  return has_lasted(unable_since_, volume, is_unable, settings_.connect_time);
 }
 
 bool Reconciler::question_time_over(const Wanted& wanted, const Seen& seen) {

@@ -50,7 +50,7 @@ struct ReconcilerSettings {
   std::chrono::seconds question_time{5};
   // How long a node may be away before its copies are made anew on others.
   std::chrono::seconds rebuild_time{600};
-  unsigned max_resyncs = 2;                     // at a time; the others wait for their turn
+  ResyncLimits resync_limits;
   std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
   std::function<void()> resyncs_changed = [] {};  // called when one begins or ends
 };
@@ -94,6 +94,7 @@ class Reconciler {
   using Clock = std::chrono::steady_clock;
   bool connect_time_over(const Wanted& wanted, const Seen& seen);
   bool apart_time_over(const Wanted& wanted, const Seen& seen);
+  bool unable_time_over(const std::string& volume, bool is_unable);
   bool question_time_over(const Wanted& wanted, const Seen& seen);
   bool has_lasted(std::map<std::string, Clock::time_point>& since, const std::string& volume,
                   bool is_so, Clock::duration long_enough);
@@ -110,6 +111,7 @@ class Reconciler {
   std::mutex mutex_;
   std::map<std::string, Clock::time_point> unconnected_since_;
   std::map<std::string, Clock::time_point> apart_since_;
+  std::map<std::string, Clock::time_point> unable_since_;
   std::map<std::string, Clock::time_point> frozen_since_;
   std::map<std::string, Picture> pictures_;
   std::map<std::string, std::string> peer_of_;  // by volume, of those with a copy here

@@ -82,6 +82,7 @@ std::string choose_node(const model::Volume& volume, const std::string& here, bo
 bool require_reason(const std::string& peer, PeerFate fate, store::TypedStore& store,
                     store::Change& change) {
   if (peer.empty()) return true;
+  if (fate == PeerFate::Unable) return true;  // that it made none is in the volume
   if (fate != PeerFate::Drained) change.require(keys::alive(peer), 0);
   if (fate == PeerFate::Gone) return true;
   const auto cordon = store.find_cordon(peer);
@@ -93,13 +94,36 @@ bool require_reason(const std::string& peer, PeerFate fate, store::TypedStore& s
 std::string reason_of(const std::string& peer, PeerFate fate) {
   if (peer.empty()) return "another node takes the second copy";
   if (fate == PeerFate::Drained) return peer + " is drained";
+  if (fate == PeerFate::Unable) return peer + " cannot make its copy";
   if (fate == PeerFate::Lost) return peer + " is forgotten";
   return peer + " has been away for too long";
 }
 
+bool is_unmade(const model::Volume& volume, const std::string& node) {
+  const model::Replica* replica = volume.find_replica(node);
+  return replica != nullptr && replica->filled_by_peer && !replica->made;
+}
+
+// The former copy stays until the peer's is whole, and its node takes no new one as long as it
+// stays. Where that peer is away the two would wait for each other for ever.
+bool has_waiting_former(const model::Volume& volume, const std::string& peer,
+                        store::TypedStore& store) {
+  return std::ranges::any_of(volume.former, [&](const std::string& node) {
+    return node != peer && store.is_alive(node) && !store.find_cordon(node);
+  });
+}
+
+bool may_do_without(const model::Volume& volume, const std::string& peer, PeerFate fate,
+                    store::TypedStore& store) {
+  if (peer.empty()) return false;
+  if (fate == PeerFate::Lost) return true;
+  return fate != PeerFate::Drained && has_waiting_former(volume, peer, store);
+}
+
 }  // namespace
 
-void replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbiter& arbiter) {
+bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbiter& arbiter,
+                  const std::function<bool()>& has_turn) {
   const std::string& name = wanted.volume.name;
   const std::string peer = wanted.volume.peer_of(wanted.here);
   const auto volume = store.find_volume(name);
@@ -112,12 +136,14 @@ void replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
                         current->value.epoch == wanted.current->epoch &&
                         current->value.nodes.contains(wanted.here) &&
                         !(serves && wanted.peer_fate == PeerFate::Drained) &&
+                        (wanted.peer_fate != PeerFate::Unable || is_unmade(volume->value, peer)) &&
                         require_reason(peer, wanted.peer_fate, store, change);
   if (!still_so)
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
 
-  const bool lost = wanted.peer_fate == PeerFate::Lost;
-  const std::string chosen = choose_node(volume->value, wanted.here, !lost || peer.empty(), store);
+  const bool must = !may_do_without(volume->value, peer, wanted.peer_fate, store);
+  const std::string chosen = choose_node(volume->value, wanted.here, must, store);
+  if (!has_turn()) return false;
   model::Volume next = volume->value;
   std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == peer; });
   if (!chosen.empty()) next.add_replica({.node = chosen, .filled_by_peer = true});
@@ -136,6 +162,7 @@ void replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
   }
   log::warn("the copy of " + name + " on " + (peer.empty() ? "a lost node" : peer) +
             " is replaced by one on " + (chosen.empty() ? "no other node" : chosen));
+  return true;
 }
 
 }  // namespace plexvol::reconcile

@@ -2,19 +2,26 @@
 // the same disks.
 //
 // The order is that of the minor numbers, which is the same on every node. So the first of all that
-// wait is never held back by anyone, and no two nodes wait for each other for ever.
+// wait is held back by nobody, also where both had held it back before, and no two nodes wait for
+// each other for ever.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "agent/drbd/drbd.h"
 
 namespace plexvol::reconcile {
+
+struct ResyncLimits {
+  unsigned max = 2;  // at a time; the others wait for their turn
+  // Of what is to be copied: one of less neither waits nor keeps others waiting.
+  std::uint64_t short_bytes = 1ULL << 30U;
+};
 
 struct Turn {
   std::string resource;
@@ -25,25 +32,30 @@ struct Turn {
 
 // Pure. Only those whose turn is not as it should be.
 std::vector<Turn> plan_turns(const std::map<std::string, drbd::ResourceState>& resources,
-                             unsigned max_resyncs);
+                             const ResyncLimits& limits);
 
 class ResyncTurns {
  public:
-  explicit ResyncTurns(unsigned max_resyncs) : max_resyncs_(max_resyncs) {}
+  explicit ResyncTurns(const ResyncLimits& limits) : limits_(limits) {}
 
-  // Whether a resync of this volume has begun or ended since it was told last. `is_expected`: its
-  // new copy is being made.
+  // Whether a resync of this volume has begun, ended, or become expected since it was told last.
+  // `is_expected`: its new copy is to be filled.
   bool note(const std::string& volume, const std::optional<drbd::ResourceState>& resource,
             bool is_expected = false);
-  // As many as may run are on their way, or more.
-  bool is_full() const;
+  // As many others as may run are on their way, or more.
+  bool is_full(const std::string& volume) const;
+  // For one that is about to be expected. False: it was full already. Nobody is told of either.
+  bool reserve(const std::string& volume);
+  void cancel(const std::string& volume);
   // Looks at those that we configured, and holds back or lets go.
   void look(drbd::Drbd& drbd) const;
 
  private:
-  unsigned max_resyncs_;
+  bool is_taken(const std::string& volume) const;
+
+  ResyncLimits limits_;
   mutable std::mutex mutex_;
-  std::set<std::string> syncing_;
+  std::map<std::string, bool> syncing_;  // false: only expected, so far
 };
 
 }  // namespace plexvol::reconcile

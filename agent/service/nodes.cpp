@@ -29,6 +29,17 @@ void set_cordon(const std::string& node, bool drain, bool forget, store::TypedSt
   }
 }
 
+// What keeps the copy on this node from being whole: ": n3 has 40%".
+std::string describe_unwhole(const std::string& node, const model::Volume& volume,
+                             store::TypedStore& store) {
+  if (!store.is_alive(node)) return ": " + node + " does not answer";
+  const auto status = store.find_status(node, volume.name);
+  if (!status) return ": " + node + " has 0%";
+  if (!status->error.empty()) return ": " + node + ": " + status->error;
+  const auto percent = static_cast<int>(status->synced_percent);
+  return percent < 100 ? ": " + node + " has " + std::to_string(percent) + "%" : "";
+}
+
 // The reason why the copy of this volume is still there.
 Left describe_left(const std::string& node, const model::Volume& volume, store::TypedStore& store) {
   const auto left = [&](const std::string& why, bool needs_person) {
@@ -37,11 +48,7 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   if (volume.deleting) return left("is being deleted", false);
   if (volume.find_replica(node) == nullptr) {
     std::string why = "its former copy is removed when the others are whole";
-    for (const std::string& other : volume.nodes()) {
-      const auto status = store.find_status(other, volume.name);
-      const auto percent = status ? static_cast<int>(status->synced_percent) : 0;
-      if (percent < 100) why += ": " + other + " has " + std::to_string(percent) + "%";
-    }
+    for (const std::string& other : volume.nodes()) why += describe_unwhole(other, volume, store);
     return left(why, false);
   }
   if (!volume.mirrored()) {

@@ -79,7 +79,7 @@ class Agent::Parts {
             .session = session(node),
             .connect_time = std::chrono::seconds(config_.drbd.connect_seconds),
             .rebuild_time = std::chrono::seconds(config_.rebuild_seconds),
-            .max_resyncs = config_.drbd.max_resyncs,
+            .resync_limits = {.max = config_.drbd.max_resyncs},
             .space_changed = [this] { report_.look_again(); },
             .resyncs_changed = [this] { queue_.add(reconcile::Workers::kResyncs); }};
   }

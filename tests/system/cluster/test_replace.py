@@ -67,6 +67,26 @@ def test_a_lost_copy_is_made_anew_and_dropped_when_its_node_returns(
     cluster.driver("n3").must("unmount", pod)
 
 
+@pytest.mark.long
+def test_when_the_new_copys_node_dies_too_the_former_one_takes_its_place(
+    impatient: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    """Without a person: the former copy would wait for the new one, and the new one for its node."""
+    cluster = impatient
+    name, pod, _asked = mounted
+    kept = write_random(cluster, "n1", f"{pod}/kept", 5)
+    cluster.node("n2").power_off()
+    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n3"], 120, "n3 is to have a copy")
+    cluster.node("n3").power_off()
+    cluster.node("n2").power_on()
+    cluster.wait_alive(["n1", "n2"])
+    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n2"], 240, "n2 is to have a copy again")
+    cluster.node("n3").power_on()
+    wait_whole(cluster, "n1", name, ["n1", "n2"])
+    assert not has_data(cluster, "n3", name)
+    assert checksum(cluster, "n1", f"{pod}/kept") == kept
+
+
 def test_a_node_is_drained_while_its_volume_is_written_to_elsewhere(
     cordoning: Cluster, mounted: tuple[str, str, str]
 ) -> None:
@@ -94,6 +114,35 @@ def test_a_node_is_drained_while_its_volume_is_written_to_elsewhere(
     assert checksum(cluster, "n3", f"{pod}/before") == before
     assert checksum(cluster, "n3", f"{pod}/after") == after
     cluster.driver("n3").must("unmount", pod)
+
+
+@pytest.mark.long
+def test_a_person_can_choose_a_copy_that_was_replaced(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
+    """The new one was not whole yet when the only other one was lost."""
+    cluster.reconfigure(rebuild_seconds=90)
+    name, pod, asked = mounted
+    both = write_random(cluster, "n1", f"{pod}/both", 3)
+    cluster.node("n2").power_off()
+    write_random(cluster, "n1", f"{pod}/newer", 3)
+    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n3"], 240, "n3 is to have a copy")
+    cluster.node("n1").power_off()
+    cluster.node("n2").power_on()
+    cluster.wait_alive(["n2", "n3"])
+    wait_until(lambda: cluster.replica("n3", name, "n1").get("alive") is False, 120, "n1 counts as gone")
+    chosen = cluster.plexvol("n3", "volume", "force-current", name, "--node", "n2", "--i-accept-data-loss")
+    assert chosen.code == 0, said(chosen)
+    assert copies(cluster, "n3", name) == ["n1", "n2"]
+    mount_as_kubelets_do(cluster, "n2", pod, asked)
+    assert checksum(cluster, "n2", f"{pod}/both") == both
+    later = write_random(cluster, "n2", f"{pod}/later", 3)
+    # What n1 has is older than nothing that was chosen, and shares no generation with it any more.
+    cluster.node("n1").power_on()
+    wait_whole(cluster, "n2", name, ["n1", "n2"])
+    cluster.driver("n2").must("unmount", pod)
+    mount_as_kubelets_do(cluster, "n1", pod, asked)
+    assert checksum(cluster, "n1", f"{pod}/later") == later
+    assert cluster.node("n1").run(["test", "-e", f"{pod}/newer"]).code != 0
+    cluster.reconfigure()
 
 
 @pytest.mark.long

@@ -60,7 +60,19 @@ struct Case {
     wanted.peer_fate = fate;
     return wanted;
   }
-  void replace(PeerFate fate) { replace_peer(wanted(fate), store, arbiter); }
+  bool replace(PeerFate fate, bool has_turn = true) {
+    return replace_peer(wanted(fate), store, arbiter, [&] { return has_turn; });
+  }
+  // The copy on n3 that was to follow the one on n2.
+  void move_to_third(bool made) {
+    model::Volume volume = this->volume();
+    volume.replicas = {{"n1", true}, {"n3", made, true}};
+    volume.former = {"n2"};
+    put(keys::volume("v"), model::to_json(volume));
+    model::Current current = this->current();
+    current.nodes = {"n1"};
+    put(keys::current("v"), model::to_json(current));
+  }
   model::Volume volume() { return store.find_volume("v")->value; }
   model::Current current() { return store.find_current("v")->value; }
   Nodes nodes() {
@@ -119,8 +131,9 @@ TEST_CASE("replace: refused when anything it rests on is no longer so") {
     store.remove(keys::alive("n2"));
     const Wanted before = store.wanted(PeerFate::Gone);
     store.put(keys::current("v"), model::to_json(model::Current{2, {"n1"}, {}, {}}));
-    CHECK(store.refusal([&] { replace_peer(before, store.store, store.arbiter); }) ==
-          ErrorCode::Unavailable);
+    CHECK(store.refusal([&] {
+      replace_peer(before, store.store, store.arbiter, [] { return true; });
+    }) == ErrorCode::Unavailable);
   }
   SUBCASE("the volume is being deleted") {
     model::Volume volume = store.volume();
@@ -238,6 +251,59 @@ TEST_CASE("replace: who loses its copy loses the attachment, which it could neve
   store.replace(PeerFate::Gone);
   CHECK_FALSE(store.store.find_attachment("v"));
   CHECK_FALSE(store.store.find_named("n2", "pv"));
+}
+
+TEST_CASE(
+    "replace: whose turn it is not changes nothing, and is asked only where there is a place") {
+  Case store;
+  store.cordon("n2", true, false);
+  CHECK_FALSE(store.replace(PeerFate::Drained, false));
+  CHECK(store.nodes() == Nodes{"n1", "n2"});
+  store.remove(keys::alive("n3"));
+  store.remove(keys::alive("n4"));
+  bool was_asked = false;
+  CHECK(store.refusal([&] {
+    replace_peer(store.wanted(PeerFate::Drained), store.store, store.arbiter,
+                 [&] { return was_asked = true; });
+  }) == ErrorCode::OutOfSpace);
+  CHECK_FALSE(was_asked);
+}
+
+TEST_CASE("replace: who cannot make its copy is done without, and another node is asked") {
+  Case store;
+  store.move_to_third(false);
+  store.replace(PeerFate::Unable);
+  CHECK(store.nodes() == Nodes{"n1", "n4"});
+  CHECK(store.volume().former == Nodes{"n2", "n3"});
+  SUBCASE("not once it is made") {
+    store.move_to_third(true);
+    CHECK(store.refusal([&] { store.replace(PeerFate::Unable); }) == ErrorCode::Unavailable);
+  }
+}
+
+TEST_CASE("replace: a former copy that waits for one that is gone takes its place") {
+  Case store;
+  store.move_to_third(true);
+  for (const char* node : {"n3", "n4"}) store.remove(keys::alive(node));
+  SUBCASE("its node can be used") {
+    store.replace(PeerFate::Gone);
+    CHECK(store.nodes() == Nodes{"n1"});
+    CHECK(store.volume().former == Nodes{"n2", "n3"});
+    // Once n2 has removed it.
+    model::Volume volume = store.volume();
+    volume.former = {"n3"};
+    store.put(keys::volume("v"), model::to_json(volume));
+    store.replace(PeerFate::Lost);
+    CHECK(store.nodes() == Nodes{"n1", "n2"});
+  }
+  SUBCASE("a person wants its node empty") {
+    store.cordon("n2", true, false);
+    CHECK(store.refusal([&] { store.replace(PeerFate::Gone); }) == ErrorCode::OutOfSpace);
+  }
+  SUBCASE("it is away, too") {
+    store.remove(keys::alive("n2"));
+    CHECK(store.refusal([&] { store.replace(PeerFate::Gone); }) == ErrorCode::OutOfSpace);
+  }
 }
 
 TEST_CASE("replace: room that is promised to one volume is not promised to the next") {

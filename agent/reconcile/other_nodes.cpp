@@ -1,0 +1,47 @@
+#include "agent/reconcile/other_nodes.h"
+
+#include <algorithm>
+
+namespace plexvol::reconcile {
+
+namespace {
+
+// Of the agent that runs there now.
+const model::Status* find_status(const std::string& node, const NodeViews& views) {
+  const auto view = views.find(node);
+  if (view == views.end()) return nullptr;
+  const auto& [found, session, status] = view->second;
+  return session && status && status->session == *session ? &*status : nullptr;
+}
+
+bool is_filled_by_peer(const model::Volume& volume, const std::string& node) {
+  const model::Replica* replica = volume.find_replica(node);
+  return replica != nullptr && replica->filled_by_peer;
+}
+
+}  // namespace
+
+bool are_whole(const model::Volume& volume, const NodeViews& views) {
+  const auto is_whole = [&](const model::Replica& replica) {
+    const model::Status* status = find_status(replica.node, views);
+    return status != nullptr && status->disk_state == "UpToDate" &&
+           (volume.replicas.size() == 1 || status->connection == "Connected");
+  };
+  return !volume.replicas.empty() &&
+         std::all_of(volume.replicas.begin(), volume.replicas.end(), is_whole);
+}
+
+bool is_unable(const model::Volume& volume, const std::string& node, const NodeViews& views) {
+  const model::Status* status = find_status(node, views);
+  return is_filled_by_peer(volume, node) && !volume.find_replica(node)->made && status != nullptr &&
+         !status->error.empty() && status->error_code != ErrorCode::Unavailable;
+}
+
+bool is_to_be_filled(const model::Volume& volume, const std::optional<model::Current>& current,
+                     const std::string& node, const NodeViews& views) {
+  const auto view = views.find(node);
+  return is_filled_by_peer(volume, node) && view != views.end() && view->second.session &&
+         current && !current->nodes.contains(node) && !is_unable(volume, node, views);
+}
+
+}  // namespace plexvol::reconcile
