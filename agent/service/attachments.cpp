@@ -157,23 +157,37 @@ std::optional<Service::Silent> Service::find_silent(const std::string& volume,
                 .session = store_.find_session(node).value_or("")};
 }
 
-// Returns when the attachment is another than it was; throws Conflict with the holder's reason when
-// it refuses. A value: it says nothing, and is cut off from the copy on `taker` ("": on none).
+// The request that is there, or one of our own. nullopt: the attachment has changed, look again.
+std::optional<std::string> Service::join_or_ask(const model::Volume& volume,
+                                                const Versioned<Attachment>& attachment,
+                                                const std::string& reason) {
+  Attachment next = attachment.value;
+  if (next.release) {
+    // Whoever asked: a new id would void the answer that others wait for, as theirs would ours. But
+    // a refusal is as old as its request: the holder may be idle by now.
+    const auto status = store_.find_status(next.node, volume.name);
+    if (!status || status->refused_release != next.release->id) return next.release->id;
+  }
+  next.release = model::Release{.id = random_hex(16), .reason = reason};
+  const std::string key = keys::attachment(volume.name);
+  const bool asked = store_.commit(
+      Change().require(key, attachment.revision).put(key, model::to_json(next)).wake(volume));
+  return asked ? std::optional(next.release->id) : std::nullopt;
+}
+
+// Returns when the attachment is another than it was, or the request was withdrawn by another call
+// that waited for it; throws Conflict with the holder's reason when it refuses. A value: it says
+// nothing, and is cut off from the copy on `taker` ("": on none).
 std::optional<Service::Silent> Service::request_release(const model::Volume& volume,
                                                         const Versioned<Attachment>& attachment,
                                                         const std::string& reason,
                                                         const std::string& taker,
                                                         const Call& call) {
   const std::string node = attachment.value.node;
-  Attachment next = attachment.value;
-  // Somebody else may have asked already: a new id makes the node answer us too.
-  next.release = model::Release{.id = random_hex(16), .reason = reason};
-  const std::string id = next.release->id;
   const std::string key = keys::attachment(volume.name);
-  if (!store_.commit(
-          Change().require(key, attachment.revision).put(key, model::to_json(next)).wake(volume))) {
-    return std::nullopt;
-  }
+  const auto joined = join_or_ask(volume, attachment, reason);
+  if (!joined) return std::nullopt;
+  const std::string& id = *joined;
   const auto asked = std::chrono::steady_clock::now();
   std::optional<Silent> silent;
   std::vector<std::string> watched{key, keys::status(node, volume.name)};
@@ -181,10 +195,11 @@ std::optional<Service::Silent> Service::request_release(const model::Volume& vol
   Awaiter awaiter(store_.raw(), watched);
   const auto settled = [&]() -> std::optional<std::string> {
     const auto now = store_.find_attachment(volume.name);
-    if (!now || !now->value.release || now->value.release->id != id) return "";
-    if (is_gone(node)) return "";
+    if (!now || now->value.node != node || is_gone(node)) return "";
+    // Before the request itself: another call that has read this may have withdrawn it already.
     const auto status = store_.find_status(node, volume.name);
     if (status && status->refused_release == id) return status->error;
+    if (!now->value.release || now->value.release->id != id) return "";
     if (taker.empty() || std::chrono::steady_clock::now() - asked < settings_.silence) {
       return std::nullopt;
     }
@@ -207,7 +222,8 @@ std::optional<Service::Silent> Service::request_release(const model::Volume& vol
   throw Error(ErrorCode::Conflict, refusal);
 }
 
-// A request that was refused must not come true later, when nobody waits for it any more.
+// A request that was refused must not come true later, when nobody waits for it any more. Whoever
+// still does asks anew: this call cannot know whether there is such a one.
 void Service::withdraw_release(const std::string& volume, const std::string& id) {
   const auto attachment = store_.find_attachment(volume);
   if (!attachment || !attachment->value.release || attachment->value.release->id != id) return;

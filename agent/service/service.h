@@ -110,6 +110,9 @@ class Service {
                                     const std::string& release_id);
   bool ask_for(const model::Volume& volume, const store::Versioned<model::Attachment>& held,
                model::Attachment mine, const std::string& name, const Call& call);
+  std::optional<std::string> join_or_ask(const model::Volume& volume,
+                                         const store::Versioned<model::Attachment>& attachment,
+                                         const std::string& reason);
   std::optional<Silent> request_release(const model::Volume& volume,
                                         const store::Versioned<model::Attachment>& attachment,
                                         const std::string& reason, const std::string& taker,

@@ -1,6 +1,7 @@
 // Any store, and how often it was asked or written to.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -41,7 +42,7 @@ class CountingStore : public store::Store {
   }
   std::string kind() const override { return store_.kind(); }
 
-  int requests = 0;
+  std::atomic<int> requests = 0;  // watches ask from threads of their own
 
  private:
   store::Store& store_;

@@ -4,6 +4,7 @@
 #include "agent/model/codec.h"
 #include "agent/service/service.h"
 #include "agent/store/file_store.h"
+#include "tests/support/counting_store.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace plexvol;           // NOLINT(google-build-using-namespace)
@@ -14,12 +15,37 @@ namespace keys = store::keys;
 
 namespace {
 
+// Counts the requests to let go, and tells when a call begins to wait for the answer to one.
+class RequestsStore : public support::CountingStore {
+ public:
+  using CountingStore::CountingStore;
+  bool commit(const store::Transaction& transaction) override {
+    for (const auto& [key, value] : transaction.writes) {
+      if (key != keys::attachment("v") || !value) continue;
+      const auto release = model::from_json<model::Attachment>(*value).release;
+      if (release) asked.insert(release->id);
+    }
+    return CountingStore::commit(transaction);
+  }
+  std::unique_ptr<store::Watch> watch(const std::string& prefix,
+                                      store::ChangeHandler on_change) override {
+    auto watch = CountingStore::watch(prefix, std::move(on_change));
+    if (prefix == keys::attachment("v")) on_wait(++waits);
+    return watch;
+  }
+
+  std::set<std::string> asked;
+  int waits = 0;
+  std::function<void(int)> on_wait = [](int) {};
+};
+
 // A volume with copies on n1, which holds it, and n2, where it is wanted. Nobody works on either
 // node: n1 says nothing, unless a test does so for it.
 struct Case {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
-  store::TypedStore store{raw};
+  RequestsStore requests{raw};
+  store::TypedStore store{requests};
   arbiter::Arbiter arbiter{store};
   mounting::MountCalls calls{[](const std::string&) {}};
   Service service{store,
@@ -67,7 +93,7 @@ struct Case {
     store.commit(Change().put(keys::status(node, "v"), model::to_json(of_agent)));
   }
   // A mount on n2, which waits for a device in vain: nobody works here.
-  void mount_on_n2(milliseconds patience = milliseconds(1500)) {
+  std::string mount_on_n2(milliseconds patience = milliseconds(1500)) {
     put_status("n2", status);
     try {
       service.mount({.options = {{"volume", "v"}, {"kubernetes.io/pvOrVolumeName", "pv"}},
@@ -78,6 +104,7 @@ struct Case {
     } catch (const Error& error) {
       said = error.what();
     }
+    return said;
   }
   // As soon as n1's agent is asked to let go, it says this, for as long as the answer lives.
   using Held = store::Versioned<model::Attachment>;
@@ -92,6 +119,19 @@ struct Case {
     });
   }
   model::Attachment held() { return store.find_attachment("v")->value; }
+  // By a call that is not one of the test's own.
+  void set_release(const std::optional<model::Release>& release) {
+    model::Attachment next = held();
+    next.release = release;
+    raw.commit(Change().put(keys::attachment("v"), model::to_json(next)).transaction());
+  }
+  void n1_refuses(const std::string& id, const std::string& error) {
+    model::Status of_n1;
+    of_n1.session = "s1";
+    of_n1.refused_release = id;
+    of_n1.error = error;
+    put_status("n1", of_n1);
+  }
 };
 
 }  // namespace
@@ -141,4 +181,64 @@ TEST_CASE("take-over: a holder that has seen what is asked of it is not silent")
       [](model::Status& status, const auto& held) { status.attachment_revision = held.revision; });
   test.mount_on_n2();
   CHECK(test.held().node == "n1");
+}
+
+TEST_CASE("take-over: calls that come at once ask the holder once, and all hear its answer") {
+  Case test;
+  std::string second;
+  test.requests.on_wait = [&](int waits) {
+    if (waits == 1) second = test.mount_on_n2();
+    if (waits == 2) test.n1_refuses(test.held().release->id, "in use on n1: process 7");
+  };
+  const std::string first = test.mount_on_n2();
+  CHECK(first == "in use on n1: process 7");
+  CHECK(second == "in use on n1: process 7");
+  CHECK(test.requests.asked.size() == 1);
+  CHECK_FALSE(test.held().release);
+}
+
+TEST_CASE("take-over: a request that is there already is joined, whoever made it") {
+  Case test;
+  test.set_release(model::Release{.id = "r1", .reason = "detach of pv from n1"});
+  SUBCASE("the holder refuses") {
+    test.requests.on_wait = [&](int) { test.n1_refuses("r1", "in use on n1: process 7"); };
+    CHECK(test.mount_on_n2() == "in use on n1: process 7");
+    CHECK_FALSE(test.held().release);
+  }
+  SUBCASE("the holder lets go") {
+    test.requests.on_wait = [&](int) {
+      test.raw.commit(Change().remove(keys::attachment("v")).transaction());
+    };
+    test.mount_on_n2();
+    CHECK(test.held().node == "n2");
+    CHECK(test.held().silent_session.empty());
+  }
+  SUBCASE("the holder is silent") {
+    test.mount_on_n2();
+    CHECK(test.held().node == "n2");
+    CHECK(test.held().silent_session == "s1");
+  }
+  CHECK(test.requests.asked.empty());
+}
+
+TEST_CASE("take-over: where a joined request is withdrawn unanswered, the call asks by itself") {
+  Case test;
+  test.set_release(model::Release{.id = "r1", .reason = "detach of pv from n1"});
+  test.requests.on_wait = [&](int waits) {
+    if (waits == 1) test.set_release({});
+    if (waits == 2) test.n1_refuses(test.held().release->id, "in use on n1: process 7");
+  };
+  CHECK(test.mount_on_n2() == "in use on n1: process 7");
+  CHECK(test.requests.asked.size() == 1);
+}
+
+TEST_CASE("take-over: a request that was refused before is no answer to a new call") {
+  Case test;
+  test.set_release(model::Release{.id = "r1", .reason = "detach of pv from n1"});
+  test.n1_refuses("r1", "in use on n1: process 6");
+  test.requests.on_wait = [&](int) {
+    CHECK(test.held().release->id != "r1");
+    test.n1_refuses(test.held().release->id, "in use on n1: process 7");
+  };
+  CHECK(test.mount_on_n2() == "in use on n1: process 7");
 }
