@@ -17,6 +17,7 @@
 #include "agent/log.h"
 #include "agent/make_store.h"
 #include "agent/process/boost_runner.h"
+#include "agent/reconcile/mirroring.h"
 #include "agent/reconcile/node_report.h"
 #include "agent/reconcile/workers.h"
 #include "agent/service/random.h"
@@ -34,20 +35,6 @@ void put_helper_back(const Config& config) {
       drbd::give_usermode_helper_back(config.drbd.helper, helper_memory(config));
   std::printf("%s\n", before.empty() ? "DRBD's helper is not ours: nothing to put back"
                                      : ("DRBD asks " + before + " again").c_str());
-}
-
-// The module, and our executable as its helper: without either no mirrored volume can be here.
-// Answers why not.
-std::string prepare_drbd(drbd::Drbd& drbd, const Config& config) {
-  if (config.address.empty()) return "its agent is configured without an address for replication";
-  try {
-    drbd.load_module();
-    drbd::take_usermode_helper(config.drbd.helper, helper_memory(config));
-  } catch (const Error& error) {
-    log::warn(std::string("no mirrored volumes on this node: ") + error.what());
-    return error.what();
-  }
-  return "";
 }
 
 // Often enough to notice in time that a node has been away for too long.
@@ -143,7 +130,10 @@ int run(const Config& config) {
   drbd::Drbd drbd(runner, {.config_directory = config.drbd.config_directory,
                            .try_nine = config.drbd.newest >= 9});
   filesystem::Filesystem filesystem(runner);
-  const std::string mirror_error = prepare_drbd(drbd, config);
+  reconcile::Mirroring mirroring(drbd, {.address = config.address,
+                                        .helper = config.drbd.helper,
+                                        .helper_memory = helper_memory(config)});
+  mirroring.keep();  // before the first volume is looked at
 
   reconcile::NodeReport report(store, pools, drbd,
                                {.here = config.node_name,
@@ -151,7 +141,7 @@ int run(const Config& config) {
                                 .lease = std::chrono::seconds(config.store.lease_seconds),
                                 .address = config.address,
                                 .version = PLEXVOL_VERSION,
-                                .mirror_error = mirror_error,
+                                .mirror_error = [&] { return mirroring.keep(); },
                                 .pools = config.pools});
   reconcile::Queue queue;
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
@@ -163,11 +153,9 @@ int run(const Config& config) {
                                     .calls = calls,
                                     .links = reconcile::Links(config.device_directory)},
                                    reconciler_settings(config, session, report, queue));
-  const reconcile::Workers workers(reconciler, queue, store,
-                                   {.here = config.node_name,
-                                    .workers = config.workers,
-                                    .watch_drbd = !drbd.module_version().empty(),
-                                    .patrol = patrol_time(config)});
+  const reconcile::Workers workers(
+      reconciler, queue, store,
+      {.here = config.node_name, .workers = config.workers, .patrol = patrol_time(config)});
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
       service_settings(config, session));

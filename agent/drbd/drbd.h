@@ -75,9 +75,9 @@ struct ModuleFiles {
 // relative, too long for the kernel or no executable file.
 std::string usermode_helper(const ModuleFiles& module = {});
 void set_usermode_helper(const std::string& path, const ModuleFiles& module = {});
-// The same, and keeps in the file `memory` what was there before us.
-void take_usermode_helper(const std::string& path, const std::string& memory,
-                          const ModuleFiles& module = {});
+// The same, and keeps in the file `memory` what was there before us, which it answers.
+std::string take_usermode_helper(const std::string& path, const std::string& memory,
+                                 const ModuleFiles& module = {});
 // Puts that back, provided that the module is loaded and still has our `path`. Answers what was put
 // back, "" when there was nothing to do. Resources of ours that are still up get no answers then: a
 // primary that loses its peer stays frozen.

@@ -104,12 +104,13 @@ void set_usermode_helper(const std::string& path, const ModuleFiles& module) {
   write_helper(path, module);
 }
 
-void take_usermode_helper(const std::string& path, const std::string& memory,
-                          const ModuleFiles& module) {
-  const std::string before = usermode_helper(module);
+std::string take_usermode_helper(const std::string& path, const std::string& memory,
+                                 const ModuleFiles& module) {
+  std::string before = usermode_helper(module);
   // First the memory: a crash in between must not lose it.
   if (before != path) replace_file(memory, before);
   set_usermode_helper(path, module);
+  return before;
 }
 
 std::string give_usermode_helper_back(const std::string& path, const std::string& memory,

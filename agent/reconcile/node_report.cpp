@@ -53,11 +53,13 @@ class NodeReport::Impl {
   }
 
   model::Node measure() {
+    // First: it may load the module.
+    const std::string mirror_error = settings_.mirror_error();
     model::Node node{.name = settings_.here,
                      .address = settings_.address,
                      .version = settings_.version,
                      .drbd_version = drbd_.module_version(),
-                     .mirror_error = settings_.mirror_error,
+                     .mirror_error = mirror_error,
                      .pools = {}};
     for (const PoolSettings& settings : settings_.pools) {
       model::Pool pool{.name = settings.name,

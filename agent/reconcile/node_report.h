@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,7 +20,7 @@ struct NodeReportSettings {
   std::chrono::seconds lease{15};
   std::string address;
   std::string version;
-  std::string mirror_error;
+  std::function<std::string()> mirror_error;  // asked at each look
   std::vector<PoolSettings> pools;
   std::chrono::seconds interval{30};  // of looking; written only when something changed
 };

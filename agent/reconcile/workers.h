@@ -14,7 +14,7 @@ namespace plexvol::reconcile {
 struct WorkerSettings {
   std::string here;
   unsigned workers = 4;
-  bool watch_drbd = true;  // false where the module is not loaded
+  bool watch_drbd = true;  // whenever the module is loaded, be it later
   // All is looked at again so often: an event that was never sent must not be missed for ever.
   std::chrono::seconds patrol{60};
 };

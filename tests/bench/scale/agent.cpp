@@ -66,7 +66,7 @@ class Agent::Parts {
             .lease = std::chrono::seconds(config_.store.lease_seconds),
             .address = entry.address,
             .version = entry.version,
-            .mirror_error = {},
+            .mirror_error = [] { return std::string(); },
             .pools = {{.name = kPool,
                        .type = "lvm",
                        .volume_group = kVolumeGroup,

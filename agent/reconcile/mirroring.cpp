@@ -1,0 +1,45 @@
+#include "agent/reconcile/mirroring.h"
+
+#include <utility>
+
+#include "agent/api/error.h"
+#include "agent/log.h"
+
+namespace plexvol::reconcile {
+
+Mirroring::Mirroring(drbd::Drbd& drbd, MirroringSettings settings)
+    : drbd_(drbd), settings_(std::move(settings)) {}
+
+std::string Mirroring::keep() {
+  if (settings_.address.empty())
+    return "its agent is configured without an address for replication";
+  // A kernel that had no module a moment ago is not asked for it by a process each time.
+  if (!error_.empty() && drbd_.module_version().empty()) return error_;
+  const std::string before = std::exchange(error_, look());
+  looked_ = true;
+  if (error_ == before) return error_;
+  if (error_.empty()) {
+    log::info("mirrored volumes are possible on this node again");
+  } else {
+    log::warn("no mirrored volumes on this node: " + error_);
+  }
+  return error_;
+}
+
+std::string Mirroring::look() {
+  try {
+    drbd_.load_module();
+    const std::string asked =
+        drbd::take_usermode_helper(settings_.helper, settings_.helper_memory, settings_.module);
+    // At the agent's start it is nothing strange.
+    if (looked_ && asked != settings_.helper) {
+      log::warn("DRBD's usermode_helper had become " + asked + ", and is " + settings_.helper +
+                " again: was the module loaded anew, or does another program write it?");
+    }
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace plexvol::reconcile
