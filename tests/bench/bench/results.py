@@ -16,6 +16,7 @@ from .report import Line, table
 OPENING = """# Results of `make bench`
 
 What stands between two marks of a part is written by `tests/bench/run --write`, all else by hand.
+`make bench` measures all parts but `many-in-lab`, which takes nine minutes more: `tests/bench/run --write many-in-lab`.
 
 """
 BEHIND = "## What stands behind the figures"
