@@ -72,7 +72,7 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   if (status && !status->error.empty()) {
     return left(peer + ": " + status->error, status->error_code != ErrorCode::Unavailable);
   }
-  return left("is about to be moved", false);
+  return left("is moved when its turn comes", false);
 }
 
 // What a lost node was still to do itself: nobody does it any more.

@@ -170,19 +170,19 @@ def test_a_node_is_cordoned_at_once(driver: Driver, agent: FakeAgent, verb: str)
 
 
 def test_a_drained_node_is_asked_about_until_nothing_is_left(driver: Driver, agent: FakeAgent) -> None:
-    waits = {"volume": "data", "why": "is about to be moved", "needs_person": False}
+    waits = {"volume": "data", "why": "is moved when its turn comes", "needs_person": False}
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), result({"left": [waits]}), result({"left": []})]
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out == "data: is about to be moved\nnode n2 is empty\n"
+    assert outcome.out == "data: is moved when its turn comes\nnode n2 is empty\n"
 
 
 def test_a_drain_waits_for_a_store_that_does_not_answer(driver: Driver, agent: FakeAgent) -> None:
-    waits, no = {"volume": "data", "why": "is about to be moved", "needs_person": False}, "etcd: no answer in time"
+    waits, no = {"volume": "data", "why": "is moved when its turn comes", "needs_person": False}, "etcd: no answer in time"
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), error("Unavailable", no), result({"left": []})]
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out == f"data: is about to be moved\n{no}\nnode n2 is empty\n"
+    assert outcome.out == f"data: is moved when its turn comes\n{no}\nnode n2 is empty\n"
     # What was never heard is not waited for.
     agent.answers["/v1/node/change"] = error("Unavailable", no)
     outcome = driver.run("node", "drain", "n2")

@@ -1,0 +1,106 @@
+#include <doctest/doctest.h>
+
+#include "agent/model/codec.h"
+#include "agent/service/service.h"
+#include "agent/store/file_store.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace plexvol;           // NOLINT(google-build-using-namespace)
+using namespace plexvol::service;  // NOLINT(google-build-using-namespace)
+using store::Change;
+namespace keys = store::keys;
+
+namespace {
+
+// All agents live; the volume has both copies in the set, and is attached nowhere.
+struct Case {
+  support::TemporaryDirectory directory;
+  store::FileStore raw{directory.path()};
+  store::TypedStore store{raw};
+  arbiter::Arbiter arbiter{store};
+  mounting::MountCalls calls{[](const std::string&) {}};
+  Service service{store, arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
+  model::Volume volume;
+
+  Case() {
+    for (const char* node : {"n1", "n2", "n3"}) {
+      put(keys::alive(node), node);
+      put(keys::node(node), model::to_json(node_of(node)));
+      say(node, "", ErrorCode::Internal);
+    }
+    volume.name = "v";
+    volume.id = "id";
+    volume.minor = 1000;
+    volume.replicas = {{"n1", true, false}, {"n2", true, false}};
+    put(keys::current("v"), model::to_json(model::Current{1, {"n1", "n2"}, {}, {}}));
+  }
+  void put(const std::string& key, const std::string& value) {
+    store.commit(Change().put(key, value));
+  }
+  void moved_to_third() {
+    volume.replicas[1] = {"n3", true, true};
+    volume.former = {"n2"};
+  }
+  static model::Node node_of(const std::string& name) {
+    model::Node node;
+    node.name = name;
+    return node;
+  }
+  void say(const std::string& node, const std::string& error, ErrorCode code,
+           double percent = 100) {
+    model::Status status;
+    status.session = node;
+    status.synced_percent = percent;
+    status.error = error;
+    status.error_code = code;
+    put(keys::status(node, "v"), model::to_json(status));
+  }
+  // Of the one volume: "why", with "!" before it where a person is needed.
+  std::string drain(const std::string& node) {
+    put(keys::volume("v"), model::to_json(volume));
+    const auto left = service.change_node({.name = node, .action = "drain"}).left;
+    if (left.empty()) return "";
+    CHECK(left.size() == 1);
+    return (left.front().needs_person ? "!" : "") + left.front().why;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("drain: says of each volume what it waits for") {
+  Case test;
+  CHECK(test.drain("n3").empty());
+  CHECK(test.drain("n2") == "is moved when its turn comes");
+  SUBCASE("its pod") {
+    test.put(keys::attachment("v"),
+             model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}, {}}));
+    CHECK(test.drain("n2") == "!is in use there: move its pod away");
+  }
+  SUBCASE("the other copy") {
+    test.put(keys::current("v"), model::to_json(model::Current{2, {"n2"}, {}, {}}));
+    CHECK(test.drain("n2") == "its newest data is only there until n1 has been resynchronised");
+  }
+  SUBCASE("room anywhere") {
+    test.say("n1", "no second copy can be made", ErrorCode::OutOfSpace);
+    CHECK(test.drain("n2") == "!n1: no second copy can be made");
+  }
+}
+
+TEST_CASE("drain: of a copy that was replaced it says what keeps the new one from being whole") {
+  Case test;
+  test.moved_to_third();
+  const std::string waits = "its former copy is removed when the others are whole";
+  CHECK(test.drain("n2") == waits);
+  SUBCASE("the copying") {
+    test.say("n3", "", ErrorCode::Internal, 40);
+    CHECK(test.drain("n2") == waits + ": n3 has 40%");
+  }
+  SUBCASE("what its node cannot do") {
+    test.say("n3", "vg0 is full", ErrorCode::OutOfSpace);
+    CHECK(test.drain("n2") == waits + ": n3: vg0 is full");
+  }
+  SUBCASE("its node") {
+    test.store.commit(Change().remove(keys::alive("n3")));
+    CHECK(test.drain("n2") == waits + ": n3 does not answer");
+  }
+}
