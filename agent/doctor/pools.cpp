@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -121,6 +122,33 @@ void tell_room(const Measured& measured, Report& report) {
                   : "extend it, or delete volumes: no new ones fit soon");
 }
 
+// What was deleted, or replaced by a new volume of its name, while this node was away: nobody
+// removes it, since nobody can say any more whose it was.
+void look_for_remains(const reconcile::PoolSettings& pool, const Examination& examination) {
+  const Subject& subject = examination.subject;
+  if (subject.store == nullptr) return;
+  // In this order: what is made meanwhile is in the store already.
+  const auto owned = reconcile::make_pool(pool, examination.runner)->list_owned();
+  std::set<std::string> known;
+  try {
+    for (const model::Volume& volume : subject.store->list_volumes()) {
+      if (volume.concerns(subject.here)) known.insert(volume.id);
+    }
+  } catch (const Error&) {
+    return;  // told of by itself
+  }
+  std::string remains;
+  for (const auto& [name, volume_id] : owned) {
+    if (!known.contains(volume_id)) add_to(remains, name);
+  }
+  if (remains.empty()) return;
+  examination.report.warn(
+      "remains in pool " + pool.name, remains, "only copies that the cluster knows of",
+      "they were deleted or replaced while this node was away. To remove one: " +
+          (pool.type == "file" ? "losetup -d its device, rm " + pool.directory + "/NAME.*"
+                               : "drbdsetup down NAME, lvremove " + pool.volume_group + "/NAME"));
+}
+
 void look_at_each(const Examination& examination) {
   Report& report = examination.report;
   std::vector<Measured> all;
@@ -133,6 +161,8 @@ void look_at_each(const Examination& examination) {
   for (const Measured& measured : all) {
     if (measured.pool.error.empty()) {
       tell_room(measured, report);
+      report.look("remains in pool " + measured.settings.name, "see the agent's log for what hangs",
+                  [&] { look_for_remains(measured.settings, examination); });
     } else if (measured.absent) {
       tell_absent(measured, any_here, examination);
     } else {

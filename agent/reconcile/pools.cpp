@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <string_view>
 
 #include "agent/filepool/filepool.h"
 #include "agent/lvm/lvm.h"
@@ -15,8 +16,10 @@ namespace {
 constexpr const char* kTag = "plexvol";
 constexpr const char* kMakingTag = "plexvol.making";
 
+constexpr std::string_view kIdTag = "plexvol.id=";
+
 std::string id_tag(const std::string& volume_id) {
-  return "plexvol.id=" + volume_id;
+  return std::string(kIdTag) + volume_id;
 }
 
 bool has(const std::vector<std::string>& tags, const std::string& tag) {
@@ -29,6 +32,14 @@ Backing to_backing(const std::string& device, bool active, const std::vector<std
           .active = active,
           .ours = has(tags, kTag) && has(tags, id_tag(volume_id)),
           .making = has(tags, kMakingTag)};
+}
+
+void add_owned(const std::string& name, const std::vector<std::string>& tags,
+               std::vector<Owned>& owned) {
+  if (!has(tags, kTag)) return;
+  for (const std::string& tag : tags) {
+    if (tag.starts_with(kIdTag)) owned.push_back({name, tag.substr(kIdTag.size())});
+  }
 }
 
 class LvmPool : public Pool {
@@ -102,6 +113,14 @@ class LvmPool : public Pool {
     for (const std::string& name : names) finished_.erase(name);
   }
   void remove_remains(const std::string&) override {}
+
+  std::vector<Owned> list_owned() override {
+    std::vector<Owned> owned;
+    for (const auto& volume : lvm_.list_logical_volumes(settings_.volume_group)) {
+      if (volume.thin_pool == settings_.thin_pool) add_owned(volume.name, volume.tags, owned);
+    }
+    return owned;
+  }
 
   void measure(model::Pool& pool) override {
     if (settings_.thin_pool.empty()) {
@@ -203,6 +222,12 @@ class ImagePool : public Pool {
   // Its tags, and a loop device on the deleted file. A file of that name is a stranger's, now.
   void remove_remains(const std::string& name) override {
     if (!files_.find_image(name)) files_.remove_image(name);
+  }
+
+  std::vector<Owned> list_owned() override {
+    std::vector<Owned> owned;
+    for (const auto& image : files_.list_images()) add_owned(image.name, image.tags, owned);
+    return owned;
   }
 
   void measure(model::Pool& pool) override {

@@ -22,6 +22,11 @@ struct PoolSettings {
   std::string directory;     // file
 };
 
+struct Owned {
+  std::string name;  // a volume's, or that of its metadata
+  std::string volume_id;
+};
+
 class Pool {
  public:
   virtual ~Pool() = default;
@@ -43,6 +48,8 @@ class Pool {
   // What is left of one that was removed by somebody else.
   virtual void remove_remains(const std::string& name) = 0;
   virtual void measure(model::Pool& pool) = 0;  // total and free bytes
+  // All that carries our tag, whether or not the store knows of it.
+  virtual std::vector<Owned> list_owned() = 0;
 };
 
 std::unique_ptr<Pool> make_pool(const PoolSettings& settings, process::Runner& runner);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,7 @@ struct Case {
                   const std::set<std::string>& former = {}) {
     model::Volume volume;
     volume.name = name;
+    volume.id = "id-of-" + name;
     volume.pool = pool;
     volume.replicas = replicas;
     volume.former = former;
@@ -108,6 +110,34 @@ TEST_CASE("doctor: a pool that is gone with copies in it is a fault, and the vol
   CHECK(big.level == "fault");
   CHECK(says(big.found, "the copies of v, w"));
   CHECK(says(big.found, "does not exist on this node"));
+}
+
+TEST_CASE("doctor: what belongs to no volume of the cluster is named, and nobody else's is") {
+  Case c;
+  c.add_volume("v", "fast", {{"n1", true}});
+  c.add_volume("w", "fast", {{"n2", true}});
+  const auto add_image = [&](const std::string& name, const std::string& tags) {
+    for (const char* ending : {".img", ".tags"}) {
+      std::ofstream(c.directory.path() / "fast" / (name + ending)) << tags;
+    }
+  };
+  add_image("v", "plexvol\nplexvol.id=id-of-v\n");
+  add_image("stranger", "mine\n");
+  const auto find_remains = [&] {
+    c.runner.expect(
+        {"/sbin/losetup", "--json", "--list", "--output", "NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE"},
+        {.exit_code = 0, .out = "", .err = ""});
+    doctor::Report report;
+    doctor::look_at_pools({c.subject, c.runner, report});
+    const auto found = std::find_if(
+        report.findings.begin(), report.findings.end(),
+        [](const api::Finding& finding) { return finding.what == "remains in pool fast"; });
+    return found == report.findings.end() ? "" : found->level + ": " + found->found;
+  };
+  CHECK(find_remains().empty());
+  add_image("w", "plexvol\nplexvol.id=id-of-w\n");
+  add_image("v-old", "plexvol\nplexvol.id=another\n");
+  CHECK(find_remains() == "warning: v-old, w");
 }
 
 TEST_CASE("doctor: a pool that no node has is misspelt, or was never made") {
