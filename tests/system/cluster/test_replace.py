@@ -135,7 +135,7 @@ def test_a_person_can_choose_a_copy_that_was_replaced(cluster: Cluster, mounted:
     mount_as_kubelets_do(cluster, "n2", pod, asked)
     assert checksum(cluster, "n2", f"{pod}/both") == both
     later = write_random(cluster, "n2", f"{pod}/later", 3)
-    # What n1 has is older than nothing that was chosen, and shares no generation with it any more.
+    # What only n1 had is gone, as was accepted: its copy is made anew from the one that was chosen.
     cluster.node("n1").power_on()
     wait_whole(cluster, "n2", name, ["n1", "n2"])
     cluster.driver("n2").must("unmount", pod)
