@@ -122,8 +122,8 @@ void tell_room(const Measured& measured, Report& report) {
                   : "extend it, or delete volumes: no new ones fit soon");
 }
 
-// What was deleted, or replaced by a new volume of its name, while this node was away: nobody
-// removes it, since nobody can say any more whose it was.
+// What was deleted, or replaced by a new volume of its name, while this node was away. Nobody
+// removes it by himself: to a store that was made anew, the only copies there are look the same.
 void look_for_remains(const reconcile::PoolSettings& pool, const Examination& examination) {
   const Subject& subject = examination.subject;
   if (subject.store == nullptr) return;
@@ -144,7 +144,8 @@ void look_for_remains(const reconcile::PoolSettings& pool, const Examination& ex
   if (remains.empty()) return;
   examination.report.warn(
       "remains in pool " + pool.name, remains, "only copies that the cluster knows of",
-      "they were deleted or replaced while this node was away. To remove one: " +
+      "keep them if the store was restored or made anew: they may be all there is. Otherwise they "
+      "were deleted or replaced while this node was away, and each can be removed: " +
           (pool.type == "file" ? "losetup -d its device, rm " + pool.directory + "/NAME.*"
                                : "drbdsetup down NAME, lvremove " + pool.volume_group + "/NAME"));
 }
