@@ -69,8 +69,8 @@ void look_at_helper(const Subject& subject, Report& report) {
   const std::string now = drbd::usermode_helper(files);
   if (now == subject.helper) return report.ok(kWhat, now, "the installed driver");
   report.warn(kWhat, now, subject.helper,
-              "a running agent takes it back within half a minute, and logs what had taken it "
-              "(linstor, pacemaker?); until then a primary that loses its peer would stay frozen");
+              "something else has taken it (linstor, pacemaker?). A running agent takes it back "
+              "within half a minute; until then a primary that loses its peer would stay frozen");
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ PLUGINS = "/var/lib/kubelet/volumeplugins"
 MOUNT_DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
 ATTACH_DRIVER = f"{PLUGINS}/plexvol~attached/plexvol"
 AGENT = "plexvold"
+AGENT_PID = f"/run/plexlab/{AGENT}.pid"
 CONFIG = "/etc/plexvol/plexvold.json"
 UNIT = Path(__file__).resolve().parents[2] / "installer" / "plexvold.service"
 LEASE_SECONDS = 8
@@ -183,6 +184,12 @@ class Cluster:
         assert shown is not None
         (other,) = [replica["node"] for replica in shown["replicas"] if replica["node"] != node]
         return str(other)
+
+    def create_volume(self, asked: str, volume: str, size: str, *nodes: str, pool: str = "thick") -> None:
+        """With one copy on each of these nodes."""
+        copies = ("--replicas", str(len(nodes)), "--nodes", ",".join(nodes))
+        created = self.plexvol(asked, "volume", "create", volume, "--size", size, *copies, "--pool", pool)
+        assert created.code == 0, created.text
 
     def delete_volume(self, asked: str, volume: str) -> None:
         deleted = self.plexvol(asked, "volume", "delete", volume)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 
-from cluster import AGENT, ATTACH_DRIVER, Cluster, options
+from cluster import AGENT_PID, ATTACH_DRIVER, Cluster, options
 from lab import Node
 
 from .calls import TOOLS, read_spawned
@@ -87,7 +87,7 @@ def is_attached(node: Node) -> list[float]:
 
 def agents_files(node: Node) -> tuple[list[str], list[str]]:
     """stat from its third field on, and statm, of /proc/PID."""
-    pid = node.read_file(f"/run/plexlab/{AGENT}.pid").decode().strip()
+    pid = node.read_file(AGENT_PID).decode().strip()
     stat = node.read_file(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
     return stat, node.read_file(f"/proc/{pid}/statm").decode().split()
 
