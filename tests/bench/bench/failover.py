@@ -87,9 +87,7 @@ def measure() -> list[Line]:
 
 
 def make_both(cluster: Cluster) -> mirror.Options:
-    made = cluster.plexvol("n1", "volume", "create", VOLUME, "--size", "128Mi", "--replicas", "2", "--nodes", "n1,n2",
-                           "--pool", "thick")  # fmt: skip
-    assert made.code == 0, made.text
+    cluster.create_volume("n1", VOLUME, "128Mi", "n1", "n2")
     n1, n2 = cluster.node("n1"), cluster.node("n2")
     asked = mirror.read_options(n1, VOLUME)
     start = {n1: mirror.start_side(n1, n2, asked), n2: mirror.start_side(n2, n1, asked)}

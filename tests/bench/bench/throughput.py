@@ -67,9 +67,7 @@ def measure() -> list[Line]:
 
 
 def make_ours(cluster: Cluster) -> None:
-    made = cluster.plexvol("n1", "volume", "create", VOLUME, "--size", SIZE, "--replicas", "2", "--nodes", "n1,n2",
-                           "--pool", POOL)  # fmt: skip
-    assert made.code == 0, made.text
+    cluster.create_volume("n1", VOLUME, SIZE, "n1", "n2", pool=POOL)
     cluster.driver("n1", attach=True).must("attach", options(VOLUME), "n1")
 
 

@@ -50,10 +50,7 @@ def new_name() -> Callable[[], str]:
 def mounted(cluster: Cluster, new_name: Callable[[], str]) -> Iterator[tuple[str, str, str]]:
     """A mirrored volume of n1 and n2, mounted on n1: its name, mount point and options. Gone at the end."""
     name = new_name()
-    created = cluster.plexvol(
-        "n3", "volume", "create", name, "--size", "128Mi", "--replicas", "2", "--nodes", "n1,n2", "--pool", "thick"
-    )
-    assert created.code == 0, created.text
+    cluster.create_volume("n3", name, "128Mi", "n1", "n2")
     pod, asked = pod_dir(name), options(name)
     cluster.driver("n1").must("mount", pod, asked)
     yield name, pod, asked

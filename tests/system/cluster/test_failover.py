@@ -83,10 +83,7 @@ def test_a_mounted_volume_is_not_taken_from_a_living_node_that_uses_it(
 
 def test_deleting_waits_for_a_node_that_is_away(cluster: Cluster, new_name: Callable[[], str]) -> None:
     name = new_name()
-    created = cluster.plexvol(
-        "n1", "volume", "create", name, "--size", "64Mi", "--replicas", "2", "--nodes", "n1,n2", "--pool", "thin"
-    )
-    assert created.code == 0, created.text
+    cluster.create_volume("n1", name, "64Mi", "n1", "n2", pool="thin")
     cluster.node("n2").power_off()
     wait_until(lambda: cluster.replica("n1", name, "n2").get("alive") is False, 120, "n2 counts as gone")
     deleted = cluster.plexvol("n1", "volume", "delete", name)

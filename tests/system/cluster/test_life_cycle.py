@@ -96,10 +96,7 @@ def test_a_node_without_a_copy_is_refused_with_the_names_of_those_that_have_one(
     cluster: Cluster, new_name: Callable[[], str]
 ) -> None:
     name = new_name()
-    created = cluster.plexvol(
-        "n1", "volume", "create", name, "--size", "64Mi", "--replicas", "2", "--nodes", "n1,n2", "--pool", "thick"
-    )
-    assert created.code == 0, created.text
+    cluster.create_volume("n1", name, "64Mi", "n1", "n2")
     reply = cluster.driver("n3").call("mount", pod_dir(name), options(name))
     assert not reply.succeeded
     assert "no copy on n3" in reply.message and "n1, n2" in reply.message
@@ -110,10 +107,7 @@ def test_a_new_mirror_needs_no_first_sync_and_both_copies_are_alike(
     cluster: Cluster, new_name: Callable[[], str]
 ) -> None:
     name = new_name()
-    created = cluster.plexvol(
-        "n1", "volume", "create", name, "--size", "256Mi", "--replicas", "2", "--nodes", "n1,n2", "--pool", "thin"
-    )
-    assert created.code == 0, created.text
+    cluster.create_volume("n1", name, "256Mi", "n1", "n2", pool="thin")
     cluster.wait_state("n1", name, "Ready")
     for node in ("n1", "n2"):
         used = cluster.node(node).sh(f"lvs --noheadings --nosuffix --units m -o data_percent vg0/{name}")

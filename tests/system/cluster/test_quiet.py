@@ -38,8 +38,7 @@ def test_a_logical_volume_that_somebody_else_has_put_there_is_noticed(
     """Although no tool is asked about one that was looked at before."""
     name = new_name()
     n1 = impatient.node("n1")
-    created = impatient.plexvol("n1", "volume", "create", name, "--size", "64Mi", "--nodes", "n1", "--pool", "thick")
-    assert created.code == 0, created.text
+    impatient.create_volume("n1", name, "64Mi", "n1")
     before = Counter(impatient.tools_run("n1", name))
     n1.sh(f"lvrename vg0 {name} {name}-kept && lvcreate -qq -y -n {name} -L 64m vg0")
 

@@ -27,6 +27,10 @@ def copies(cluster: Cluster, asked: str, name: str) -> list[str]:
     return [] if shown is None else [replica["node"] for replica in shown["replicas"]]
 
 
+def wait_copies(cluster: Cluster, name: str, nodes: list[str], timeout: float) -> None:
+    wait_until(lambda: copies(cluster, "n1", name) == nodes, timeout, f"the copies of {name} are to be on {nodes}")
+
+
 def is_whole(cluster: Cluster, asked: str, name: str, nodes: list[str]) -> bool:
     shown = cluster.volume(asked, name)
     return (
@@ -54,7 +58,7 @@ def test_a_lost_copy_is_made_anew_and_dropped_when_its_node_returns(
     before = write_random(cluster, "n1", f"{pod}/before", 20)
     cluster.node("n2").power_off()
     after = write_random(cluster, "n1", f"{pod}/after", 5)
-    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n3"], 120, "n3 is to have a copy")
+    wait_copies(cluster, name, ["n1", "n3"], 120)
     wait_until(lambda: cluster.replica("n1", name, "n3").get("current"), 240, "the copy on n3 is current")
     cluster.node("n2").power_on()
     wait_whole(cluster, "n1", name, ["n1", "n3"])
@@ -76,11 +80,11 @@ def test_when_the_new_copys_node_dies_too_the_former_one_takes_its_place(
     name, pod, _asked = mounted
     kept = write_random(cluster, "n1", f"{pod}/kept", 5)
     cluster.node("n2").power_off()
-    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n3"], 120, "n3 is to have a copy")
+    wait_copies(cluster, name, ["n1", "n3"], 120)
     cluster.node("n3").power_off()
     cluster.node("n2").power_on()
     cluster.wait_alive(["n1", "n2"])
-    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n2"], 240, "n2 is to have a copy again")
+    wait_copies(cluster, name, ["n1", "n2"], 240)
     cluster.node("n3").power_on()
     wait_whole(cluster, "n1", name, ["n1", "n2"])
     assert not has_data(cluster, "n3", name)
@@ -124,7 +128,7 @@ def test_a_person_can_choose_a_copy_that_was_replaced(cluster: Cluster, mounted:
     both = write_random(cluster, "n1", f"{pod}/both", 3)
     cluster.node("n2").power_off()
     write_random(cluster, "n1", f"{pod}/newer", 3)
-    wait_until(lambda: copies(cluster, "n1", name) == ["n1", "n3"], 240, "n3 is to have a copy")
+    wait_copies(cluster, name, ["n1", "n3"], 240)
     cluster.node("n1").power_off()
     cluster.node("n2").power_on()
     cluster.wait_alive(["n2", "n3"])

@@ -56,11 +56,7 @@ def test_resyncs_wait_for_their_turn(one_at_a_time: Cluster, new_name: Callable[
     cluster = one_at_a_time
     names = [new_name() for _ in range(3)]
     for name in names:
-        created = cluster.plexvol(
-            "n3", "volume", "create", name, "--size", "192Mi", "--replicas", "2", "--nodes", ",".join(PAIR),
-            "--pool", "thick",
-        )  # fmt: skip
-        assert created.code == 0, created.text
+        cluster.create_volume("n3", name, "192Mi", *PAIR)
         cluster.driver("n1").must("mount", pod_dir(name), options(name))
     set_resync_rate(cluster, names, 2)
     cluster.lab.cut("n1", "n2")
