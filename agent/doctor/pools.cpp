@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/api/error.h"
@@ -26,6 +28,7 @@ struct Measured {
   reconcile::PoolSettings settings;
   model::Pool pool;     // with the error when it could not be measured
   bool absent = false;  // the error is that it is not on this node
+  std::unique_ptr<reconcile::Pool> found = nullptr;
 };
 
 // What the cluster knows of a pool that is not on this node.
@@ -42,7 +45,8 @@ std::string what_of(const Measured& measured) {
 Measured measure(const reconcile::PoolSettings& settings, process::Runner& runner) {
   Measured measured{.settings = settings, .pool = {}};
   try {
-    reconcile::make_pool(settings, runner)->measure(measured.pool);
+    measured.found = reconcile::make_pool(settings, runner);
+    measured.found->measure(measured.pool);
   } catch (const Error& error) {
     measured.pool.error = error.what();
     measured.absent = error.code() == ErrorCode::NotFound;
@@ -122,32 +126,48 @@ void tell_room(const Measured& measured, Report& report) {
                   : "extend it, or delete volumes: no new ones fit soon");
 }
 
-// What was deleted, or replaced by a new volume of its name, while this node was away. Nobody
-// removes it by himself: to a store that was made anew, the only copies there are look the same.
-void look_for_remains(const reconcile::PoolSettings& pool, const Examination& examination) {
-  const Subject& subject = examination.subject;
-  if (subject.store == nullptr) return;
-  // In this order: what is made meanwhile is in the store already.
-  const auto owned = reconcile::make_pool(pool, examination.runner)->list_owned();
-  std::set<std::string> known;
+std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
   try {
+    std::set<std::string> ids;
     for (const model::Volume& volume : subject.store->list_volumes()) {
-      if (volume.concerns(subject.here)) known.insert(volume.id);
+      if (volume.concerns(subject.here)) ids.insert(volume.id);
     }
+    return ids;
   } catch (const Error&) {
-    return;  // told of by itself
+    return std::nullopt;  // told of by itself
   }
-  std::string remains;
-  for (const auto& [name, volume_id] : owned) {
-    if (!known.contains(volume_id)) add_to(remains, name);
-  }
-  if (remains.empty()) return;
-  examination.report.warn(
+}
+
+void tell_remains(const reconcile::PoolSettings& pool, const std::string& remains, Report& report) {
+  report.warn(
       "remains in pool " + pool.name, remains, "only copies that the cluster knows of",
       "keep them if the store was restored or made anew: they may be all there is. Otherwise they "
       "were deleted or replaced while this node was away, and each can be removed: " +
           (pool.type == "file" ? "losetup -d its device, rm " + pool.directory + "/NAME.*"
                                : "drbdsetup down NAME, lvremove " + pool.volume_group + "/NAME"));
+}
+
+// What was deleted, or replaced by a new volume of its name, while this node was away. Nobody
+// removes it by himself: to a store that was made anew, the only copies there are look the same.
+void look_for_remains(const std::vector<Measured>& all, const Examination& examination) {
+  if (examination.subject.store == nullptr) return;
+  std::vector<std::pair<reconcile::PoolSettings, std::vector<reconcile::Owned>>> owned;
+  for (const Measured& measured : all) {
+    if (!measured.pool.error.empty()) continue;
+    examination.report.look(
+        "remains in pool " + measured.settings.name, "see the agent's log for what hangs",
+        [&] { owned.emplace_back(measured.settings, measured.found->list_owned()); });
+  }
+  // After the pools: what is made meanwhile is in the store already.
+  const auto known = list_ids_here(examination.subject);
+  if (!known) return;
+  for (const auto& [pool, list] : owned) {
+    std::string remains;
+    for (const auto& [name, volume_id] : list) {
+      if (!known->contains(volume_id)) add_to(remains, name);
+    }
+    if (!remains.empty()) tell_remains(pool, remains, examination.report);
+  }
 }
 
 void look_at_each(const Examination& examination) {
@@ -162,14 +182,13 @@ void look_at_each(const Examination& examination) {
   for (const Measured& measured : all) {
     if (measured.pool.error.empty()) {
       tell_room(measured, report);
-      report.look("remains in pool " + measured.settings.name, "see the agent's log for what hangs",
-                  [&] { look_for_remains(measured.settings, examination); });
     } else if (measured.absent) {
       tell_absent(measured, any_here, examination);
     } else {
       tell_broken(measured, report);
     }
   }
+  look_for_remains(all, examination);
 }
 
 void look_at_state_directory(const Examination& examination) {

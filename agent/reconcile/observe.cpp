@@ -81,24 +81,23 @@ bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
   return seen.data && seen.metadata && tools.drbd.config_is_current(to_resource(wanted, seen));
 }
 
-std::map<std::string, Backing> find_backing(const Wanted& wanted, const Tools& tools) {
+// Until lvm2 is asked what is known of the resource stays `fresh`: that takes a while, and what is
+// decided rests on whether the two are connected.
+void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen, bool& fresh) {
   const model::Volume& volume = wanted.volume;
   std::vector<std::string> names{volume.name};
   if (volume.mirrored()) names.push_back(metadata_name(volume));
   Pool& pool = get_pool(tools, volume);
   // Before it is removed, its tags must say again that it is ours.
-  if (copy_stays(wanted)) {
-    if (auto found = pool.recall(names, volume.id)) return *std::move(found);
+  auto found = copy_stays(wanted) ? pool.recall(names, volume.id) : std::nullopt;
+  if (!found) {
+    fresh = false;
+    found = pool.find(names, volume.id);
   }
-  return pool.find(names, volume.id);
-}
-
-void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
-  auto found = find_backing(wanted, tools);
   seen.data.reset();
   seen.metadata.reset();
-  for (auto& [name, backing] : found) {
-    (name == wanted.volume.name ? seen.data : seen.metadata) = std::move(backing);
+  for (auto& [name, backing] : *found) {
+    (name == volume.name ? seen.data : seen.metadata) = std::move(backing);
   }
 }
 
@@ -131,15 +130,14 @@ void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
 
 void observe_resource_and_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.backing_error.reset();
-  bool is_open = false;
-  if (may_be_in_drbd(wanted)) {
-    observe_resource(wanted, tools, seen);
-    note_failure(seen, [&] { is_open = is_open_by_drbd(wanted, tools, seen); });
-  }
-  if (is_open || seen.backing_error) return;
-  note_failure(seen, [&] { look_at_backing(wanted, tools, seen); });
-  // That may have taken a while, and what is decided rests on whether the two are connected.
-  observe_resource(wanted, tools, seen);
+  bool fresh = may_be_in_drbd(wanted);
+  if (fresh) observe_resource(wanted, tools, seen);
+  note_failure(seen, [&] {
+    if (!fresh || !is_open_by_drbd(wanted, tools, seen)) {
+      look_at_backing(wanted, tools, seen, fresh);
+    }
+  });
+  if (!fresh) observe_resource(wanted, tools, seen);
 }
 
 void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {

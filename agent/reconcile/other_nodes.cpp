@@ -14,12 +14,12 @@ const model::Status* find_status(const std::string& node, const NodeViews& views
   return session && status && status->session == *session ? &*status : nullptr;
 }
 
-bool is_filled_by_peer(const model::Volume& volume, const std::string& node) {
-  const model::Replica* replica = volume.find_replica(node);
-  return replica != nullptr && replica->filled_by_peer;
-}
-
 }  // namespace
+
+bool is_unmade(const model::Volume& volume, const std::string& node) {
+  const model::Replica* replica = volume.find_replica(node);
+  return replica != nullptr && replica->filled_by_peer && !replica->made;
+}
 
 bool are_whole(const model::Volume& volume, const NodeViews& views) {
   const auto is_whole = [&](const model::Replica& replica) {
@@ -33,15 +33,17 @@ bool are_whole(const model::Volume& volume, const NodeViews& views) {
 
 bool is_unable(const model::Volume& volume, const std::string& node, const NodeViews& views) {
   const model::Status* status = find_status(node, views);
-  return is_filled_by_peer(volume, node) && !volume.find_replica(node)->made && status != nullptr &&
-         !status->error.empty() && status->error_code != ErrorCode::Unavailable;
+  return is_unmade(volume, node) && status != nullptr && !status->error.empty() &&
+         status->error_code != ErrorCode::Unavailable;
 }
 
 bool is_to_be_filled(const model::Volume& volume, const std::optional<model::Current>& current,
                      const std::string& node, const NodeViews& views) {
+  const model::Replica* replica = volume.find_replica(node);
   const auto view = views.find(node);
-  return is_filled_by_peer(volume, node) && view != views.end() && view->second.session &&
-         current && !current->nodes.contains(node) && !is_unable(volume, node, views);
+  return replica != nullptr && replica->filled_by_peer && view != views.end() &&
+         view->second.session && current && !current->nodes.contains(node) &&
+         !is_unable(volume, node, views);
 }
 
 }  // namespace plexvol::reconcile

@@ -14,8 +14,9 @@ using NodeViews = std::map<std::string, store::NodeView>;
 
 // Every copy is UpToDate and connected, as the agents that are there now say.
 bool are_whole(const model::Volume& volume, const NodeViews& views);
-// This node was to make a copy that its peer fills, and what keeps it from that is no matter of
-// time.
+// This node is to make a copy that its peer fills, and has not made it yet.
+bool is_unmade(const model::Volume& volume, const std::string& node);
+// What keeps it from that is no matter of time.
 bool is_unable(const model::Volume& volume, const std::string& node, const NodeViews& views);
 // This node's copy is new and not in the set yet. A node that is silent, or unable, does not count:
 // nothing waits for it.

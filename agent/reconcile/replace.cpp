@@ -8,6 +8,7 @@
 #include "agent/log.h"
 #include "agent/model/codec.h"
 #include "agent/placement/placement.h"
+#include "agent/reconcile/other_nodes.h"
 
 namespace plexvol::reconcile {
 
@@ -97,11 +98,6 @@ std::string reason_of(const std::string& peer, PeerFate fate) {
   if (fate == PeerFate::Unable) return peer + " cannot make its copy";
   if (fate == PeerFate::Lost) return peer + " is forgotten";
   return peer + " has been away for too long";
-}
-
-bool is_unmade(const model::Volume& volume, const std::string& node) {
-  const model::Replica* replica = volume.find_replica(node);
-  return replica != nullptr && replica->filled_by_peer && !replica->made;
 }
 
 // The former copy stays until the peer's is whole, and its node takes no new one as long as it

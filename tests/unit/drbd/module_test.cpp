@@ -1,13 +1,11 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "agent/drbd/drbd.h"
 #include "tests/support/data_file.h"
-#include "tests/support/scripted_runner.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/unit/drbd/machine.h"
 #include "tests/unit/drbd/resource.h"
 
 using plexvol::ErrorCode;
@@ -15,30 +13,15 @@ using plexvol::drbd::Drbd;
 using plexvol::drbd::Failure;
 using plexvol::drbd::failure_of;
 using plexvol::drbd::give_usermode_helper_back;
-using plexvol::drbd::ModuleFiles;
+using plexvol::drbd::Machine;
 using plexvol::drbd::set_usermode_helper;
 using plexvol::drbd::take_usermode_helper;
 using plexvol::drbd::usermode_helper;
 using plexvol::process::Command;
 using plexvol::process::Output;
 using plexvol::process::Runner;
-using plexvol::support::ScriptedRunner;
-using plexvol::support::TemporaryDirectory;
 
 namespace {
-
-struct Machine {
-  TemporaryDirectory directory;
-  ScriptedRunner runner;
-  ModuleFiles module{.directory = path("module"), .proc = path("proc")};
-  Drbd drbd{runner, {.config_directory = path("config"), .module = module}};
-
-  std::string path(const std::string& name) const { return (directory.path() / name).string(); }
-  void write(const std::string& name, const std::string& text) const {
-    std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
-    std::ofstream(path(name)) << text;
-  }
-};
 
 // modprobe that does load something.
 class LoadingRunner : public Runner {
@@ -55,12 +38,6 @@ class LoadingRunner : public Runner {
   const Machine& machine_;
   std::string version_;
 };
-
-std::string make_program(const Machine& machine, const std::string& name) {
-  machine.write(name, "#!/bin/sh\n");
-  std::filesystem::permissions(machine.path(name), std::filesystem::perms::owner_all);
-  return machine.path(name);
-}
 
 }  // namespace
 
@@ -114,7 +91,7 @@ TEST_CASE("the helper is written without a newline") {
   const Machine machine;
   machine.write("module/parameters/usermode_helper", "/sbin/drbdadm\n");
   CHECK(usermode_helper(machine.module) == "/sbin/drbdadm");
-  const std::string program = make_program(machine, "helper");
+  const std::string program = machine.make_program("helper");
   REQUIRE(program.size() < 80);
   set_usermode_helper(program, machine.module);
   CHECK(std::filesystem::file_size(machine.path("module/parameters/usermode_helper")) ==
@@ -129,7 +106,7 @@ TEST_CASE("a helper that could never be called is refused, and the old one stays
   const std::string folder(79, 'd');
   for (const std::string& path :
        {std::string("helper"), machine.path("missing"), machine.path("text"),
-        machine.path("module"), make_program(machine, "a b"), make_program(machine, folder)}) {
+        machine.path("module"), machine.make_program("a b"), machine.make_program(folder)}) {
     CAPTURE(path);
     const Failure failure = failure_of([&] { set_usermode_helper(path, machine.module); });
     CHECK_FALSE(failure.message.empty());
@@ -141,7 +118,7 @@ TEST_CASE("a helper that could never be called is refused, and the old one stays
 TEST_CASE("without the module there is no helper to ask for or to set") {
   const Machine machine;
   CHECK(failure_of([&] { usermode_helper(machine.module); }).code == ErrorCode::Unsupported);
-  const std::string program = make_program(machine, "helper");
+  const std::string program = machine.make_program("helper");
   CHECK(failure_of([&] { set_usermode_helper(program, machine.module); }).code ==
         ErrorCode::Unsupported);
 }
@@ -150,7 +127,7 @@ TEST_CASE("what was the helper before is put back, unless somebody else has take
   const Machine machine;
   const std::string parameter = "module/parameters/usermode_helper";
   machine.write(parameter, "/sbin/drbdadm\n");
-  const std::string program = make_program(machine, "helper");
+  const std::string program = machine.make_program("helper");
   const std::string memory = machine.path("before");
   const auto give_back = [&] { return give_usermode_helper_back(program, memory, machine.module); };
   take_usermode_helper(program, memory, machine.module);

@@ -4,40 +4,25 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "agent/reconcile/node_report.h"
 #include "agent/service/await.h"
 #include "agent/store/file_store.h"
-#include "tests/support/scripted_runner.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/unit/drbd/machine.h"
 
 namespace plexvol::reconcile {
 
 namespace {
 
-struct Machine {
-  support::TemporaryDirectory directory;
-  support::ScriptedRunner runner;
-  const std::string helper = path("helper");
+struct Machine : drbd::Machine {
+  const std::string helper = make_program("helper");
   const std::string memory = path("before");
-  drbd::ModuleFiles module{.directory = path("module"), .proc = path("proc")};
-  drbd::Drbd drbd{runner, {.config_directory = path("config"), .module = module}};
   Mirroring mirroring{
       drbd, {.address = "10.0.0.1", .helper = helper, .helper_memory = memory, .module = module}};
 
-  Machine() {
-    write("helper", "#!/bin/sh\n");
-    std::filesystem::permissions(helper, std::filesystem::perms::owner_all);
-    load_module();
-  }
+  Machine() { load_module(); }
 
-  std::string path(const std::string& name) const { return (directory.path() / name).string(); }
-  void write(const std::string& name, const std::string& text) const {
-    std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
-    std::ofstream(path(name)) << text;
-  }
   void load_module() const {
     write("module/version", "8.4.11\n");
     write("module/parameters/usermode_helper", "/sbin/drbdadm\n");

@@ -1,37 +1,22 @@
 #include <doctest/doctest.h>
 
-#include "agent/model/codec.h"
-#include "agent/service/service.h"
-#include "agent/store/file_store.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/unit/service/service_node.h"
 
 using namespace plexvol;           // NOLINT(google-build-using-namespace)
 using namespace plexvol::service;  // NOLINT(google-build-using-namespace)
-using store::Change;
 namespace keys = store::keys;
 using Nodes = std::set<std::string>;
 
 namespace {
 
 // The copies are on n1, which has died, and on n3, which it was to fill; n2 has a former one.
-struct Case {
-  support::TemporaryDirectory directory;
-  store::FileStore raw{directory.path()};
-  store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
-  mounting::MountCalls calls{[](const std::string&) {}};
-  Service service{store, arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
-
+struct Case : ServiceNode {
   explicit Case(const Nodes& current) {
-    model::Volume volume;
-    volume.name = "v";
-    volume.id = "id";
-    volume.minor = 1000;
-    volume.replicas = {{"n1", true, false}, {"n3", true, true}};
+    model::Volume volume = new_volume();
+    volume.replicas[1] = {"n3", true, true};
     volume.former = {"n2"};
-    store.commit(Change()
-                     .put(keys::volume("v"), model::to_json(volume))
-                     .put(keys::current("v"), model::to_json(model::Current{4, current, {}, {}})));
+    put(keys::volume("v"), model::to_json(volume));
+    put(keys::current("v"), model::to_json(model::Current{4, current, {}, {}}));
   }
   void force(const std::string& node) {
     service.force_current({.name = "v", .node = node, .accept_data_loss = true, .by = "me"});

@@ -1,9 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "agent/model/codec.h"
-#include "agent/service/service.h"
-#include "agent/store/file_store.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/unit/service/service_node.h"
 
 using namespace plexvol;           // NOLINT(google-build-using-namespace)
 using namespace plexvol::service;  // NOLINT(google-build-using-namespace)
@@ -13,14 +10,8 @@ namespace keys = store::keys;
 namespace {
 
 // All agents live; the volume has both copies in the set, and is attached nowhere.
-struct Case {
-  support::TemporaryDirectory directory;
-  store::FileStore raw{directory.path()};
-  store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
-  mounting::MountCalls calls{[](const std::string&) {}};
-  Service service{store, arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
-  model::Volume volume;
+struct Case : ServiceNode {
+  model::Volume volume = new_volume();
 
   Case() {
     for (const char* node : {"n1", "n2", "n3"}) {
@@ -28,14 +19,7 @@ struct Case {
       put(keys::node(node), model::to_json(node_of(node)));
       say(node, "", ErrorCode::Internal);
     }
-    volume.name = "v";
-    volume.id = "id";
-    volume.minor = 1000;
-    volume.replicas = {{"n1", true, false}, {"n2", true, false}};
     put(keys::current("v"), model::to_json(model::Current{1, {"n1", "n2"}, {}, {}}));
-  }
-  void put(const std::string& key, const std::string& value) {
-    store.commit(Change().put(key, value));
   }
   void moved_to_third() {
     volume.replicas[1] = {"n3", true, true};

@@ -1,0 +1,35 @@
+// n3's service on a store of its own, without anybody who works on the volumes.
+#pragma once
+
+#include <string>
+
+#include "agent/model/codec.h"
+#include "agent/service/service.h"
+#include "agent/store/file_store.h"
+#include "tests/support/temporary_directory.h"
+
+namespace plexvol::service {
+
+struct ServiceNode {
+  support::TemporaryDirectory directory;
+  store::FileStore raw{directory.path()};
+  store::TypedStore store{raw};
+  arbiter::Arbiter arbiter{store};
+  mounting::MountCalls calls{[](const std::string&) {}};
+  Service service{store, arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
+
+  void put(const std::string& key, const std::string& value) {
+    store.commit(store::Change().put(key, value));
+  }
+  // Made of n1's and n2's copies.
+  static model::Volume new_volume() {
+    model::Volume volume;
+    volume.name = "v";
+    volume.id = "id";
+    volume.minor = 1000;
+    volume.replicas = {{"n1", true, false}, {"n2", true, false}};
+    return volume;
+  }
+};
+
+}  // namespace plexvol::service
