@@ -213,7 +213,7 @@ PYTHON_FILES := $(shell find tests -name '*.py' 2>/dev/null; grep -lIrE '^\#!.*p
 TIDY        := $(patsubst %.cpp,$(BUILD)/tidy/%.ok,$(filter %.cpp,$(CXX_FILES)))
 
 .PHONY: check
-check: check-format check-layers check-scripts check-tidy ## format, include layers, clang-tidy, scripts
+check: check-format check-layers check-scripts check-findings check-tidy ## format, include layers, scripts, findings, clang-tidy
 
 .PHONY: check-format
 check-format:
@@ -227,6 +227,10 @@ check-layers:
 check-scripts:
 	@shellcheck --exclude=SC2187 $(SHELL_FILES)  # busybox sh is looked at as dash
 	@pyflakes3 $(sort $(PYTHON_FILES))
+
+.PHONY: check-findings
+check-findings:
+	@tests/findings
 
 .PHONY: check-tidy
 check-tidy: $(TIDY)
