@@ -32,6 +32,7 @@ PACKAGES := \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 crun busybox-static cpio python3 python3-pytest python3-yaml \
   spin clang-format clang-tidy shellcheck pyflakes3
+FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 # What `make bench` compares with, and measures by.
 BENCH_PACKAGES := fio jq
@@ -54,7 +55,7 @@ ifneq ($(SAN),)
 OPTIMISE  := -O0
 CXXFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 # GCC 12 sees null pointers in the code that the sanitizers add.
-CXXFLAGS  += -Wno-null-dereference -Wno-maybe-uninitialized
+CXXFLAGS  += $(if $(filter g++,$(CXX)),-Wno-null-dereference -Wno-maybe-uninitialized)
 endif
 LDLIBS    := -lspdlog -lfmt $(shell pkg-config --libs grpc++ protobuf 2>/dev/null) -lboost_filesystem -lboost_system \
              -lblkid -lmount -pthread
@@ -80,6 +81,10 @@ OBJ            := $(BUILD)/obj
 AGENT_OBJECTS  := $(AGENT_SOURCES:%.cpp=$(OBJ)/%.o)
 DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(BUILD)/static/%.o)
 TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
+# All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.
+PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/api/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
+  agent/drbd/*.cpp agent/filesystem/*.cpp agent/filepool/*.cpp agent/http/message.cpp agent/store/file_format.cpp \
+  agent/service/options.cpp agent/log.cpp) $(DRIVER_SOURCES))
 SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp))
 PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
 PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
@@ -111,9 +116,18 @@ $(BUILD)/bench/scale: $(SCALE_OBJECTS) $(BUILD)/agent.a
 	@mkdir -p $(@D)
 	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
 
+# Only by `make fuzz`, which sets another compiler and folder.
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,$(BUILD)/%,$(filter-out %/main.cpp,$(wildcard tests/fuzz/*.cpp)))
+.PHONY: fuzz-targets
+fuzz-targets: $(FUZZ_TARGETS)
+$(FUZZ_TARGETS): $(BUILD)/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/main.o $(BUILD)/parsers.a
+	@echo "  link     $@"
+	@$(CXX) $(CXXFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
 # Archives, so that a program takes what it uses. Made anew each time: no member of a removed source stays behind.
 $(BUILD)/agent.a: $(AGENT_OBJECTS) $(PROTO_OBJECTS)
 $(BUILD)/driver.a: $(DRIVER_OBJECTS)
+$(BUILD)/parsers.a: $(PARSER_OBJECTS)
 $(BUILD)/%.a:
 	@rm -f $@
 	@$(AR) rcsT $@ $^
@@ -178,6 +192,16 @@ test-programs: build asan
 .PHONY: asan
 asan: ## driver, agent and unit tests with the sanitizers, in build/asan
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined build unit
+
+.PHONY: fuzz fuzz-programs
+SECONDS ?= 60
+fuzz: deps ## every parser and door against libFuzzer, this long each: make fuzz SECONDS=300
+	@$(MAKE) --no-print-directory fuzz-programs
+	@tests/fuzz/run $(SECONDS)
+fuzz-programs:
+	@tests/install_packages.sh $(FUZZ_PACKAGES)
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CXX=clang++ SAN=fuzzer-no-link,address,undefined WARNINGS= \
+	  OPTIMISE=-O1 fuzz-targets
 
 .PHONY: model soak
 model: deps ## check the arbiter's protocol within larger bounds than `make test` does
