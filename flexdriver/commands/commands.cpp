@@ -78,6 +78,10 @@ void print_line(const std::string& text) {
   write_all(STDOUT_FILENO, text.ends_with('\n') ? text : text + '\n');
 }
 
+void print_note(const std::string& text) {
+  write_all(STDERR_FILENO, "plexvol: note: " + one_line(text) + '\n');
+}
+
 bool is_command(std::string_view word) {
   constexpr std::array<std::string_view, 5> kNouns{"volume", "node", "driver", "doctor", "version"};
   return word.empty() || word.starts_with('-') ||

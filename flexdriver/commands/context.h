@@ -36,6 +36,8 @@ class CommandContext {
 };
 
 void print_line(const std::string& text);
+// On stderr: what an administrator may want to know, and no program reads.
+void print_note(const std::string& text);
 
 // Each adds its noun; a verb that was given runs when the command line has been read.
 void add_volume_commands(CLI::App& app, const CommandContext& context);

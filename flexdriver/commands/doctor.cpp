@@ -25,7 +25,7 @@ void look_at_plugin_dirs(Findings& findings) {
   constexpr const char* kWhat = "plugin directory";
   constexpr const char* kWanted = "the kubelet's, with the driver";
   try {
-    for (const PluginDir& dir : find_plugin_dirs("/proc", "")) {
+    for (const PluginDir& dir : find_plugin_dirs("/proc", TrustedDir::open_root("")).dirs) {
       const std::string driver = dir.path + "/plexvol~plexvol/plexvol";
       const bool there = ::access(driver.c_str(), X_OK) == 0;
       findings.push_back({.what = kWhat,

@@ -1,7 +1,4 @@
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <memory>
 
 #include <CLI/App.hpp>
@@ -14,6 +11,7 @@
 #include "flexdriver/commands/context.h"
 #include "flexdriver/install/drop.h"
 #include "flexdriver/install/plugin_dirs.h"
+#include "flexdriver/install/remove.h"
 #include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
@@ -35,12 +33,21 @@ void add_place(CLI::App& command, Place& place) {
   command.add_option("--proc", place.proc, "where the host's /proc is mounted");
 }
 
-std::vector<PluginDir> dirs_of(const Place& place) {
-  if (place.plugin_dir.empty()) return find_plugin_dirs(place.proc, place.root);
-  if (!place.plugin_dir.starts_with('/')) {
-    throw Error(ErrorCode::InvalidArgument, "--plugin-dir must be an absolute path");
+TrustedDir root_of(const Place& place) {
+  return TrustedDir::open_root(place.root);
+}
+
+// What was passed over goes to stderr: stdout is what was found.
+std::vector<PluginDir> dirs_of(const Place& place, const TrustedDir& root) {
+  if (!place.plugin_dir.empty()) {
+    if (!place.plugin_dir.starts_with('/')) {
+      throw Error(ErrorCode::InvalidArgument, "--plugin-dir must be an absolute path");
+    }
+    return {{place.plugin_dir, "--plugin-dir"}};
   }
-  return {{place.plugin_dir, "--plugin-dir"}};
+  const PluginDirs found = find_plugin_dirs(place.proc, root);
+  for (const std::string& note : found.notes) print_note(note);
+  return found.dirs;
 }
 
 const char* words_of(DropResult result) {
@@ -56,7 +63,7 @@ const char* words_of(DropResult result) {
 }
 
 // Of the host's first process: pods are mounted in its namespace, or in one that it sees.
-std::vector<std::string> list_driver_mounts(const Place& place) {
+DriverMounts list_driver_mounts(const Place& place) {
   const auto text = read_file(place.proc + "/1/mountinfo", kLongestTable);
   if (!text) {
     throw Error(
@@ -67,13 +74,14 @@ std::vector<std::string> list_driver_mounts(const Place& place) {
 }
 
 void refuse_while_mounted(const Place& place) {
-  const auto mounted = list_driver_mounts(place);
-  if (mounted.empty()) return;
+  const DriverMounts mounted = list_driver_mounts(place);
+  if (mounted.points.empty()) return;
   throw Error(ErrorCode::Conflict,
-              std::to_string(mounted.size()) + " volume" + (mounted.size() == 1 ? " is" : "s are") +
+              std::to_string(mounted.volumes) + " volume" +
+                  (mounted.volumes == 1 ? " is" : "s are") +
                   " still mounted for pods here, and only this driver can unmount them: delete the "
                   "pods first. The first is " +
-                  mounted.front());
+                  mounted.points.front());
 }
 
 // All volumes that have a copy on this node must be named: no data goes that nobody spoke of.
@@ -114,7 +122,7 @@ void add_find(CLI::App& noun, const CommandContext& context) {
   add_place(*verb, *place);
   verb->callback([place, &context] {
     auto list = nlohmann::ordered_json::array();
-    for (const PluginDir& dir : dirs_of(*place)) {
+    for (const PluginDir& dir : dirs_of(*place, root_of(*place))) {
       if (!context.options().json()) print_line(dir.path + "   " + dir.how);
       list.push_back({{"path", dir.path}, {"how", dir.how}});
     }
@@ -139,10 +147,11 @@ void add_install(CLI::App& noun) {
                    "where the driver looks for the agent first");
   verb->add_option("--call-seconds", settings->timeout_seconds, "how long a call may take");
   verb->callback([place, settings, helper] {
-    if (!helper->empty()) drop_helper(place->root + *helper, "/proc/self/exe");
-    for (const PluginDir& dir : dirs_of(*place)) {
+    const TrustedDir root = root_of(*place);
+    if (!helper->empty()) drop_helper(root, *helper, "/proc/self/exe");
+    for (const PluginDir& dir : dirs_of(*place, root)) {
       if (dir.only_to_attach && settings->attach == false) continue;
-      const DropResult result = drop_driver(place->root + dir.path, "/proc/self/exe", *settings);
+      const DropResult result = drop_driver(root, dir.path, "/proc/self/exe", *settings);
       print_line(dir.path + "/plexvol~plexvol/plexvol " + words_of(result) + " (" + dir.how + ")");
     }
   });
@@ -154,8 +163,9 @@ void add_roll_back(CLI::App& noun) {
   const auto place = std::make_shared<Place>();
   add_place(*verb, *place);
   verb->callback([place] {
-    for (const PluginDir& dir : dirs_of(*place)) {
-      roll_back(place->root + dir.path);
+    const TrustedDir root = root_of(*place);
+    for (const PluginDir& dir : dirs_of(*place, root)) {
+      roll_back(root, dir.path);
       print_line(dir.path + "/plexvol~plexvol/plexvol is what it was before");
     }
   });
@@ -164,8 +174,9 @@ void add_roll_back(CLI::App& noun) {
 void add_uninstall(CLI::App& noun, const CommandContext& context) {
   CLI::App* verb = noun.add_subcommand("uninstall", "remove the driver from this machine");
   verb->footer(
-      "Refused while pods use volumes here. Volumes and their data stay, unless --purge names\n"
-      "them. Example:\n  plexvol driver uninstall --purge data old-logs");
+      "Refused while pods use volumes here, or while a mount call runs. Volumes and their data\n"
+      "stay, unless --purge names them. Example:\n"
+      "  plexvol driver uninstall --purge data old-logs");
   const auto place = std::make_shared<Place>();
   const auto volumes = std::make_shared<std::vector<std::string>>();
   const auto helper = std::make_shared<std::string>();
@@ -174,21 +185,20 @@ void add_uninstall(CLI::App& noun, const CommandContext& context) {
   verb->add_option("--purge", *volumes,
                    "also delete these volumes, which must be all that have a copy here");
   verb->callback([place, volumes, helper, &context] {
-    const auto dirs = dirs_of(*place);
+    const TrustedDir root = root_of(*place);
+    const auto dirs = dirs_of(*place, root);
     refuse_while_mounted(*place);
+    for (const PluginDir& dir : dirs) refuse_while_called(place->proc, root, dir.path);
     if (!volumes->empty()) purge(*volumes, context);
     for (const PluginDir& dir : dirs) {
-      const bool was_there = remove_driver(place->root + dir.path);
+      const bool was_there =
+          remove_driver(place->proc, root, dir.path, [&] { refuse_while_mounted(*place); });
       print_line(dir.path + "/plexvol~plexvol " + (was_there ? "is removed" : "is not there"));
     }
-    if (!remove_runtime_files(place->root)) {
+    if (!remove_runtime_files(root)) {
       print_line(std::string(api::kDefaultSocket) + " stays: an agent answers there");
     }
-    if (helper->empty()) return;
-    const std::string copy = place->root + *helper;
-    if (::unlink(copy.c_str()) != 0 && errno != ENOENT) {
-      throw Error(ErrorCode::Internal, "cannot remove " + copy + ": " + error_text(errno));
-    }
+    if (!helper->empty()) remove_helper(root, *helper);
   });
 }
 

@@ -1,22 +1,21 @@
 #include "flexdriver/install/plugin_dirs.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <array>
-#include <memory>
 #include <optional>
 #include <string_view>
 
 #include "agent/api/error.h"
-#include "flexdriver/system_text.h"
+#include "flexdriver/install/host_processes.h"
 
 namespace plexvol::driver {
 
 namespace {
 
 constexpr std::size_t kLongestFile = 1U << 20U;
+constexpr std::size_t kMostPidsTold = 5;
 
 constexpr std::array kKnown{
     std::pair{kDefaultPluginDir, "the default, kubeadm"},
@@ -28,23 +27,6 @@ constexpr std::array kKnown{
 
 using Words = std::vector<std::string>;
 
-struct Process {
-  std::string pid;
-  std::string root;  // its own /, as far as we may look into it
-  Words words;
-};
-
-Words split(const std::string& text, char separator) {
-  Words words;
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    const std::size_t end = std::min(text.find(separator, begin), text.size());
-    words.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
-}
-
 std::string_view base_name(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
@@ -54,6 +36,10 @@ bool is_program(const Words& words, std::string_view name) {
   if (words.empty()) return false;
   if (base_name(words[0]) == name) return true;
   return words.size() > 1 && base_name(words[0]) == "hyperkube" && base_name(words[1]) == name;
+}
+
+bool is_controller_manager(const Words& words) {
+  return is_program(words, "kube-controller-manager") || is_program(words, "controller-manager");
 }
 
 // "--flag=value" or "--flag value", with one dash as well; the last one counts, as with Go's flags.
@@ -71,13 +57,25 @@ std::optional<std::string> find_flag(const Words& words, std::string_view flag) 
   return value;
 }
 
-std::optional<std::string> find_in_config(const Process& kubelet, const std::string& root) {
+// The process's own files: the node's, or those of its container.
+TrustedDir root_of(const HostProcess& process, const TrustedDir& root) {
+  if (!process.in_container) return root.walk("/");
+  FileDescriptor own(
+      ::openat(process.folder.get(), "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+  if (!own) fail("open the root of process", process.pid);
+  return TrustedDir::adopt_root(std::move(own), "(container of process " + process.pid + ")");
+}
+
+std::optional<std::string> find_in_config(const HostProcess& kubelet, const TrustedDir& root) {
   const auto file = find_flag(kubelet.words, "config");
-  auto text = file ? read_file(kubelet.root + *file, kLongestFile) : std::nullopt;
-  if (file && !text) text = read_file(root + *file, kLongestFile);
-  if (!text) return std::nullopt;
+  if (!file) return std::nullopt;
+  const auto text = root_of(kubelet, root).read_path(*file, kLongestFile);
+  if (!text) throw Error(ErrorCode::NotFound, "its --config " + *file + " is not there");
   constexpr std::string_view kKey = "volumePluginDir:";
-  for (const std::string& line : split(*text, '\n')) {
+  for (std::size_t at = 0; at < text->size();) {
+    const std::size_t end = std::min(text->find('\n', at), text->size());
+    const std::string line = text->substr(at, end - at);
+    at = end + 1;
     if (!line.starts_with(kKey)) continue;
     std::string value = line.substr(kKey.size());
     std::erase_if(value, [](char c) { return c == ' ' || c == '"' || c == '\'' || c == '\r'; });
@@ -86,56 +84,7 @@ std::optional<std::string> find_in_config(const Process& kubelet, const std::str
   return std::nullopt;
 }
 
-std::vector<Process> list_processes(const std::string& proc) {
-  std::vector<Process> processes;
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(proc.c_str()), &::closedir);
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread, one stream
-  for (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr; entry != nullptr;
-       entry = ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe)
-    const std::string pid = entry->d_name;
-    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    const std::string files = std::string(proc).append("/").append(pid);
-    const auto text = read_file(files + "/cmdline", kLongestFile);
-    if (!text || text->empty()) continue;
-    processes.push_back({.pid = pid, .root = files + "/root", .words = split(*text, '\0')});
-  }
-  return processes;
-}
-
-bool is_same_folder(const std::string& one, const std::string& other) {
-  struct stat first {};
-  struct stat second {};
-  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
-         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
-
-// A kubelet in a container has its own files: what it calls DIR must be this node's DIR.
-void require_nodes_own(const PluginDir& dir, const Process& process, const std::string& root) {
-  struct stat info {};
-  if (::stat((process.root + "/").c_str(), &info) != 0) return;  // nobody may look there
-  if (is_same_folder(process.root + "/", root + "/")) return;
-  if (is_same_folder(process.root + dir.path, root + dir.path)) return;
-  throw Error(
-      ErrorCode::Conflict,
-      std::string(base_name(process.words[0])) + " (pid " + process.pid +
-          ") runs in a container, where " + dir.path +
-          " is not this node's folder of that name: mount it there from the node, or name with "
-          "--plugin-dir the folder of this node that is mounted there");
-}
-
-bool is_directory(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-void add(std::vector<PluginDir>& found, PluginDir dir) {
-  while (dir.path.size() > 1 && dir.path.ends_with('/')) dir.path.pop_back();
-  const bool known = std::any_of(found.begin(), found.end(),
-                                 [&](const PluginDir& other) { return other.path == dir.path; });
-  if (!known) found.push_back(std::move(dir));
-}
-
-PluginDir dir_of_kubelet(const Process& kubelet, const std::string& root) {
+PluginDir dir_of_kubelet(const HostProcess& kubelet, const TrustedDir& root) {
   if (const auto flag = find_flag(kubelet.words, "volume-plugin-dir")) {
     return {*flag, "the kubelet's --volume-plugin-dir"};
   }
@@ -145,45 +94,126 @@ PluginDir dir_of_kubelet(const Process& kubelet, const std::string& root) {
   return {kDefaultPluginDir, "the kubelet's default: its command line names none"};
 }
 
-PluginDir dir_by_table(const std::string& root) {
-  std::vector<PluginDir> there;
-  for (const auto& [path, who] : kKnown) {
-    if (is_directory(root + path)) there.push_back({path, std::string("it exists (") + who + ")"});
-  }
-  const std::string advice =
-      "no kubelet is seen among the processes of this machine, and {}; name the directory with "
-      "--plugin-dir (in a container: hostPID makes the kubelet visible)";
-  const auto refuse = [&](ErrorCode code, const std::string& what) {
-    throw Error(code, std::string(advice).replace(advice.find("{}"), 2, what));
-  };
-  if (there.empty()) refuse(ErrorCode::NotFound, "none of the usual plugin directories exists");
-  if (there.size() > 1) {
-    refuse(ErrorCode::Conflict,
-           "both " + there[0].path + " and " + there[1].path + " exist as plugin directories");
-  }
-  return there.front();
+PluginDir dir_of_manager(const HostProcess& manager) {
+  return {find_flag(manager.words, "flex-volume-plugin-dir").value_or(kDefaultPluginDir),
+          "the controller-manager's", true};
 }
+
+// Throws when the installer may not use it. One that is not there is made below directories that it
+// may use.
+void require_usable(const PluginDir& dir, const HostProcess& process, const TrustedDir& root) {
+  if (!dir.path.starts_with('/')) {
+    throw Error(ErrorCode::Conflict, "its directory " + dir.path + " is no absolute path");
+  }
+  const auto here = root.find(dir.path);
+  if (!process.in_container) return;
+  // What it calls DIR must be this node's DIR, so it must be there already.
+  const auto there = root_of(process, root).find(dir.path);
+  if (here && there) {
+    const struct stat ours = here->info();
+    const struct stat its = there->info();
+    if (ours.st_dev == its.st_dev && ours.st_ino == its.st_ino) return;
+  }
+  throw Error(ErrorCode::Conflict,
+              "it runs in a container, where " + dir.path +
+                  " is not this node's folder of that name: mount it there from the node, or name "
+                  "with --plugin-dir the folder of this node that is mounted there");
+}
+
+class Search {
+ public:
+  Search(const std::string& proc, const TrustedDir& root)
+      : root_(root),
+        processes_(list_host_processes(
+            proc, root, {"kubelet", "hyperkube", "kube-controller", "controller-mana"})) {}
+
+  PluginDirs run() {
+    for (const HostProcess& process : processes_.trusted) {
+      if (is_program(process.words, "kubelet")) {
+        consider(process, [&] { return dir_of_kubelet(process, root_); });
+      }
+    }
+    if (found_.dirs.empty() && !found_.notes.empty()) {
+      throw Error(ErrorCode::Conflict, found_.notes.front());
+    }
+    if (found_.dirs.empty()) add(dir_by_table());
+    for (const HostProcess& process : processes_.trusted) {
+      if (is_controller_manager(process.words)) {
+        consider(process, [&] { return dir_of_manager(process); });
+      }
+    }
+    note_unheeded();
+    return std::move(found_);
+  }
+
+ private:
+  template <typename Ask>
+  void consider(const HostProcess& process, const Ask& ask) {
+    try {
+      const PluginDir dir = ask();
+      require_usable(dir, process, root_);
+      add(dir);
+    } catch (const Error& error) {
+      found_.notes.push_back(std::string(base_name(process.words[0])) + " (pid " + process.pid +
+                             ") is passed over: " + error.what());
+    }
+  }
+
+  void add(PluginDir dir) {
+    while (dir.path.size() > 1 && dir.path.ends_with('/')) dir.path.pop_back();
+    const bool known = std::any_of(found_.dirs.begin(), found_.dirs.end(),
+                                   [&](const PluginDir& other) { return other.path == dir.path; });
+    if (!known) found_.dirs.push_back(std::move(dir));
+  }
+
+  PluginDir dir_by_table() {
+    std::vector<PluginDir> there;
+    std::string refused;
+    for (const auto& [path, who] : kKnown) {
+      try {
+        if (root_.find(path)) there.push_back({path, std::string("it exists (") + who + ")"});
+      } catch (const Error& error) {
+        refused += std::string("; ") + error.what();
+      }
+    }
+    const auto refuse = [&](ErrorCode code, const std::string& what) {
+      throw Error(code, "no kubelet of root's is seen among the processes of this machine, and " +
+                            what + refused +
+                            "; name the directory with --plugin-dir (in a container: hostPID makes "
+                            "the kubelet visible)");
+    };
+    if (there.empty()) {
+      refuse(ErrorCode::NotFound, "none of the usual plugin directories can be used");
+    }
+    if (there.size() > 1) {
+      refuse(ErrorCode::Conflict,
+             "both " + there[0].path + " and " + there[1].path + " exist as plugin directories");
+    }
+    return there.front();
+  }
+
+  void note_unheeded() {
+    const auto& pids = processes_.unheeded;
+    if (pids.empty()) return;
+    std::string list;
+    for (std::size_t i = 0; i < std::min(pids.size(), kMostPidsTold); ++i) list += " " + pids[i];
+    if (pids.size() > kMostPidsTold) list += " ...";
+    found_.notes.push_back(
+        std::to_string(pids.size()) +
+        " other processes called like a kubelet or a controller-manager are not asked, since "
+        "others than root of this machine can have started them (pid" +
+        list + "); for a controller-manager that is a pod, --plugin-dir names its directory");
+  }
+
+  const TrustedDir& root_;
+  const HostProcesses processes_;
+  PluginDirs found_;
+};
 
 }  // namespace
 
-std::vector<PluginDir> find_plugin_dirs(const std::string& proc, const std::string& root) {
-  std::vector<PluginDir> found;
-  const std::vector<Process> processes = list_processes(proc);
-  for (const Process& process : processes) {
-    if (!is_program(process.words, "kubelet")) continue;
-    const PluginDir dir = dir_of_kubelet(process, root);
-    require_nodes_own(dir, process, root);
-    add(found, dir);
-  }
-  if (found.empty()) add(found, dir_by_table(root));
-  for (const auto& [pid, own, words] : processes) {
-    if (!is_program(words, "kube-controller-manager") && !is_program(words, "controller-manager")) {
-      continue;
-    }
-    const auto flag = find_flag(words, "flex-volume-plugin-dir");
-    add(found, {flag.value_or(kDefaultPluginDir), "the controller-manager's", true});
-  }
-  return found;
+PluginDirs find_plugin_dirs(const std::string& proc, const TrustedDir& root) {
+  return Search(proc, root).run();
 }
 
 }  // namespace plexvol::driver

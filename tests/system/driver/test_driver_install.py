@@ -1,5 +1,6 @@
 """Putting the driver where a kubelet looks for it, upgrading it there, and taking it away."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,51 +11,8 @@ from pathlib import Path
 
 import pytest
 from fake_agent import FakeAgent, result
-from lone_driver import BINARY, Driver, Outcome
-
-DEFAULT = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"
-
-
-class Host:
-    """A machine's / and its processes, as files."""
-
-    def __init__(self, directory: Path) -> None:
-        self.root = directory / "root"
-        self.proc = directory / "proc"
-        self.root.mkdir()
-        (self.proc / "1").mkdir(parents=True)
-        (self.proc / "1" / "mountinfo").write_text("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
-        (self.proc / "1" / "cmdline").write_bytes(b"/sbin/init\0")
-        self.version_1 = directory / "version-1"
-        self.version_2 = directory / "version-2"
-        shutil.copy(BINARY, self.version_1)
-        # What follows an executable's last section makes it another file, and changes nothing of what it does.
-        self.version_2.write_bytes(BINARY.read_bytes() + b"2")
-        self.version_2.chmod(0o755)
-
-    def process(self, pid: int, *words: str) -> None:
-        (self.proc / str(pid)).mkdir(exist_ok=True)
-        (self.proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
-
-    def run(self, *arguments: str, program: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        place = ["--root", str(self.root), "--proc", str(self.proc)]
-        return subprocess.run(
-            [program or self.version_1, "driver", *arguments, *place], capture_output=True, text=True, timeout=60
-        )
-
-    def must(self, *arguments: str, program: Path | None = None) -> str:
-        done = self.run(*arguments, program=program)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    def refused(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("plexvol: ") and done.stderr.count("\n") == 1
-        return done.stderr
-
-    def folder(self, plugin_dir: str = DEFAULT) -> Path:
-        return Path(f"{self.root}{plugin_dir}/plexvol~plexvol")
+from lone_driver import Driver, Outcome
+from played_host import DEFAULT, Host
 
 
 @pytest.fixture
@@ -90,18 +48,26 @@ def test_the_kubelets_own_command_line_counts(host: Host, words: tuple[str, ...]
     assert [dir["path"] for dir in found] == [expected]
 
 
-def test_a_kubelet_in_a_container_must_see_the_nodes_directory(host: Host) -> None:
-    host.process(700, "/hyperkube", "kubelet", "--volume-plugin-dir=/plugins")
-    inside = host.proc / "700" / "root"
+def test_a_kubelet_in_a_container_must_see_the_nodes_directory(host: Host, tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
     (inside / "plugins").mkdir(parents=True)
+    host.process(700, "/hyperkube", "kubelet", "--volume-plugin-dir=/plugins", apart=("mnt",), root=inside)
     (host.root / "plugins").mkdir()
-    assert "hyperkube (pid 700) runs in a container, where /plugins is not" in host.refused("install")
-    assert "hyperkube (pid 700) runs in a container" in host.refused("find")
+    words = "hyperkube (pid 700) is passed over: it runs in a container, where /plugins is not"
+    assert words in host.refused("install")
+    assert words in host.refused("find")
     assert list((host.root / "plugins").iterdir()) == []
-    (inside / "plugins").rmdir()
-    (inside / "plugins").symlink_to(host.root / "plugins")  # as a mount has it
-    assert "/plugins" in host.must("find")
-    host.must("install")
+    # As a mount has it: the same folder under both names.
+    script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    place = ["--root", str(host.root), "--proc", str(host.proc)]
+    for verb in ("find", "install"):
+        command = [str(host.version_1), "driver", verb, *place]
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script, "sh", str(host.root / "plugins"), str(inside / "plugins"), *command],
+            capture_output=True, text=True, timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "/plugins" in done.stdout
     assert (host.folder("/plugins") / "plexvol").exists()
 
 
@@ -202,7 +168,7 @@ def test_a_driver_that_cannot_run_from_there_is_never_dropped(host: Host) -> Non
     directory = Path(f"{host.root}{DEFAULT}")
     directory.mkdir(parents=True)
     script = 'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"'
-    for options, words in (("noexec", "noexec"), ("ro", "--volume-plugin-dir")):
+    for options, words in (("mode=755,noexec", "noexec"), ("mode=755,ro", "--volume-plugin-dir")):
         place = ["--root", str(host.root), "--proc", str(host.proc)]
         command = [str(host.version_1), "driver", "install", *place]
         done = subprocess.run(
@@ -221,6 +187,62 @@ def test_it_is_not_removed_while_pods_need_it(host: Host) -> None:
         (host.proc / "1" / "mountinfo").write_text(f"90 20 147:1000 / {point} rw - ext4 /dev/plexvol/data rw\n")
         assert point in host.refused("uninstall")
     assert (host.folder() / "plexvol").exists()
+
+
+@pytest.mark.finding("K13")
+def test_volumes_are_counted_and_not_their_mounts(host: Host) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    pods = "/var/lib/kubelet/pods/{}/volumes/plexvol~plexvol/{}"
+    mounts = [(1000, pods.format("1", "data")), (1000, pods.format("2", "data")), (1000, pods.format("3", "data-ro")),
+              (1000, "/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/plexvol/mounts/data")]
+    table = host.proc / "1" / "mountinfo"
+
+    def said(device: int) -> str:
+        lines = [f"{90 + i} 20 147:{minor} / {point} rw - ext4 /dev/drbd{minor} rw\n"
+                 for i, (minor, point) in enumerate([*mounts, (device, pods.format("3", "log"))])]
+        table.write_text("".join(lines))
+        return host.refused("uninstall")
+
+    assert "1 volume is still mounted" in said(1000)
+    assert "2 volumes are still mounted" in said(1001)
+
+
+@pytest.mark.finding("K11")
+def test_it_is_not_removed_while_a_mount_call_runs(host: Host) -> None:
+    """A call that runs on would mount, and keeps the folder's inode: kubelets notice its end after the next installation."""
+    host.process(700, "kubelet")
+    host.must("install")
+    target = host.root / "run" / "plexvol" / "targets" / "0123456789abcdef"
+    target.parent.mkdir(parents=True)
+    with target.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "1 mount call is still under way" in host.refused("uninstall")
+        assert init_of(host.folder() / "plexvol").reply["status"] == "Success"
+    (host.root / "run" / "plexvol" / "targets" / "0123456789abcdef").touch()  # left by one that was killed
+    assert "is removed" in host.must("uninstall")
+    assert not host.folder().exists()
+
+
+@pytest.mark.finding("K11")
+def test_it_is_not_removed_while_a_call_runs_its_file(host: Host) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    call = host.process(900, "plexvol", "attach", program=host.folder() / "plexvol")
+    assert "a call still runs (pid 900)" in host.refused("uninstall")
+    assert init_of(host.folder() / "plexvol").reply["status"] == "Success"
+    shutil.rmtree(call)
+    host.must("uninstall")
+    assert not host.folder().exists()
+
+
+@pytest.mark.finding("K11")
+def test_a_removal_that_was_killed_is_finished_by_the_next(host: Host) -> None:
+    host.process(700, "kubelet")
+    host.must("install")
+    (host.folder() / "plexvol").rename(host.folder() / ".plexvol.gone")
+    assert "is removed" in host.must("uninstall")
+    assert not host.folder().exists()
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+#include "flexdriver/install/init_check.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/api/error.h"
+#include "flexdriver/deadline.h"
+#include "flexdriver/system_text.h"
+
+namespace plexvol::driver {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr auto kInitLimit = std::chrono::seconds(10);
+constexpr std::size_t kMostBytes = 64UL * 1024;
+
+[[noreturn]] void execute(int program, const std::string& path) {
+  std::string name = path;
+  std::string word = "init";
+  std::array<char*, 3> arguments{name.data(), word.data(), nullptr};
+  ::fcntl(program, F_SETFD, 0);  // a script's interpreter opens it once more
+  ::fexecve(program, arguments.data(), environ);
+  ::dprintf(STDERR_FILENO, "%s", error_text(errno).c_str());
+  ::_exit(127);
+}
+
+// The reply of `PATH init`, both streams, as a kubelet reads it.
+std::string run_init(int program, const std::string& path) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail("make a pipe for", path);
+  const FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) fail("start", path);
+  if (child == 0) {
+    ::dup2(write_end.get(), STDOUT_FILENO);
+    ::dup2(write_end.get(), STDERR_FILENO);
+    execute(program, path);
+  }
+  write_end.reset();
+  std::string text;
+  const Deadline deadline = Clock::now() + kInitLimit;
+  std::array<char, 4096> part{};
+  pollfd waiting{.fd = read_end.get(), .events = POLLIN, .revents = 0};
+  while (text.size() < kMostBytes && ::poll(&waiting, 1, poll_timeout(deadline)) > 0) {
+    const ssize_t count = ::read(read_end.get(), part.data(), part.size());
+    if (count <= 0) break;
+    text.append(part.data(), static_cast<std::size_t>(count));
+  }
+  ::kill(child, SIGKILL);  // no matter when it has ended
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return text;
+}
+
+}  // namespace
+
+void require_init(const FileDescriptor& program, const std::string& path) {
+  const std::string said = run_init(program.get(), path);
+  const Json reply = Json::parse(said, nullptr, false);
+  if (reply.is_object() && reply.value("status", "") == "Success") return;
+  throw Error(ErrorCode::Internal,
+              path + " init does not answer Success but \"" + one_line(said, 200) +
+                  "\"; is its file system mounted noexec? What was there before stays");
+}
+
+void require_init(const TrustedDir& folder, const std::string& name) {
+  const auto program = folder.open_file(name);
+  if (!program) {
+    throw Error(ErrorCode::NotFound, folder.path_of(name) + ": there is no such file");
+  }
+  require_init(*program, folder.path_of(name));
+}
+
+}  // namespace plexvol::driver
