@@ -25,7 +25,7 @@ LAY_OVER = """
 mount -t tmpfs plexvol-deb "$1/written"
 mkdir "$1/written/upper" "$1/written/work"
 mount -t overlay -o "lowerdir=/,upperdir=$1/written/upper,workdir=$1/written/work" plexvol-deb "$1/root"
-mount -t tmpfs plexvol-deb "$1/root/run"
+mount -t tmpfs -o mode=755 plexvol-deb "$1/root/run"
 mount -t proc proc "$1/root/proc"
 """
 
@@ -52,6 +52,9 @@ class ThrownAway:
 
     def must(self, *argv: str | Path) -> str:
         return self._machine.run("chroot", self._root, *argv)
+
+    def popen(self, *argv: str | Path) -> "subprocess.Popen[str]":
+        return self._machine.popen(["chroot", self._root, *argv], stdout=subprocess.PIPE)
 
     def path(self, path: str) -> Path:
         return self._machine.see(self._root / path)
@@ -92,6 +95,29 @@ def test_it_brings_agent_driver_helper_and_what_they_need(installed: ThrownAway)
     assert f'"helper": "/{HELPER}"' in installed.path(CONFIG).read_text()
     # As systemd itself reads it, executable and all.
     installed.must("systemd-analyze", "verify", "/usr/lib/systemd/system/plexvold.service")
+
+
+@pytest.mark.finding("S1")
+def test_the_packages_scripts_heed_no_users_kubelet(machine: ThrownAway, deb: Path) -> None:
+    """One that names a directory of its own; and a lock that it holds on the usual one."""
+    shutil.copy(deb, machine.path("run/plexvol.deb"))
+    evil = machine.path("home/evil/plugins/plexvol~plexvol")
+    evil.mkdir(parents=True)
+    (evil / ".plexvol.previous").write_text("#!/bin/sh\ntouch /was-run-as-root\n")
+    machine.path(PLUGINS).mkdir(parents=True, exist_ok=True)
+    for path in (evil, evil.parent, evil.parent.parent):
+        os.chown(path, 65534, 65534)
+    before = sorted(os.listdir(evil))
+    script = f"import fcntl, os, signal; fcntl.flock(os.open('/{PLUGINS}', os.O_RDONLY), fcntl.LOCK_EX); print('up', flush=True); signal.pause()"
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c", 'exec -a kubelet "$@"', "bash"]
+    kubelet = machine.popen(*as_nobody, "/usr/bin/python3", "-c", script, "--volume-plugin-dir=/home/evil/plugins")
+    assert kubelet.stdout is not None and kubelet.stdout.readline() == "up\n"
+    for action in (["--install", "/run/plexvol.deb"], ["--install", "/run/plexvol.deb"], ["--remove", "plexvol"]):
+        machine.must("dpkg", *action)
+        assert sorted(os.listdir(evil)) == before
+        assert machine.path(DRIVER).exists() == (action[0] == "--install")
+    assert not machine.path("was-run-as-root").exists()
+    assert kubelet.poll() is None
 
 
 def test_a_machine_whose_kubelet_comes_later_is_told_what_to_do_then(machine: ThrownAway, deb: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from lab import wait_until
 
 # Shared propagation and a fresh /run, as systemd sets them up. Reads until its caller is gone; a shell, since somebody must reap orphans.
-_INIT = "mount --make-rshared / && mount -t tmpfs run /run && echo up && read -r _"
+_INIT = "mount --make-rshared / && mount -t tmpfs -o mode=755 run /run && echo up && read -r _"
 
 
 def children_of(pid: int) -> list[int]:
