@@ -56,11 +56,23 @@ class InstalledCluster(Cluster):
         names = [node.name for node in self.lab.nodes]
         self.lab.on_all(lambda node: self._run_pods(node, manifests, new))
         self.wait_alive(names)
+        self.wait_ready(new)
         for node in self.lab.nodes:
             for name in changed:
                 node.stop_service(name)
                 self._run_pod(node, name)
                 self.wait_alive(names)
+                self.wait_ready([name])
+
+    def wait_ready(self, pods: list[str]) -> None:
+        """On all nodes: before, a DaemonSet's controller takes no other pod of it down."""
+        for node in self.lab.nodes:
+            for pod in pods:
+                wait_until(lambda node=node, pod=pod: self.is_ready(node, pod), 120, f"{pod} of {node.name} is ready")
+
+    @staticmethod
+    def is_ready(node: Node, pod: str) -> bool:
+        return node.run(["test", "-e", f"/run/pods/{pod}/ready"]).code == 0
 
     def delete(self) -> None:
         """Both DaemonSets; what they did stays."""
@@ -89,6 +101,10 @@ class InstalledCluster(Cluster):
     def start_agent(self, name: str, image: Path) -> None:
         """As an update ends, with the image of another version: the init containers drop the driver first."""
         self._run_pod(self.node(name), AGENT, image)
+
+    def restart_pod(self, name: str, pod: str) -> None:
+        """One whose service was stopped."""
+        self._run_pod(self.node(name), pod)
 
     def controller_manager(self, name: str) -> Driver:
         """The driver as the controller-manager on this node calls it."""

@@ -4,7 +4,8 @@
     pod.py MANIFESTS NAME IMAGE NODE ADDRESS
 
 MANIFESTS is a JSON list of what `kubectl apply` is given, IMAGE the folder of the unpacked image. The init containers
-run one after the other, each again until it succeeds; then the container, again whenever it ends. SIGTERM ends it.
+run one after the other, each again until it succeeds; then the container, again whenever it ends. While that is ready,
+by its readiness probe if it has one, there is a file /run/pods/NAME/ready. SIGTERM ends it.
 """
 
 import base64
@@ -15,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -22,9 +24,26 @@ from typing import Any
 
 PODS = Path("/run/pods")
 RETRY_SECONDS = 1.0  # a kubelet begins with 10
+PROBE_SECONDS = 1.0  # a kubelet asks every 10
+PROBE_FAILURES = 3  # in a row, and a pod that was ready is so no more: a kubelet's default
 CAPABILITIES = Path("/usr/include/linux/capability.h")
 
 Object = dict[str, Any]
+
+
+def expand(words: list[str], known: dict[str, str]) -> list[str]:
+    """$(NAME), as a kubelet does it: what it does not know stays as it is, and $$(NAME) is $(NAME)."""
+
+    def value(found: "re.Match[str]") -> str:
+        return found[0][1:] if found[0].startswith("$$") else known.get(found[1], found[0])
+
+    return [re.sub(r"\$?\$\((\w+)\)", value, word) for word in words]
+
+
+def expand_probe(container: Object) -> list[str]:
+    """A probe's command, for which a kubelet makes a variable that comes from a field empty (container/helpers.go)."""
+    known = {variable["name"]: variable.get("value", "") for variable in container.get("env", [])}
+    return expand(container["readinessProbe"]["exec"]["command"], known)
 
 
 class Pod:
@@ -38,6 +57,7 @@ class Pod:
         self._running = ""
         self._stopping = False
         shutil.rmtree(self._folder / "volumes", ignore_errors=True)
+        (self._folder / "ready").unlink(missing_ok=True)
         self._volumes = {volume["name"]: self._volume(volume) for volume in self._spec.get("volumes", [])}
 
     def _find(self, kind: str, name: str) -> Object:
@@ -48,9 +68,38 @@ class Pod:
             while not self._stopping and self._run(container) != 0:
                 time.sleep(RETRY_SECONDS)
         (container,) = self._spec["containers"]
+        threading.Thread(target=self._watch, args=[container], daemon=True).start()
         while not self._stopping:
             print(f"pod: {container['name']} ended with {self._run(container)}", flush=True)
             time.sleep(RETRY_SECONDS)
+        (self._folder / "ready").unlink(missing_ok=True)
+
+    def _watch(self, container: Object) -> None:
+        """Whether it is ready, for as long as this process lives."""
+        ready = self._folder / "ready"
+        failures = PROBE_FAILURES
+        while not self._stopping:
+            failures = 0 if self._asked_well(container) else failures + 1
+            if failures == 0:
+                ready.touch()
+            elif failures >= PROBE_FAILURES or not self._running:
+                ready.unlink(missing_ok=True)
+            time.sleep(PROBE_SECONDS)
+
+    def _asked_well(self, container: Object) -> bool:
+        running = self._running
+        if not running or "readinessProbe" not in container:
+            return bool(running)
+        command = ["crun", "--cgroup-manager=disabled", "exec", running, *expand_probe(container)]
+        limit = container["readinessProbe"].get("timeoutSeconds", 1)
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            print(f"pod: not ready: no answer within {limit} s", flush=True)
+            return False
+        if done.returncode != 0:
+            print(f"pod: not ready: {done.stderr.strip()}", flush=True)
+        return done.returncode == 0
 
     def _volume(self, volume: Object) -> Path:
         if "hostPath" in volume:
@@ -114,7 +163,7 @@ class Pod:
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
         for variable in container.get("env", []):
             environment[variable["name"]] = self._fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
-        command = [re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], word) for word in container["command"]]
+        command = expand(container["command"], environment)
         own = [{"type": "mount"}]
         own += [{"type": kind} for kind, host in (("network", "hostNetwork"), ("pid", "hostPID"), ("ipc", "hostIPC"))
                 if not self._spec.get(host)]

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cluster import MOUNT_DRIVER, options, pod_dir
-from installed import UNINSTALL, InstalledCluster
+from cluster import AGENT, MOUNT_DRIVER, options, pod_dir
+from installed import ETCD, UNINSTALL, InstalledCluster
 from lab import Command, Node, wait_until
 
 NAME = "pv-1"
@@ -43,6 +43,21 @@ def wait_written(node: Node) -> None:
     """Until some more blocks are on both disks than when this was called."""
     before = int(node.read_file(WRITTEN))
     wait_until(lambda: int(node.read_file(WRITTEN)) > before + SOME, 120, f"{SOME} more blocks are written")
+
+
+@pytest.mark.finding("O20")
+def test_all_pods_are_ready(installed: InstalledCluster) -> None:
+    """A member of etcd only with the others: a probe of its own asks it."""
+    for node in installed.lab.nodes:
+        assert installed.is_ready(node, ETCD) and installed.is_ready(node, AGENT)
+    installed.node("n3").stop_service(ETCD)
+    installed.node("n2").stop_service(ETCD)
+    n1 = installed.node("n1")
+    wait_until(lambda: not installed.is_ready(n1, ETCD), 120, "a member without the others is not ready")
+    for name in ("n2", "n3"):
+        installed.restart_pod(name, ETCD)
+    installed.wait_ready([ETCD])
+    installed.wait_alive(["n1", "n2", "n3"])
 
 
 def test_the_doctor_finds_nothing_wrong(installed: InstalledCluster) -> None:

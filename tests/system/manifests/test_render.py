@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,13 @@ import pytest
 import yaml
 from schemas import FOLDER, VERSIONS, Schemas
 
+from lab import wait_until
+
 ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "lab" / "guest"))
+
+from pod import expand_probe  # noqa: E402
+
 RENDER = ROOT / "installer" / "render"
 BUILD = Path(os.environ.get("PLEXVOL_BUILD", ROOT / "build"))
 IMAGE = "example/plexvol:1"
@@ -26,6 +34,7 @@ CASES = {
     "own etcd, IPv6": ["--etcd-nodes", "n1=fd00::1"],
     "an etcd that is there": ["--etcd", "http://10.0.0.1:2379,http://10.0.0.2:2379"],
     "attach": ["--etcd", "http://10.0.0.1:2379", "--attach", "--plugin-dir", "/etc/kubernetes/volumeplugins"],
+    "embedded": ["--embedded", "--pool", "default=/var/lib/images", "--pool", "fast=vg0"],
     "pools": ["--etcd", "http://10.0.0.1:2379", "--pool", "kube_vg=kube_vg", "--pool", "thin=vg1/pool"],
     "uninstall": ["--uninstall"],
 }
@@ -71,7 +80,11 @@ def test_what_is_rendered_for_1_8_has_an_api_that_1_8_knows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "one of --etcd and --etcd-nodes is needed"),
+        ([], "one of --etcd, --etcd-nodes and --embedded is needed"),
+        (["--embedded", "--etcd", "http://a:1"], "one of --etcd, --etcd-nodes and --embedded is needed"),
+        (["--embedded", "--etcd-files", "x"], "uses no etcd"),
+        (["--embedded", "--pool", "x=/"], "must be like fast=vg0"),
+        (["--embedded", "--pool", "x=/a/../b"], "must be like fast=vg0"),
         (["--etcd-nodes", "n1=10.0.0.1,n2=10.0.0.2"], "an odd number of members"),
         (["--etcd-nodes", "n1=somewhere"], "does not appear to be an IPv4 or IPv6 address"),
         (["--etcd-nodes", "N 1=10.0.0.1"], "is no node's name"),
@@ -110,6 +123,46 @@ def test_a_pool_may_be_called_as_the_agent_allows(name: str) -> None:
     assert allowed == (name in POOL_NAMES)
     done = render("--etcd", "http://a:1", f"--pool={name}=vg0")
     assert (done.returncode == 0) == allowed, done.stderr
+
+
+@pytest.mark.finding("K13")
+def test_a_pool_of_files_is_there_for_the_agent_as_on_the_host() -> None:
+    found = manifests("--embedded", "--pool", "images=/srv/images", "--pool", "more=/srv/images", "--pool", "fast=vg0")
+    config = json.loads(find("ConfigMap", "plexvol", found)["data"]["plexvold.json"])
+    assert config["store"] == {"kind": "embedded"}
+    assert {"name": "images", "type": "file", "directory": "/srv/images"} in config["pools"]
+    agent = find("DaemonSet", "plexvold", found)
+    (name,) = [volume["name"] for volume in agent["spec"]["template"]["spec"]["volumes"]
+               if volume.get("hostPath") == {"path": "/srv/images", "type": "DirectoryOrCreate"}]
+    for one in ("doctor", "plexvold"):
+        assert {"name": name, "mountPath": "/srv/images"} in container(agent, one)["volumeMounts"]
+    assert [one["kind"] for one in found] == ["ServiceAccount", "ConfigMap", "DaemonSet"]
+
+
+@pytest.mark.finding("K13")
+def test_nothing_is_made_on_a_host_that_lacks_it() -> None:
+    """A kubelet makes a hostPath that is not there, but for /, /dev and what is ours or must be there."""
+    ours = ("/", "/dev", "/run/lock", "/run/plexvol", "/var/lib/plexvol", "/var/lib/plexvol/etcd", "/var/lib/images")
+    plugins = "/etc/kubernetes/volumeplugins"
+    for case in CASES.values():
+        for one in manifests(*case):
+            for volume in one.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
+                assert volume.get("hostPath", {}).get("path", "/") in (*ours, plugins)
+
+
+@pytest.mark.finding("K13")
+def test_the_uninstaller_says_what_stays() -> None:
+    uninstall = find("DaemonSet", "plexvol-uninstall", manifests("--uninstall"))
+    words = " ".join(uninstall["metadata"]["annotations"]["plexvol.stays"].split())
+    readme = (ROOT / "installer" / "README.md").read_text()
+    installed = [*manifests("--etcd-nodes", ETCD_NODES), *manifests("--uninstall")]
+    gone = ["plexvold", "plexvol-etcd"]  # the DaemonSets, which are deleted first
+    for one in installed:
+        kind, name = one["kind"], one["metadata"]["name"]
+        if kind != "DaemonSet" or name not in gone:
+            assert kind in words and name in words and name in readme, (kind, name)
+    for path in ("/var/lib/plexvol", "/var/lib/plexvol/etcd"):
+        assert path in words and path in readme
 
 
 def test_certificates_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
@@ -195,6 +248,13 @@ class OwnEtcd:
             with (self.directory / f"{name}.log").open("w") as log:
                 self.processes.append(subprocess.Popen(argv, stdout=log, stderr=log))
 
+    def is_ready(self, address: str) -> bool:
+        """As the kubelet of that member asks: the probe's command, in the container with its environment."""
+        command = expand_probe(container(find("DaemonSet", "plexvol-etcd", self.manifests), "etcd"))
+        argv = [word.replace("/etc/plexvol-etcd", f"{self.directory}/plexvol-etcd-member") for word in command]
+        done = subprocess.run(argv, env={"ADDRESS": address, "PATH": "/usr/bin:/bin"}, capture_output=True, timeout=60)
+        return done.returncode == 0
+
     def stop(self) -> None:
         for process in self.processes:
             process.kill()
@@ -211,6 +271,44 @@ def own_etcd(tmp_path: Path) -> Iterator[OwnEtcd]:
     etcd.start()
     yield etcd
     etcd.stop()
+
+
+@pytest.mark.finding("O20")
+def test_a_member_gets_ready_and_is_not_without_the_others(own_etcd: OwnEtcd) -> None:
+    for address in MEMBERS.values():
+        wait_until(lambda address=address: own_etcd.is_ready(address), 60, f"{address} is ready")
+    for process in own_etcd.processes[1:]:
+        process.kill()
+        process.wait()
+    assert not own_etcd.is_ready(MEMBERS["n1"])
+
+
+@pytest.mark.finding("O20")
+@pytest.mark.parametrize("address", ["fd00::1", "10.0.0.1"])
+def test_a_probe_asks_the_pods_own_address(tmp_path: Path, address: str) -> None:
+    program = tmp_path / "etcdctl"
+    program.write_text('#!/bin/sh\necho "$1"\n')
+    program.chmod(0o755)
+    command = expand_probe(container(find("DaemonSet", "plexvol-etcd", manifests("--etcd-nodes", f"n1={address}")), "etcd"))
+    argv = [word.replace("/usr/bin/etcdctl", str(program)) for word in command]
+    said = subprocess.run(argv, env={"ADDRESS": address, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60)
+    shown = f"[{address}]" if ":" in address else address
+    assert said.stdout == f"--endpoints=https://{shown}:2389\n", said
+
+
+@pytest.mark.finding("O20")
+def test_a_kubelet_knows_what_it_expands() -> None:
+    """In a command all of the container's environment; in a probe's what has a value of its own."""
+    for case in CASES.values():
+        for one in manifests(*case):
+            pod = one.get("spec", {}).get("template", {}).get("spec", {})
+            for found in [*pod.get("initContainers", []), *pod.get("containers", [])]:
+                names = {variable["name"] for variable in found.get("env", [])}
+                literal = {variable["name"] for variable in found.get("env", []) if "value" in variable}
+                used = set(re.findall(r"(?<!\$)\$\((\w+)\)", json.dumps([found["command"], found.get("args", [])])))
+                assert used <= names, found["name"]
+                others = json.dumps({key: value for key, value in found.items() if key not in ("command", "args")})
+                assert set(re.findall(r"(?<!\$)\$\((\w+)\)", others)) <= literal, found["name"]
 
 
 def test_an_etcd_of_our_own_starts_and_an_agent_reaches_it(own_etcd: OwnEtcd, tmp_path: Path) -> None:
