@@ -73,6 +73,7 @@ endif
 
 AGENT_SOURCES  := $(filter-out agent/main.cpp,$(wildcard agent/*.cpp agent/*/*.cpp))
 API_SOURCES    := $(wildcard agent/api/*.cpp)
+MOUNTS_SOURCES := $(wildcard agent/mounts/*.cpp)
 DRIVER_SOURCES := $(filter-out flexdriver/main.cpp,$(wildcard flexdriver/*.cpp flexdriver/*/*.cpp))
 TEST_SOURCES   := $(shell find tests/unit tests/support -name '*.cpp' 2>/dev/null)
 PROTOS         := $(wildcard agent/store/*.proto)
@@ -89,7 +90,8 @@ SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp
 PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
 PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
 # With its own compilation of what it and the agent share.
-STATIC_OBJECTS := $(DRIVER_OBJECTS) $(patsubst %.cpp,$(BUILD)/static/%.o,$(API_SOURCES) flexdriver/main.cpp)
+STATIC_OBJECTS := $(DRIVER_OBJECTS) \
+                  $(patsubst %.cpp,$(BUILD)/static/%.o,$(API_SOURCES) $(MOUNTS_SOURCES) flexdriver/main.cpp)
 
 .PHONY: build
 build: $(BUILD)/plexvol $(BUILD)/plexvold ## (default) the driver build/plexvol and the agent build/plexvold

@@ -78,14 +78,16 @@ Reply detach(const Context& context, const Arguments& arguments) {
   return {};
 }
 
-MountOrder to_order(const api::MountReply& reply, const std::string& target) {
-  MountOrder order{.device = reply.device,
+MountOrder to_order(const api::MountReply& reply, const std::string& target, bool placeholder) {
+  MountOrder order{.volume = reply.volume,
+                   .device = reply.device,
                    .major = reply.major,
                    .minor = reply.minor,
                    .target = target,
                    .fs_type = reply.fs_type,
                    .flags = parse_mount_flags(reply.flags),
-                   .data = reply.data};
+                   .data = reply.data,
+                   .placeholder = placeholder};
   if (reply.read_only) order.flags.read_only = true;
   return order;
 }
@@ -94,10 +96,10 @@ MountOrder to_order(const api::MountReply& reply, const std::string& target) {
 // agent agrees: it may have lost the attachment meanwhile. Everything is repeated by the caller
 // after a failure.
 void mount_and_tell(AgentClient& agent, const Context& context, const api::MountReply& reply,
-                    const std::string& target) {
-  TargetMount mount(to_order(reply, target), context.deadline, context.trace);
+                    const MountOrder& order) {
+  TargetMount mount(order, context.deadline, context.trace);
   const api::MountedRequest request{
-      .call_id = reply.call_id, .target = target, .mounted = true, .message = ""};
+      .call_id = reply.call_id, .target = order.target, .mounted = true, .message = ""};
   try {
     agent.call(api::kMountedPath, api::to_json(request), context.patience());
   } catch (const Error& error) {
@@ -121,34 +123,43 @@ void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::s
   }
 }
 
-Reply mount_on(const Context& context, api::MountRequest request) {
-  request.target = resolve_target(request.target);
+void ask_and_mount(const Context& context, const api::MountRequest& request, bool placeholder) {
   check_target(request.target);
   AgentClient agent = context.agent();
   const auto reply = api::from_json<api::MountReply>(
       agent.call(api::kMountPath, api::to_json(request), context.patience()));
   try {
-    mount_and_tell(agent, context, reply, request.target);
+    mount_and_tell(agent, context, reply, to_order(reply, request.target, placeholder));
   } catch (const Error& error) {
     tell_failure(agent, reply, request.target, error);
+    throw;
+  }
+}
+
+Reply mount(const Context& context, const Arguments& arguments) {
+  const api::MountRequest request{.options = read_options(arguments[1]),
+                                  .target = resolve_target(arguments[0]),
+                                  .device = "",
+                                  .attached_before = context.settings.capabilities.attach};
+  try {
+    ask_and_mount(context, request, false);
+  } catch (const Error&) {
+    give_up_target(request.target, context.trace);
     throw;
   }
   return {};
 }
 
-Reply mount(const Context& context, const Arguments& arguments) {
-  return mount_on(context, {.options = read_options(arguments[1]),
-                            .target = arguments[0],
-                            .device = "",
-                            .attached_before = context.settings.capabilities.attach});
-}
-
-// Only called where attach was called before: the settings may have changed since then.
+// Only called where attach was called before: the settings may have changed since then. `mount`
+// mounts the device itself, so what stands on the kubelet's directory of the device need not be it.
 Reply mount_device(const Context& context, const Arguments& arguments) {
-  return mount_on(context, {.options = read_options(arguments[2]),
-                            .target = arguments[0],
-                            .device = arguments[1],
-                            .attached_before = true});
+  ask_and_mount(context,
+                {.options = read_options(arguments[2]),
+                 .target = resolve_target(arguments[0]),
+                 .device = arguments[1],
+                 .attached_before = true},
+                true);
+  return {};
 }
 
 Reply unmount(const Context& context, const Arguments& arguments) {

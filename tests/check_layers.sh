@@ -7,7 +7,8 @@ cd "${1:-$(dirname "$0")/..}"
 declare -A may_include=(
   [agent/api]=""
   [agent/model]="agent/api"
-  [agent/mounting]="agent/api"
+  [agent/mounts]="agent/api"
+  [agent/mounting]="agent/api agent/mounts agent/log.h"
   [agent/process]="agent/api"
   [agent/lvm]="agent/api agent/process"
   [agent/drbd]="agent/api agent/process"
@@ -17,7 +18,7 @@ declare -A may_include=(
   [agent/arbiter]="agent/api agent/model agent/store agent/log.h"
   [agent/placement]="agent/api agent/model"
   [agent/metrics]="agent/api"
-  [agent/reconcile]="agent/api agent/model agent/mounting agent/process agent/lvm agent/drbd
+  [agent/reconcile]="agent/api agent/model agent/mounting agent/mounts agent/process agent/lvm agent/drbd
                      agent/filesystem agent/filepool agent/store agent/arbiter agent/placement agent/metrics
                      agent/log.h"
   [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/placement agent/metrics
@@ -25,7 +26,7 @@ declare -A may_include=(
   [agent/doctor]="agent/api agent/process agent/drbd agent/filesystem/features.h agent/store agent/model
                   agent/reconcile/pools.h"
   [agent/http]="agent/api agent/process agent/service agent/metrics agent/log.h"
-  [flexdriver]="agent/api"
+  [flexdriver]="agent/api agent/mounts"
 )
 
 status=0

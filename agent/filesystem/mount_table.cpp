@@ -100,7 +100,11 @@ bool in_host_namespace() {
   return !host.empty() && !own.empty() && host.front().mount_id == own.front().mount_id;
 }
 
-std::vector<std::string> list_mounts(unsigned major, unsigned minor) {
+std::vector<std::string> list_mounts(unsigned major, unsigned minor,
+                                     const std::string& placeholder) {
+  const auto stands_in = [&](const MountEntry& entry) {
+    return !placeholder.empty() && entry.fs_type == "tmpfs" && entry.source == placeholder;
+  };
   const std::string text = process::read_text_file("/proc/1/mountinfo");
   if (text.empty()) {
     throw Error(ErrorCode::Internal,
@@ -108,7 +112,8 @@ std::vector<std::string> list_mounts(unsigned major, unsigned minor) {
   }
   std::vector<std::string> points;
   for (const MountEntry& entry : parse_mountinfo(text)) {
-    if (entry.major == major && entry.minor == minor) points.push_back(entry.mount_point);
+    const bool is_device = entry.major == major && entry.minor == minor;
+    if (is_device || stands_in(entry)) points.push_back(entry.mount_point);
   }
   return points;
 }

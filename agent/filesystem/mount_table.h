@@ -40,8 +40,10 @@ std::vector<MountEntry> parse_mountinfo(const std::string& text);
 
 // This process is in process 1's mount namespace itself.
 bool in_host_namespace();
-// Mount points of the device in the mount namespace of process 1 only: cheap.
-std::vector<std::string> list_mounts(unsigned major, unsigned minor);
+// Mount points in the mount namespace of process 1 only: cheap. Of the device, and of a tmpfs whose
+// source is `placeholder`, which stands in for the device (agent/mounts/guard.h); "": of none.
+std::vector<std::string> list_mounts(unsigned major, unsigned minor,
+                                     const std::string& placeholder = "");
 // Mounts, and whoever uses the device: open files, working directory, root, mapped files, or a
 // mount of it in another mount namespace than process 1's and ours. A copy of a host's mount in a
 // service's own namespace (PrivateTmp= and the like) that goes together with the host's is not a

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "agent/mounts/guard.h"
+
 namespace plexvol::reconcile {
 
 std::string metadata_name(const model::Volume& volume) {
@@ -174,7 +176,8 @@ void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.users.clear();
   seen.content.reset();
   if (!seen.device) return;
-  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor);
+  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
+                                        mounts::placeholder_source(wanted.volume.name));
   if (needs_users(wanted, seen)) {
     seen.users = filesystem::find_use(seen.device->major, seen.device->minor).users;
   }

@@ -6,6 +6,7 @@
 
 #include "agent/log.h"
 #include "agent/model/codec.h"
+#include "agent/mounts/guard.h"
 #include "agent/reconcile/apply.h"
 #include "agent/reconcile/observe.h"
 #include "agent/reconcile/other_nodes.h"
@@ -408,7 +409,8 @@ std::vector<std::string> Reconciler::list_changed_mounts() {
   }
   std::vector<std::string> changed;
   for (const auto& [volume, picture] : pictures) {
-    if (filesystem::list_mounts(picture.major, picture.minor) != picture.mounts) {
+    const std::string placeholder = mounts::placeholder_source(volume);
+    if (filesystem::list_mounts(picture.major, picture.minor, placeholder) != picture.mounts) {
       changed.push_back(volume);
     }
   }

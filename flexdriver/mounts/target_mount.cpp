@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "agent/api/error.h"
+#include "agent/mounts/guard.h"
 #include "flexdriver/mounts/child.h"
 #include "flexdriver/mounts/mount_table.h"
 #include "flexdriver/system_text.h"
@@ -34,6 +35,9 @@ std::string name_of(const MountOrder& order) {
 }
 
 bool is_of(const MountEntry& entry, const MountOrder& order) {
+  if (order.placeholder && mounts::is_placeholder(entry.fs_type, entry.source)) {
+    return entry.source == mounts::placeholder_source(order.volume);
+  }
   return entry.major == order.major && entry.minor == order.minor && entry.root == "/";
 }
 
@@ -46,13 +50,13 @@ std::optional<MountEntry> find_mount(const std::string& target) {
 // true: there is nothing to do.
 bool is_mounted(const MountOrder& order) {
   const auto found = find_mount(order.target);
-  if (!found) return false;
+  if (!found || mounts::is_guard(found->fs_type, found->source)) return false;
   if (!is_of(*found, order)) {
     throw Error(ErrorCode::Conflict, "on " + order.target + " " + describe(*found) +
                                          " is mounted, which is not " + name_of(order) +
                                          "; unmount it first");
   }
-  if (found->read_only != order.flags.read_only) {
+  if (!order.placeholder && found->read_only != order.flags.read_only) {
     throw Error(ErrorCode::Conflict,
                 name_of(order) + " is mounted on " + order.target + " already, but " +
                     (found->read_only ? "read-only" : "writable") + "; unmount it first");
@@ -111,8 +115,31 @@ std::string hint(int error_number) {
   }
 }
 
+bool is_pod_volume(const std::string& target) {
+  return mounts::parse_pod_volume(target).has_value();
+}
+
+// What is wrong, or "".
+template <class Step>
+std::string problem_of(Step step) {
+  try {
+    step();
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+// A pod's directory is left as it was found, after what was mounted on it has gone. What is wrong,
+// or "".
+std::string undo_mount(const std::string& target) {
+  const std::string left_over = unmount_again(target);
+  if (!left_over.empty() || !is_pod_volume(target)) return left_over;
+  return problem_of([&] { mounts::clear_guard(target); });
+}
+
 // What is wrong, or "". Nothing stays mounted when something is.
-std::string mount_now(const MountOrder& order, const std::string& device) {
+std::string mount_device(const MountOrder& order, const std::string& device) {
   const char* target = order.target.c_str();
   if (::mount(device.c_str(), target, order.fs_type.c_str(), order.flags.all, order.data.c_str()) !=
       0) {
@@ -132,6 +159,21 @@ std::string mount_now(const MountOrder& order, const std::string& device) {
   return left_over.empty() ? problem : problem + "; " + left_over;
 }
 
+// The same, with the guard.
+std::string mount_now(const MountOrder& order, const std::string& device) {
+  if (order.placeholder) {
+    return problem_of(
+        [&] { mounts::mount_empty(order.target, mounts::placeholder_source(order.volume)); });
+  }
+  const bool guarded = is_pod_volume(order.target);
+  std::string problem =
+      guarded ? problem_of([&] { mounts::set_guard(order.target, order.volume); }) : "";
+  if (problem.empty()) problem = mount_device(order, device);
+  if (problem.empty() || !guarded) return problem;
+  const std::string left_over = problem_of([&] { mounts::clear_guard(order.target); });
+  return left_over.empty() ? problem : problem + "; " + left_over;
+}
+
 void work(Channel& driver, const MountOrder& order, const std::string& device, TargetLock& lock) {
   const std::string problem = mount_now(order, device);
   const bool is_heard = driver.send(problem.empty() ? kDone : problem);
@@ -140,14 +182,19 @@ void work(Channel& driver, const MountOrder& order, const std::string& device, T
     driver.send(kDone);
     return;
   }
-  const std::string left_over = unmount_again(order.target);
+  const std::string left_over = undo_mount(order.target);
   // The driver was killed: what it would have tidied up is now ours to do.
   if (!driver.send(left_over.empty() ? kDone : left_over)) lock.remove();
 }
 
 [[noreturn]] void throw_killed(const MountOrder& order, const std::string& what) {
   const auto found = find_mount(order.target);
-  const std::string left_over = found && is_of(*found, order) ? unmount_again(order.target) : "";
+  std::string left_over;
+  if (found && is_of(*found, order)) {
+    left_over = undo_mount(order.target);
+  } else if (is_pod_volume(order.target)) {
+    left_over = problem_of([&] { mounts::clear_guard(order.target); });
+  }
   throw Error(ErrorCode::Internal, what + ": the process that mounted was killed" +
                                        (left_over.empty() ? "" : "; " + left_over));
 }
@@ -156,6 +203,22 @@ void work(Channel& driver, const MountOrder& order, const std::string& device, T
 
 void check_target(const std::string& target) {
   if (!find_mount(target)) make_target(target);
+}
+
+void give_up_target(const std::string& target, const Trace& trace) {
+  if (!is_pod_volume(target)) return;
+  try {
+    const TargetLock lock(target, Clock::now());  // else another call works on it
+    const auto bare = mounts::find_bare(target);
+    if (!bare || !bare->guarded) return;
+    const auto found = find_mount(target);
+    if (found && mounts::is_guard(found->fs_type, found->source)) mounts::clear_guard(target);
+    if (mounts::remove_bare(target) == mounts::Removal::NotEmpty) {
+      mounts::set_guard(target, bare->volume);
+    }
+  } catch (const Error& error) {
+    trace.note(error.what());
+  }
 }
 
 TargetMount::TargetMount(const MountOrder& order, Deadline deadline, const Trace& trace)

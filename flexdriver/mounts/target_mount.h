@@ -1,4 +1,5 @@
-// A volume's device mounted on a target, or nothing.
+// A volume's device mounted on a target, or nothing. A pod's directory is guarded before anything
+// is mounted on it, and is not when nothing stays mounted (agent/mounts/guard.h).
 #pragma once
 
 #include <memory>
@@ -14,6 +15,7 @@ namespace plexvol::driver {
 class Child;
 
 struct MountOrder {
+  std::string volume;
   std::string device;  // a link; it must lead to the device major:minor
   unsigned major = 0;
   unsigned minor = 0;
@@ -21,6 +23,9 @@ struct MountOrder {
   std::string fs_type;
   MountFlags flags;
   std::string data;
+  // For `mountdevice`: the target is a kubelet's directory of a device, and gets a placeholder
+  // instead of the device (see agent/mounts/guard.h).
+  bool placeholder = false;
 };
 
 // Mounted from the constructor on. It stays only after keep(): until then it is undone, by the
@@ -52,5 +57,10 @@ class TargetMount {
 // Throws InvalidArgument when nothing can be mounted on the target, so that the agent is not asked
 // in vain.
 void check_target(const std::string& target);
+
+// After a `mount` that failed before anything was mounted: takes away the guard of a former call
+// that was killed, with the directory, as the kubelet would have done (contract fact 27). A
+// directory that something is mounted on, that is not empty or not a pod's stays as it is.
+void give_up_target(const std::string& target, const Trace& trace);
 
 }  // namespace plexvol::driver

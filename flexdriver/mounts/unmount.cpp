@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "agent/api/error.h"
+#include "agent/mounts/guard.h"
 #include "flexdriver/mounts/child.h"
 #include "flexdriver/mounts/mount_table.h"
 #include "flexdriver/mounts/target.h"
@@ -68,6 +69,11 @@ void unmount_one(const MountEntry& entry, TargetLock* lock, Deadline deadline) {
   }
 }
 
+bool is_ours(const MountEntry& entry) {
+  return mounts::is_guard(entry.fs_type, entry.source) ||
+         mounts::is_placeholder(entry.fs_type, entry.source);
+}
+
 // A host where no lock can be made must still be able to let go of its volumes.
 std::optional<TargetLock> lock_target(const std::string& target, Deadline deadline,
                                       const Trace& trace) {
@@ -86,15 +92,17 @@ void unmount_target(const std::string& target, Deadline deadline, const Trace& t
   auto lock = lock_target(target, deadline, trace);
   while (true) {
     const auto entries = mounts_on(list_mounts(), target);
-    if (entries.empty()) return;
+    if (entries.empty()) break;
     const MountEntry& top = entries.back();
-    if (top.major == 0) {
+    if (top.major == 0 && !is_ours(top)) {
       throw Error(ErrorCode::Conflict, "on " + target + " " + describe(top) +
                                            " is mounted, which is no volume: left alone");
     }
     const TracedStep step(trace, "unmount " + describe(top) + " from " + target);
     unmount_one(top, lock ? &*lock : nullptr, deadline);
   }
+  // Else the kubelet could not remove the directory.
+  if (mounts::parse_pod_volume(target)) mounts::clear_guard(target);
 }
 
 }  // namespace plexvol::driver

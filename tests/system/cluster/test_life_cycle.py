@@ -42,7 +42,7 @@ def test_attach_to_detach(
     driver.node.sh(f"mkdir -p -m 750 {device_dir} {pod}")
     twice(driver, "mountdevice", device_dir, device, asked)
     twice(driver, "mount", pod, asked)
-    driver.node.sh(f"echo kept >{pod}/file; sync {pod}/file; cat {device_dir}/file")
+    driver.node.sh(f"echo kept >{pod}/file; sync {pod}/file")
     twice(driver, "unmount", pod)
     twice(driver, "unmountdevice", device_dir)
     twice(driver, "detach", name, "n1")
@@ -51,7 +51,9 @@ def test_attach_to_detach(
     # What was written is there at the next attach; its options are those of before.
     driver.must("attach", asked, "n1")
     driver.must("mountdevice", device_dir, device, asked)
-    assert driver.node.sh(f"cat {device_dir}/file").stdout == b"kept\n"
+    driver.must("mount", pod, asked)
+    assert driver.node.sh(f"cat {pod}/file").stdout == b"kept\n"
+    driver.must("unmount", pod)
     driver.must("unmountdevice", device_dir)
     driver.must("detach", name, "n1")
     cluster.delete_volume("n1", name)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_agent import FakeAgent
+from disks import Disk
+from fake_agent import FakeAgent, result
 from lone_driver import Driver
 
 
@@ -21,3 +22,29 @@ def agent(driver: Driver) -> Iterator[FakeAgent]:
     fake = FakeAgent(driver.socket).start()
     yield fake
     fake.stop()
+
+
+@pytest.fixture
+def disk(driver: Driver) -> Iterator[Disk]:
+    made = Disk(driver.directory, "pv-1")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def other_disk(driver: Driver) -> Iterator[Disk]:
+    made = Disk(driver.directory, "pv-2")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def target(driver: Driver) -> Path:
+    return driver.directory / "pods" / "volumes" / "pv-1"
+
+
+@pytest.fixture
+def willing(agent: FakeAgent, request: pytest.FixtureRequest) -> None:
+    agent.answers.update({"/v1/mounted": result({}), "/v1/unmounted": result({})})
+    if "disk" in request.fixturenames:
+        agent.answers["/v1/mount"] = result(request.getfixturevalue("disk").reply())

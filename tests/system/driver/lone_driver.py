@@ -69,6 +69,11 @@ class Driver:
                               cwd="/", env=env or {}, timeout=limit, check=False)
         return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode(), os.times().elapsed - started)
 
+    def must(self, *arguments: str) -> Outcome:
+        outcome = self.run(*arguments)
+        assert outcome.reply["status"] == "Success", outcome.reply
+        return outcome
+
     def finish(self, process: "subprocess.Popen[bytes]", limit: float = 30) -> Outcome:
         out, err = process.communicate(timeout=limit)
         return Outcome(process.returncode, out.decode(), err.decode(), 0)

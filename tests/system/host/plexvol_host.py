@@ -379,6 +379,8 @@ class Host:
         """Whatever state it is in."""
         self.machine.power_off()
         self._detach_loops()
+        # The guard of a pod's directory whose volume was unmounted by the agent.
+        subprocess.run(["chattr", "-R", "-f", "-i", str(self.directory)], capture_output=True)
         shutil.rmtree(self.directory)
 
     def _detach_loops(self) -> None:

@@ -29,6 +29,13 @@ def mount_device(host: Host, asked: str, device: str) -> Path:
     return folder
 
 
+def mount_for_pod(host: Host, asked: str, device: str) -> tuple[Path, Path]:
+    """The kubelet's directory of the device, which is not the device, and a pod's, which is."""
+    folder, pod = mount_device(host, asked, device), host.pod_dir(Path(device).name)
+    host.attaching.must("mount", pod, asked)
+    return folder, pod
+
+
 def begin_mount(host: Host, name: str, target: Path) -> tuple[UnixConnection, str]:
     """As the driver asks just before it calls mount(2); the call lasts as long as the connection."""
     connection = host.connect()
@@ -106,10 +113,12 @@ def test_detach_at_any_moment_of_mountdevice(host: Host, chance: random.Random) 
             continue
         refused += 1
         assert mounted.succeeded and host.mounts() == [str(folder)] and attached is True, story
+        host.attaching.must("mount", pod, asked)
         if written:
-            assert host.see(folder / "file").read_text() == written, story
+            assert host.see(pod / "file").read_text() == written, story
         written = story
-        host.see(folder / "file").write_text(written)
+        host.see(pod / "file").write_text(written)
+        host.attaching.must("unmount", pod)
         host.attaching.must("unmountdevice", folder)
         host.attaching.must("detach", "pv-1", NODE)
     print(f"{refused} of 12 refused")
@@ -147,27 +156,29 @@ USES = {
 @pytest.mark.parametrize("use", USES)
 def test_detach_is_refused_while_a_process_uses_the_volume(host: Host, use: str) -> None:
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
-    host.see(folder / "kept").write_text("kept")
-    with process_on(host, USES[use].format(dir=folder, device=device)) as pid:
+    folder, pod = mount_for_pod(host, asked, device)
+    host.see(pod / "kept").write_text("kept")
+    with process_on(host, USES[use].format(dir=pod, device=device)) as pid:
         host.attaching.refused("detach", "pv-1", NODE, naming=("pv-1", f"process {pid} (sleep)", NODE))
-        assert host.see(folder / "kept").read_text() == "kept"
+        assert host.see(pod / "kept").read_text() == "kept"
         assert host.attaching.must("isattached", asked, NODE).json["attached"] is True
         # The refused request must not come true later.
         assert "release" not in host.keys()["attachments/pv-1"]
-    assert host.mounts() == [str(folder)]
+    assert sorted(host.mounts()) == sorted([str(folder), str(pod)])
+    host.attaching.must("unmount", pod)
     host.attaching.must("unmountdevice", folder)
     host.attaching.must("detach", "pv-1", NODE)
 
 
 def test_detach_is_refused_while_another_mount_namespace_has_it_mounted(host: Host) -> None:
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    folder, pod = mount_for_pod(host, asked, device)
     with process_on(host, ":", "unshare", "--mount") as pid:
-        # The host's own mount goes; the other one holds the device.
+        # The host's own mounts go; the other one holds the device.
+        host.attaching.must("unmount", pod)
         host.attaching.must("unmountdevice", folder)
         assert host.mounts() == []
-        naming = (f"process {pid} (sleep)", str(folder), "in its own mount namespace")
+        naming = (f"process {pid} (sleep)", str(pod), "in its own mount namespace")
         host.attaching.refused("detach", "pv-1", NODE, naming=naming)
     wait_until(lambda: host.attaching.call("detach", "pv-1", NODE).succeeded, 120, "detach is no longer refused")
 
@@ -189,14 +200,14 @@ def test_a_volume_in_use_elsewhere_is_kept_by_its_last_unmount(host: Host) -> No
 
 def test_left_over_mounts_that_nobody_uses_are_cleaned_on_detach(host: Host) -> None:
     asked, device = attach(host)
-    folder, pod = mount_device(host, asked, device), host.pod_dir("pv-1")
-    host.attaching.must("mount", pod, asked)
+    folder, pod = mount_for_pod(host, asked, device)
     host.see(pod / "file").write_text("kept")
     host.attaching.must("detach", "pv-1", NODE)
     assert host.mounts() == [] and list(host.devices.iterdir()) == []
     attach(host)
-    mount_device(host, asked, device)
-    assert host.see(folder / "file").read_text() == "kept"
+    mount_for_pod(host, asked, device)
+    assert host.see(pod / "file").read_text() == "kept"
+    host.attaching.must("unmount", pod)
     host.attaching.must("unmountdevice", folder)
     host.attaching.must("detach", "pv-1", NODE)
 
@@ -346,13 +357,14 @@ def test_agent_killed_while_mount_calls_are_under_way(host: Host, chance: random
 def test_an_agent_that_has_just_started_does_not_take_its_node_for_gone(host: Host) -> None:
     """Its own key in the store, by which others know that it lives, is not there in the first moment."""
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
-    with process_on(host, f"cd {folder}") as pid:
+    folder, pod = mount_for_pod(host, asked, device)
+    with process_on(host, f"cd {pod}") as pid:
         for _ in range(10):
             host.restart()
             host.attaching.refused("detach", "pv-1", NODE, naming=f"process {pid} (sleep)")
     host.restart()
     host.create("pv-2")  # the node's pools are known at once, too
+    host.attaching.must("unmount", pod)
     host.attaching.must("unmountdevice", folder)
     host.attaching.must("detach", "pv-1", NODE)
 
