@@ -160,7 +160,7 @@ bool has_record_after(std::string_view bytes, std::size_t offset) {
   return false;
 }
 
-// Only an append whose data never reached the disk leaves them: everything we write is text.
+// Only an append whose data did not reach the disk leaves them: everything we write is text.
 bool has_unwritten_sector(std::string_view bytes, std::size_t offset) {
   while (offset < bytes.size()) {
     const std::size_t sector_end = (offset / kSectorBytes + 1) * kSectorBytes;
@@ -171,20 +171,31 @@ bool has_unwritten_sector(std::string_view bytes, std::size_t offset) {
   return false;
 }
 
-// Returns when what begins at `offset` is the rest of an interrupted append.
+// Returns when what begins at `offset` is the rest of one interrupted append. All before that
+// append were acknowledged, so the rest must be shown to be of one record only: by its header.
 void check_is_torn(std::string_view bytes, std::size_t offset) {
   if (has_record_after(bytes, offset)) {
     refuse(offset, "a record is not readable, and complete ones follow it");
   }
   const std::string_view tail = bytes.substr(offset);
   const std::optional<Header> header = parse_header(tail);
-  const bool cut_in_header =
-      !header && tail.size() < kMaxHeaderBytes && tail.find('\n') == std::string_view::npos;
-  const bool cut_in_body = header && tail.size() - header->header_bytes < header->body_bytes;
-  if (cut_in_header || cut_in_body || has_unwritten_sector(bytes, offset)) return;
-  refuse(offset,
-         "the last record is whole but its checksum is wrong, so it may have been acknowledged; "
-         "cutting the file off there gives that one transaction up");
+  if (!header) {
+    // Two whole records do not fit into this.
+    if (tail.size() < kMaxHeaderBytes && tail.find('\n') == std::string_view::npos) return;
+    refuse(offset,
+           "no record begins there, so nobody knows how many there were and whether they "
+           "were acknowledged; restore the file from a backup, or cut it off there, which "
+           "gives up " +
+               std::to_string(tail.size()) + " bytes of transactions");
+  }
+  const std::size_t record_bytes = header->header_bytes + header->body_bytes;
+  if (tail.size() < record_bytes) return;
+  if (tail.size() == record_bytes && has_unwritten_sector(bytes, offset)) return;
+  refuse(offset, tail.size() == record_bytes
+                     ? "the last record is whole but its checksum is wrong, so it may have been "
+                       "acknowledged; cutting the file off there gives that one transaction up"
+                     : "a record is not readable, and was acknowledged, since another was begun "
+                       "after it; cutting the file off there gives up this one and all after it");
 }
 
 struct Record {

@@ -5,7 +5,7 @@
 //   put <revision> <bytes of key> <bytes of value>
 //   <key>
 //   <value>
-//   session ...            as put: a key that ends with the process that wrote it
+//   session ...            as put: a key that ended with the process that wrote it (0.1.0 did)
 //   remove <bytes of key>
 //   <key>
 //   record ...
@@ -53,9 +53,10 @@ struct ParsedFile {
       0;  // less than all: an append was interrupted after them, and was never acknowledged
 };
 
-// A last record that an interrupted append can have left (cut short, or with sectors never written)
-// is left out. All other damage throws Error(Internal) with what and where: a record that may have
-// been acknowledged is never dropped.
+// A last record that an interrupted append can have left is left out: one that is cut short, or has
+// sectors that were never written after its header. All other damage throws Error(Internal) with
+// what and where, also zeros in the place of a header: how many records were there, and whether
+// they were acknowledged, nobody can tell then.
 ParsedFile parse_file(std::string_view bytes);
 
 }  // namespace plexvol::store

@@ -75,8 +75,10 @@ TEST_CASE("store file: a last record cut short anywhere is left out, all before 
 
 TEST_CASE("store file: a last record with a sector that was never written is left out") {
   const std::string before = base() + first_record();
-  // From each place on, as the file system may have enlarged the file before it wrote the data.
-  for (std::size_t from = before.size(); from <= before.size() + 512; ++from) {
+  // From each place after its header on, as the file system may have enlarged the file before it
+  // wrote the data.
+  const std::size_t header = second_record().find('\n') + 1;
+  for (std::size_t from = before.size() + header; from <= before.size() + 512; ++from) {
     CAPTURE(from);
     std::string bytes = whole();
     std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(from), bytes.end(), '\0');
@@ -85,6 +87,27 @@ TEST_CASE("store file: a last record with a sector that was never written is lef
   std::string bytes = whole();
   std::fill(bytes.begin() + 512, bytes.begin() + 1024, '\0');
   CHECK(parse_file(bytes).good_bytes == before.size());
+}
+
+TEST_CASE("store file: zeros at the end that may have been several records are refused [S6]") {
+  std::string bytes = base();
+  std::vector<std::size_t> ends{bytes.size()};
+  for (int revision = 5; revision < 17; ++revision) {
+    bytes += to_record(revision, {{"k", Item{std::string(20, 'x'), revision, false}}});
+    ends.push_back(bytes.size());
+  }
+  for (std::size_t from = ends.front(); from < bytes.size(); ++from) {
+    CAPTURE(from);
+    std::string zeroed = bytes;
+    std::fill(zeroed.begin() + static_cast<std::ptrdiff_t>(from), zeroed.end(), '\0');
+    const bool several = from < ends[ends.size() - 2];
+    if (several) REQUIRE(refusal(zeroed) != "(accepted)");
+    // What is accepted has lost the last record at most.
+    if (refusal(zeroed) == "(accepted)") REQUIRE(parse_file(zeroed).contents.revision >= 15);
+  }
+  // One whole record is no longer the last when another was begun.
+  std::fill(bytes.end() - 600, bytes.end(), '\0');
+  CHECK(refusal(bytes).find("byte ") != std::string::npos);
 }
 
 TEST_CASE("store file: a changed byte is never accepted, wherever it is") {
