@@ -30,7 +30,7 @@ PACKAGES := \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
-  qemu-system-x86 crun busybox-static cpio python3 python3-pytest python3-yaml \
+  qemu-system-x86 crun containerd runc busybox-static cpio python3 python3-grpcio python3-pytest python3-yaml \
   spin clang-format clang-tidy shellcheck pyflakes3
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
@@ -76,7 +76,7 @@ API_SOURCES    := $(wildcard agent/api/*.cpp)
 MOUNTS_SOURCES := $(wildcard agent/mounts/*.cpp)
 DRIVER_SOURCES := $(filter-out flexdriver/main.cpp,$(wildcard flexdriver/*.cpp flexdriver/*/*.cpp))
 TEST_SOURCES   := $(shell find tests/unit tests/support -name '*.cpp' 2>/dev/null)
-PROTOS         := $(wildcard agent/store/*.proto)
+PROTOS         := $(wildcard agent/*/*.proto)
 
 OBJ            := $(BUILD)/obj
 AGENT_OBJECTS  := $(AGENT_SOURCES:%.cpp=$(OBJ)/%.o)
@@ -149,7 +149,7 @@ $(BUILD)/static/%.o: %.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(DRIVER_CXXFLAGS) -MMD -MP -c -o $@ $<
 
-# etcd's interface: the generated code is not ours to warn about.
+# Interfaces of others: the generated code is not ours to warn about.
 $(GENERATED)/%.o: $(GENERATED)/%.cc $(BUILD)/flags
 	@echo "  compile  $<"
 	@$(CXX) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CXXFLAGS)) $(OPTIMISE) -MMD -MP -c -o $@ $<
@@ -160,8 +160,9 @@ $(GENERATED)/%.pb.cc $(GENERATED)/%.pb.h $(GENERATED)/%.grpc.pb.cc $(GENERATED)/
 	@protoc -I. --cpp_out=$(GENERATED) --grpc_out=$(GENERATED) \
 	  --plugin=protoc-gen-grpc=$$(command -v grpc_cpp_plugin) $<
 
-# Who may include etcd's generated headers waits until they exist.
-$(filter $(OBJ)/agent/store/% $(OBJ)/tests/unit/store/%,$(AGENT_OBJECTS) $(TEST_OBJECTS)): | $(PROTO_SOURCES)
+# Who may include generated headers waits until they exist.
+GENERATED_FOR := $(foreach folder,$(patsubst agent/%/,%,$(sort $(dir $(PROTOS)))),$(OBJ)/agent/$(folder)/% $(OBJ)/tests/unit/$(folder)/%)
+$(filter $(GENERATED_FOR),$(AGENT_OBJECTS) $(TEST_OBJECTS)): | $(PROTO_SOURCES)
 
 # Changes when the flags do, and only then; everything compiled depends on it.
 $(BUILD)/flags: FORCE

@@ -14,17 +14,18 @@ declare -A may_include=(
   [agent/drbd]="agent/api agent/process"
   [agent/filesystem]="agent/api agent/process"
   [agent/filepool]="agent/api agent/process"
+  [agent/pods]="agent/api agent/process agent/log.h"
   [agent/store]="agent/api agent/model"
   [agent/arbiter]="agent/api agent/model agent/store agent/log.h"
   [agent/placement]="agent/api agent/model"
   [agent/metrics]="agent/api"
   [agent/reconcile]="agent/api agent/model agent/mounting agent/mounts agent/process agent/lvm agent/drbd
-                     agent/filesystem agent/filepool agent/store agent/arbiter agent/placement agent/metrics
+                     agent/filesystem agent/filepool agent/pods agent/store agent/arbiter agent/placement agent/metrics
                      agent/log.h"
   [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/placement agent/metrics
                    agent/filesystem/filesystem.h agent/log.h" # for its option parsers, which are pure
-  [agent/doctor]="agent/api agent/process agent/drbd agent/filesystem/features.h agent/store agent/model
-                  agent/reconcile/pools.h"
+  [agent/doctor]="agent/api agent/process agent/drbd agent/filesystem/features.h agent/pods/pods.h agent/store
+                  agent/model agent/reconcile/pools.h"
   [agent/http]="agent/api agent/process agent/service agent/metrics agent/log.h"
   [flexdriver]="agent/api agent/mounts"
 )
@@ -57,7 +58,7 @@ one_home() { # header pattern, home pattern
 }
 one_home 'boost/beast' 'agent/http/message\.cpp'
 one_home 'boost/process' 'agent/process/'
-one_home 'grpc' 'agent/store/etcd_'
+one_home 'grpc' 'agent/(store/etcd_|pods/runtime)'
 one_home 'CLI/' '(agent/config\.cpp|flexdriver/)'
 one_home 'spdlog/' 'agent/log\.cpp'
 exit $status
