@@ -44,6 +44,11 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.pools; }},
     Key{"sockets", "--socket", "Unix sockets to listen on, once per socket",
         [](Config& c) -> Target { return &c.sockets; }},
+    Key{"runtime_sockets", "--runtime-socket",
+        "CRI sockets of the container runtimes, asked before a pod counts as gone, once per "
+        "socket; "
+        "default: those of containerd, CRI-O, dockershim, cri-dockerd and k3s",
+        [](Config& c) -> Target { return &c.runtime_sockets; }},
     Key{"store.kind", "--store-kind", "embedded (one node) or etcd (a cluster)",
         [](Config& c) -> Target { return &c.store.kind; }},
     Key{"store.directory", "--store-directory",

@@ -52,6 +52,11 @@ struct Config {
       address;  // for DRBD; default: the source address of the default route; "" when there is none
   std::vector<reconcile::PoolSettings> pools;
   std::vector<std::string> sockets = {api::kDefaultSocket};
+  // Of the node's container runtimes, in the host's mount namespace: whether a pod is gone is asked
+  // there. One that does not exist is passed over, each other one must answer.
+  std::vector<std::string> runtime_sockets = {
+      "/run/containerd/containerd.sock", "/run/crio/crio.sock", "/var/run/dockershim.sock",
+      "/run/cri-dockerd.sock", "/run/k3s/containerd/containerd.sock"};
   StoreConfig store;
   DrbdConfig drbd;
   std::string state_directory = "/var/lib/plexvol";

@@ -162,6 +162,9 @@ void check(const Config& config) {
   }
   if (config.sockets.empty()) throw BadValue("sockets", "at least one is needed");
   for (const std::string& socket : config.sockets) check_absolute("sockets", socket);
+  if (config.runtime_sockets.empty()) throw BadValue("runtime_sockets", "at least one is needed");
+  for (const std::string& socket : config.runtime_sockets)
+    check_absolute("runtime_sockets", socket);
   check_absolute("state_directory", config.state_directory);
   check_absolute("device_directory", config.device_directory);
   check_range("rebuild_seconds", config.rebuild_seconds, 1, 30 * 24 * 3600);

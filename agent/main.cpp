@@ -65,6 +65,12 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }};
 }
 
+pods::Settings pods_settings(const Config& config) {
+  return {.runtime_sockets = config.runtime_sockets,
+          // With the host's processes, as the agent needs them anyway, its files are there, too.
+          .host_root = filesystem::in_host_namespace() ? "" : "/proc/1/root"};
+}
+
 service::Settings service_settings(const Config& config, const std::string& session) {
   return {.here = config.node_name,
           .session = session,
@@ -92,6 +98,7 @@ doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
           .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
           .helper = config.drbd.helper,
           .sockets = config.sockets,
+          .pods = pods_settings(config),
           .state_directory = config.state_directory,
           .try_nine = config.drbd.newest >= 9,
           .store_kind = config.store.kind,
@@ -144,6 +151,7 @@ int run(const Config& config) {
                                 .mirror_error = [&] { return mirroring.keep(); },
                                 .pools = config.pools});
   reconcile::Queue queue;
+  const pods::Pods pods(pods_settings(config));
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
   reconcile::Reconciler reconciler({.store = store,
                                     .arbiter = arbiter,
@@ -151,6 +159,7 @@ int run(const Config& config) {
                                     .drbd = drbd,
                                     .filesystem = filesystem,
                                     .calls = calls,
+                                    .pods = pods,
                                     .links = reconcile::Links(config.device_directory)},
                                    reconciler_settings(config, session, report, queue));
   const reconcile::Workers workers(

@@ -23,7 +23,7 @@ declare -A may_include=(
                      agent/filesystem agent/filepool agent/pods agent/store agent/arbiter agent/placement agent/metrics
                      agent/log.h"
   [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/placement agent/metrics
-                   agent/filesystem/filesystem.h agent/log.h" # for its option parsers, which are pure
+                   agent/filesystem/filesystem.h agent/pods/pods.h agent/log.h" # for their parsers, which are pure
   [agent/doctor]="agent/api agent/process agent/drbd agent/filesystem/features.h agent/pods/pods.h agent/store
                   agent/model agent/reconcile/pools.h"
   [agent/http]="agent/api agent/process agent/service agent/metrics agent/log.h"

@@ -9,6 +9,7 @@
 
 #include "agent/api/protocol.h"
 #include "agent/drbd/drbd.h"
+#include "agent/pods/pods.h"
 #include "agent/process/runner.h"
 #include "agent/reconcile/pools.h"
 #include "agent/store/typed_store.h"
@@ -29,6 +30,7 @@ struct Subject {
   std::uint16_t first_port = 7000;
   std::string helper;  // the installed driver
   std::vector<std::string> sockets;
+  pods::Settings pods;
   std::string state_directory;
   bool try_nine = false;
   std::string store_kind;

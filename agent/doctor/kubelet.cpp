@@ -71,6 +71,18 @@ void look_at_propagation(const Examination& examination) {
                               "a container does not see what is mounted for it");
 }
 
+// A node without Kubernetes has none and needs none, and volumes are served without: no fault.
+void look_at_runtime(const Examination& examination) {
+  constexpr const char* kWhat = "container runtime";
+  constexpr const char* kWanted = "answers whether a pod is gone";
+  const std::string fault = pods::find_fault_of_runtimes(examination.subject.pods);
+  if (fault.empty()) return examination.report.ok(kWhat, kWanted, kWanted);
+  examination.report.warn(
+      kWhat, fault, kWanted,
+      "start the runtime, or set `runtime_sockets` to its CRI socket: until it answers, a volume "
+      "that is still mounted for a pod is not released to another node, even if the pod is gone");
+}
+
 }  // namespace
 
 void look_at_kubelet(const Examination& examination) {
@@ -78,6 +90,8 @@ void look_at_kubelet(const Examination& examination) {
   const std::string advice = "plexvol driver install (see installer/README.md)";
   report.look("driver", advice, [&] { look_at_driver(examination); });
   report.look("agent's socket", advice, [&] { look_at_sockets(examination); });
+  report.look("container runtime", "set `runtime_sockets` to its CRI socket",
+              [&] { look_at_runtime(examination); });
   report.look("mount propagation", "mount /proc of the host",
               [&] { look_at_propagation(examination); });
 }

@@ -1,6 +1,7 @@
 #include "agent/reconcile/apply.h"
 
 #include <algorithm>
+#include <set>
 
 #include "agent/model/codec.h"
 #include "agent/reconcile/observe.h"
@@ -115,7 +116,8 @@ void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
 }
 
 // Rule 4. What was planned rests on a set that was read before the node was looked at: if this node
-// was put back since then, it has not lost at all.
+// was put back since then, it has not lost at all. Of the pods that have it mounted everything is
+// killed, last of all: a container that was just restarted may use the volume in a moment.
 void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
   const auto current = tools.store.find_current(volume);
@@ -124,7 +126,13 @@ void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   if (is_back && !wanted.volume.deleting) {
     throw Error(ErrorCode::Unavailable, "volume " + volume + " is back in the set, looks again");
   }
-  if (seen.device) filesystem::kill_users(seen.device->major, seen.device->minor);
+  if (!seen.device) return;
+  filesystem::kill_users(seen.device->major, seen.device->minor);
+  std::set<std::string> uids;
+  for (const std::string& mount : filesystem::list_mounts(seen.device->major, seen.device->minor)) {
+    if (const auto uid = pods::uid_in_path(mount)) uids.insert(*uid);
+  }
+  for (const std::string& uid : uids) tools.pods.kill(uid);
 }
 
 void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools) {

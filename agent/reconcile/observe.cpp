@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <set>
+#include <utility>
+
 #include "agent/mounts/guard.h"
 
 namespace plexvol::reconcile {
@@ -169,17 +172,38 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.linked = !target.empty() && (!seen.device || target == seen.device->path);
 }
 
+namespace {
+
+// Asking for one pod may take seconds: the first one that keeps the volume is enough.
+std::optional<PodUse> find_pod(const std::vector<std::string>& mounts, const pods::Pods& pods) {
+  std::set<std::string> dead;
+  for (const std::string& mount : mounts) {
+    const auto uid = pods::uid_in_path(mount);
+    if (!uid || dead.contains(*uid)) continue;
+    pods::Verdict verdict = pods.find(*uid);
+    if (verdict.life != pods::Life::Dead) {
+      return PodUse{.uid = *uid, .mount = mount, .verdict = std::move(verdict)};
+    }
+    dead.insert(*uid);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
   // The calls first: one that comes later finds its own pass.
   seen.calls = tools.calls.counts(wanted.volume.name);
   seen.mounts.clear();
   seen.users.clear();
+  seen.pod.reset();
   seen.content.reset();
   if (!seen.device) return;
   seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
                                         mounts::placeholder_source(wanted.volume.name));
   if (needs_users(wanted, seen)) {
     seen.users = filesystem::find_use(seen.device->major, seen.device->minor).users;
+    seen.pod = find_pod(seen.mounts, tools.pods);
   }
   if (needs_content(wanted, seen)) seen.content = filesystem::probe_apart(seen.device->path);
 }

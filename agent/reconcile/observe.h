@@ -22,6 +22,6 @@ void observe_resource_and_backing(const Wanted& wanted, const Tools& tools, Seen
 void observe_device(const Wanted& wanted, const Tools& tools,
                     Seen& seen);  // configuration, device, link
 void observe_use(const Wanted& wanted, const Tools& tools,
-                 Seen& seen);  // calls, mounts, users, content
+                 Seen& seen);  // calls, mounts, users, pods, content
 
 }  // namespace plexvol::reconcile

@@ -27,6 +27,17 @@ std::string describe(const std::vector<filesystem::User>& users) {
   return text;
 }
 
+std::string describe(const PodUse& pod, const std::string& node) {
+  const pods::Verdict& verdict = pod.verdict;
+  const std::string who = verdict.name.empty() ? "pod uid " + pod.uid
+                                               : "pod " + verdict.name + " (uid " + pod.uid + ")";
+  std::string text = who + ", " + verdict.why + "; " + verdict.advice;
+  if (verdict.life == pods::Life::Unknown) {
+    text += "; if the pod is gone, `plexvol unmount " + pod.mount + "` on " + node + " ends this";
+  }
+  return text;
+}
+
 bool was_left(const Wanted& wanted, const Seen& seen) {
   return wanted.attached_here() && wanted.attachment->holder == model::Holder::Mount &&
          seen.mounts.empty() && seen.calls.waiting + seen.calls.mounting == 0;
@@ -182,11 +193,15 @@ std::string Planner::why_in_use() const {
   if (!seen_.users.empty()) {
     return name() + " is in use on " + wanted_.here + ": " + describe(seen_.users);
   }
+  if (seen_.pod) {
+    return name() + " is in use on " + wanted_.here + ": mounted for " +
+           describe(*seen_.pod, wanted_.here);
+  }
   return "a mount of " + name() + " is under way on " + wanted_.here;
 }
 
 void Planner::plan_unattached() {
-  if (!seen_.users.empty() || seen_.calls.mounting > 0) {
+  if (has_users() || seen_.calls.mounting > 0) {
     const std::string holder = wanted_.attachment ? "attached to " + wanted_.attachment->node
                                                   : std::string("not attached to any node");
     return fail(ErrorCode::Conflict, name() + " is " + holder + ", but " + why_in_use());
@@ -266,6 +281,7 @@ void Planner::plan_removal() {
     add(ActionKind::Disconnect);
     add(ActionKind::KillUsers);
     add(ActionKind::GiveUpDisk);
+    add(ActionKind::KillUsers);
     add(ActionKind::ResumeIo);
     return add(ActionKind::LookAgain);
   }

@@ -12,8 +12,9 @@
 //   connected peer is primary,
 //     and, when the peer is not connected, the arbiter was asked just before;
 //   - nothing is formatted where anything but our own interrupted mkfs could be;
-//   - a volume that a process uses or a mount call is about to use is never unmounted or made
-//   secondary, but for a primary that was left behind: there its users are killed first of all;
+//   - a volume that a process uses, that a mount call is about to use, or that is mounted for a pod
+//   that is not proved dead, is never unmounted or made secondary, but for a primary that was left
+//   behind: there its users are killed first of all, and again directly before its I/O is thawed;
 //   - nothing waits on a frozen device or looks into a file system on one;
 //   - a copy is replaced only by the node of the other one, which is in `current`, and removed only
 //   when all others are.
@@ -29,6 +30,7 @@
 #include "agent/filesystem/mount_table.h"
 #include "agent/model/model.h"
 #include "agent/mounting/mount_calls.h"
+#include "agent/pods/pods.h"
 
 namespace plexvol::reconcile {
 
@@ -73,6 +75,13 @@ struct Device {
   unsigned minor = 0;
 };
 
+// A pod for which the volume is mounted here.
+struct PodUse {
+  std::string uid;
+  std::string mount;
+  pods::Verdict verdict;
+};
+
 // What is: from this node.
 struct Seen {
   std::optional<Backing> data;
@@ -92,7 +101,8 @@ struct Seen {
   bool linked = false;              // /dev/plexvol/<volume> leads to it
   std::vector<std::string> mounts;
   std::vector<filesystem::User>
-      users;  // looked for only where the answer matters: see needs_users()
+      users;                  // looked for only where the answer matters: see needs_users()
+  std::optional<PodUse> pod;  // the first one that is not proved dead; looked for as users are
   mounting::Counts calls;
   // The last request to let go that this node has refused. That is final: who asked has given up,
   // and mounts that were made since then must not be taken for left over.
@@ -151,7 +161,8 @@ struct Action {
 
 std::vector<Action> plan(const Wanted& wanted, const Seen& seen);
 
-// Which of the costly looks the plan will need, given all the others.
+// Which of the costly looks the plan will need, given all the others. needs_users: at processes and
+// pods.
 bool needs_users(const Wanted& wanted, const Seen& seen);
 bool needs_content(const Wanted& wanted, const Seen& seen);
 

@@ -34,7 +34,7 @@ void Planner::plan_failed_disks() {
 // A primary that is not in the set has lost, and must stop for good, unless it works on its
 // peer's good copy anyway. Rule 4: nobody may be told of a success that is about to be thrown
 // away, so its users are killed, and seen to be, before the copy is given up and the rest is
-// thawed.
+// thawed. Whether their pods live is not asked: they are what has to stop.
 bool Planner::plan_parting() {
   if (!primary() || !wanted_.current || is_current(wanted_.here)) return false;
   if (connected() && seen_.resource->peer_disk_state == "UpToDate") return false;
@@ -45,6 +45,8 @@ bool Planner::plan_parting() {
   if (volume_.find_replica(wanted_.here) != nullptr) add(ActionKind::LeaveSet, peer());
   add(ActionKind::KillUsers);
   add(ActionKind::GiveUpDisk);
+  // A kubelet has restarted the container by now: it must not be told of an old write either.
+  add(ActionKind::KillUsers);
   add(ActionKind::ResumeIo);
   unmount_all();
   if (seen_.linked) add(ActionKind::Unlink);

@@ -13,6 +13,10 @@ namespace plexvol::reconcile {
 // line.
 std::string describe(const std::vector<filesystem::User>& users);
 
+// "pod prod/db-0 (uid 1234), whose containers are not running now but which still exists; delete
+// the pod"
+std::string describe(const PodUse& pod, const std::string& node);
+
 // DRBD's word is necessary, though never sufficient (rule 3).
 bool disk_usable(const drbd::ResourceState& resource);
 
@@ -39,9 +43,8 @@ class Planner {
   }
   std::string peer() const { return volume_.peer_of(wanted_.here); }
   bool disk_usable() const { return reconcile::disk_usable(*seen_.resource); }
-  bool in_use() const {
-    return seen_.calls.waiting + seen_.calls.mounting > 0 || !seen_.users.empty();
-  }
+  bool in_use() const { return seen_.calls.waiting + seen_.calls.mounting > 0 || has_users(); }
+  bool has_users() const { return !seen_.users.empty() || seen_.pod; }
   bool refuse_strangers();
   void plan_making();
   void plan_activation();

@@ -20,6 +20,7 @@
 #include "agent/drbd/drbd.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/mounting/mount_calls.h"
+#include "agent/pods/pods.h"
 #include "agent/reconcile/links.h"
 #include "agent/reconcile/peers.h"
 #include "agent/reconcile/plan.h"
@@ -36,6 +37,7 @@ struct Tools {
   drbd::Drbd& drbd;
   filesystem::Filesystem& filesystem;
   mounting::MountCalls& calls;
+  const pods::Pods& pods;
   Links links;
 };
 

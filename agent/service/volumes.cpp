@@ -7,6 +7,7 @@
 #include "agent/filesystem/filesystem.h"
 #include "agent/model/codec.h"
 #include "agent/placement/placement.h"
+#include "agent/pods/pods.h"
 #include "agent/service/random.h"
 #include "agent/service/service.h"
 
@@ -174,6 +175,30 @@ api::VolumeInfo Service::await_first_connection(const model::Volume& volume, con
   }
 }
 
+// What a mount call attached stays attached while a mount is left of a pod that is gone: its node
+// is asked to take that down, and refuses while anybody may use the volume. A mount that no kubelet
+// made is somebody's, also while no process uses it.
+void Service::release_for_deletion(const model::Volume& volume,
+                                   const store::Versioned<model::Attachment>& attachment,
+                                   const Call& call) {
+  const std::string& node = attachment.value.node;
+  const std::string attached = "volume " + volume.name + " is attached to " + node;
+  if (attachment.value.holder == model::Holder::Attach) {
+    throw Error(ErrorCode::Conflict, attached + " and is not deleted while it is; detach it first");
+  }
+  if (is_gone(node)) {
+    throw Error(ErrorCode::Conflict,
+                attached + ", whose agent is down, so it may be in use there; start that agent");
+  }
+  const auto status = store_.find_status(node, volume.name);
+  for (const std::string& mount : status ? status->mounts : std::vector<std::string>{}) {
+    if (pods::uid_in_path(mount)) continue;
+    throw Error(ErrorCode::Conflict, attached + " and mounted on " + mount +
+                                         "; unmount it there: `plexvol unmount " + mount + "`");
+  }
+  request_release(volume, attachment, "volume " + volume.name + " is to be deleted", "", call);
+}
+
 api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Call& call) {
   const std::string id = get_volume(name).id;
   note_subject(call, name);
@@ -181,9 +206,8 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
     const auto volume = store_.find_volume(name);
     if (!volume || volume->value.id != id || volume->value.deleting) break;
     if (const auto attachment = store_.find_attachment(name)) {
-      throw Error(ErrorCode::Conflict, "volume " + name + " is attached to " +
-                                           attachment->value.node +
-                                           " and is not deleted while it is");
+      release_for_deletion(volume->value, *attachment, call);
+      continue;
     }
     model::Volume next = volume->value;
     next.deleting = true;

@@ -49,6 +49,7 @@ class Agent::Parts {
                      .drbd = drbd_,
                      .filesystem = filesystem_,
                      .calls = calls_,
+                     .pods = pods_,
                      .links = reconcile::Links(settings.directory + "/links")},
                     reconciler_settings(node)),
         // DRBD's own events would be another process each, that never says anything.
@@ -99,6 +100,7 @@ class Agent::Parts {
   reconcile::NodeReport report_;
   reconcile::Queue queue_;
   mounting::MountCalls calls_{[this](const std::string& volume) { queue_.add(volume); }};
+  pods::Pods pods_{{.runtime_sockets = {}, .host_root = ""}};
   reconcile::Reconciler reconciler_;
   const reconcile::Workers workers_;
 };

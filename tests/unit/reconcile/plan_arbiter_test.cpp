@@ -24,7 +24,8 @@ Wanted with_current(Wanted wanted, std::set<std::string> nodes) {
 }
 
 constexpr const char* kWayOut =
-    "Disconnect, LeaveSet: n2, KillUsers, GiveUpDisk, ResumeIo, Unmount: /b, Unmount: /a, Unlink, "
+    "Disconnect, LeaveSet: n2, KillUsers, GiveUpDisk, KillUsers, ResumeIo, Unmount: /b, Unmount: "
+    "/a, Unlink, "
     "Demote, Down, LookAgain";
 
 }  // namespace
@@ -53,7 +54,8 @@ TEST_CASE("plan: a frozen primary that is not in the set kills its users before 
     seen.mounts.clear();
     seen.linked = false;
     CHECK(kinds(lost, seen) ==
-          "Disconnect, LeaveSet: n2, KillUsers, GiveUpDisk, ResumeIo, Demote, Down, LookAgain");
+          "Disconnect, LeaveSet: n2, KillUsers, GiveUpDisk, KillUsers, ResumeIo, Demote, Down, "
+          "LookAgain");
   }
   SUBCASE("but not while it works on its peer's good copy") {
     seen = seen_mirrored("Primary");
@@ -222,7 +224,7 @@ TEST_CASE("plan: a deleted volume that is frozen here is thawed before it is tak
   wanted.volume.deleting = true;
   Seen seen = frozen_primary();
   seen.users = {kPostgres};
-  CHECK(kinds(wanted, seen) == "Disconnect, KillUsers, GiveUpDisk, ResumeIo, LookAgain");
+  CHECK(kinds(wanted, seen) == "Disconnect, KillUsers, GiveUpDisk, KillUsers, ResumeIo, LookAgain");
 }
 
 TEST_CASE("plan: a changed configuration may part the two, so one leaves the set before") {

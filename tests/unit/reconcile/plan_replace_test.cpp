@@ -136,7 +136,8 @@ TEST_CASE("plan: a replaced copy that was left primary has lost") {
   seen.mounts = {"/mnt"};
   seen.users = {kPostgres};
   CHECK(kinds(replaced({"n2"}), seen) ==
-        "Disconnect, KillUsers, GiveUpDisk, ResumeIo, Unmount: /mnt, Demote, Down, LookAgain");
+        "Disconnect, KillUsers, GiveUpDisk, KillUsers, ResumeIo, Unmount: /mnt, Demote, Down, "
+        "LookAgain");
   SUBCASE("while it works on its peer's good copy, nobody is killed") {
     seen = seen_mirrored("Primary");
     seen.users = {kPostgres};

@@ -27,6 +27,7 @@ struct ReconcilerNode {
                    .module = {.directory = directory.path(), .proc = "/nonexistent"}}};
   filesystem::Filesystem filesystem{runner};
   mounting::MountCalls calls{[](const std::string&) {}};
+  pods::Pods pod_states{{.runtime_sockets = {}, .host_root = ""}};
   int resyncs_changed = 0;
   Reconciler reconciler{{.store = store,
                          .arbiter = arbiter,
@@ -34,6 +35,7 @@ struct ReconcilerNode {
                          .drbd = drbd,
                          .filesystem = filesystem,
                          .calls = calls,
+                         .pods = pod_states,
                          .links = Links(directory.path() / "links")},
                         settings()};
 
