@@ -63,6 +63,15 @@ TEST_CASE("config: an empty file is a complete configuration") {
   CHECK(config.log_level == "info");
 }
 
+TEST_CASE("config: the sockets of container runtimes can be named [D1]") {
+  CHECK(ConfigFile("{}").read().runtime_sockets.front() == "/run/containerd/containerd.sock");
+  const Config config = ConfigFile(R"({"runtime_sockets": ["/run/a.sock"]})").read();
+  CHECK(config.runtime_sockets == std::vector<std::string>{"/run/a.sock"});
+  CHECK(refusal_of_file(R"({"runtime_sockets": []})") == "runtime_sockets: at least one is needed");
+  CHECK(refusal_of_file(R"({"runtime_sockets": ["a"]})") ==
+        R"(runtime_sockets: "a" must begin with /)");
+}
+
 TEST_CASE("config: every kind of key is read from the file") {
   const Config config = ConfigFile(R"({
     "node_name": "n1", "address": "10.77.0.1", "workers": 8,

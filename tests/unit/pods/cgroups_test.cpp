@@ -11,6 +11,8 @@
 
 #include "agent/api/error.h"
 #include "agent/pods/pods.h"
+#include "tests/support/namespace_child.h"
+#include "tests/support/pod_cgroup.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace plexvol;        // NOLINT(google-build-using-namespace)
@@ -135,4 +137,41 @@ TEST_CASE("pods: without a descriptor left a look at processes fails [D1]") {
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("pods: all processes of a pod are killed, in any mount namespace, and nobody else [D4]") {
+  const support::PodCgroup cgroup(kUid);
+  if (!cgroup.exists()) return;
+  // It starts another process of the pod again and again, as a supervisor in a container does.
+  const support::NamespaceChild supervisor(MS_PRIVATE, [] {
+    if (fork() != 0) return true;
+    for (;;) {
+      const pid_t child = fork();
+      if (child == 0) {
+        for (;;) pause();
+      }
+      usleep(1000);
+      kill(child, SIGKILL);
+      waitpid(child, nullptr, 0);
+    }
+  });
+  const support::NamespaceChild bystander(MS_PRIVATE);
+  // The whole family moves: what is forked from now on is in the cgroup by itself.
+  std::ifstream children("/proc/" + std::to_string(supervisor.pid()) + "/task/" +
+                         std::to_string(supervisor.pid()) + "/children");
+  pid_t forking = 0;
+  children >> forking;
+  REQUIRE(forking > 0);
+  cgroup.add(supervisor.pid());
+  cgroup.add(forking);
+  CHECK(find_processes(kUid, "/proc").size() >= 2);
+  const Pods pods({.runtime_sockets = {}, .host_root = ""});
+  CHECK(pods.find(kUid).life == Life::Alive);
+  pods.kill(kUid);
+  CHECK(find_processes(kUid, "/proc").empty());
+  int status = 0;
+  REQUIRE(waitpid(supervisor.pid(), &status, 0) == supervisor.pid());
+  CHECK(WTERMSIG(status) == SIGKILL);
+  CHECK(waitpid(bystander.pid(), nullptr, WNOHANG) == 0);
+  pods.kill(kUid);
 }
