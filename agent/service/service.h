@@ -117,6 +117,9 @@ class Service {
                                         const store::Versioned<model::Attachment>& attachment,
                                         const std::string& reason, const std::string& taker,
                                         const Call& call);
+  std::optional<model::Status> ask_holder(const model::Volume& volume,
+                                          const store::Versioned<model::Attachment>& attachment,
+                                          const Call& call);
   void release_for_deletion(const model::Volume& volume,
                             const store::Versioned<model::Attachment>& attachment,
                             const Call& call);

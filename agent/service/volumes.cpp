@@ -175,6 +175,34 @@ api::VolumeInfo Service::await_first_connection(const model::Volume& volume, con
   }
 }
 
+// What the holder sees after this call, which its last status may not tell. nullopt: the attachment
+// has changed.
+std::optional<model::Status> Service::ask_holder(
+    const model::Volume& volume, const store::Versioned<model::Attachment>& attachment,
+    const Call& call) {
+  const std::string& node = attachment.value.node;
+  const std::string key = keys::attachment(volume.name);
+  // Its new revision makes the node look again.
+  if (!store_.commit(Change()
+                         .require(key, attachment.revision)
+                         .put(key, model::to_json(attachment.value))
+                         .wake(volume))) {
+    return std::nullopt;
+  }
+  Awaiter awaiter(store_.raw(), {key, keys::status(node, volume.name)});
+  using Answer = std::optional<model::Status>;
+  const auto look = [&]() -> std::optional<Answer> {
+    const auto now = store_.find_attachment(volume.name);
+    if (!now || now->value.node != node) return Answer{};
+    auto status = store_.find_status(node, volume.name);
+    if (!status || status->attachment_revision <= attachment.revision) return std::nullopt;
+    return status;
+  };
+  return awaiter.until<Answer>(call, look, [&] {
+    return "timed out waiting for " + node + " to say where volume " + volume.name + " is mounted";
+  });
+}
+
 // What a mount call attached stays attached while a mount is left of a pod that is gone: its node
 // is asked to take that down, and refuses while anybody may use the volume. A mount that no kubelet
 // made is somebody's, also while no process uses it.
@@ -190,13 +218,20 @@ void Service::release_for_deletion(const model::Volume& volume,
     throw Error(ErrorCode::Conflict,
                 attached + ", whose agent is down, so it may be in use there; start that agent");
   }
-  const auto status = store_.find_status(node, volume.name);
-  for (const std::string& mount : status ? status->mounts : std::vector<std::string>{}) {
+  const auto status = ask_holder(volume, attachment, call);
+  if (!status) return;
+  if (!status->ready && status->mounts.empty()) {
+    throw Error(ErrorCode::Conflict, attached + ", which does not see whether it is mounted: " +
+                                         status->error + "; mend that first");
+  }
+  for (const std::string& mount : status->mounts) {
     if (pods::uid_in_path(mount)) continue;
     throw Error(ErrorCode::Conflict, attached + " and mounted on " + mount +
                                          "; unmount it there: `plexvol unmount " + mount + "`");
   }
-  request_release(volume, attachment, "volume " + volume.name + " is to be deleted", "", call);
+  const auto now = store_.find_attachment(volume.name);
+  if (!now || now->revision != status->attachment_revision) return;  // mounted again meanwhile
+  request_release(volume, *now, "volume " + volume.name + " is to be deleted", "", call);
 }
 
 api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Call& call) {

@@ -278,7 +278,7 @@ class Host:
         return self._made(self.directory / "mounts" / name)
 
     def pod_dir(self, name: str, pod: str = "pod1") -> Path:
-        return self._made(self.directory / "pods" / pod / name)
+        return self._made(self.directory / "pods" / pod / "volumes" / "plexvol~plexvol" / name)
 
     @staticmethod
     def _made(folder: Path) -> Path:
