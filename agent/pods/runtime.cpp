@@ -148,9 +148,11 @@ std::string find_in_host(const std::string& host_root, const std::string& path) 
       done.erase(std::min(done.rfind('/'), done.size()));
       continue;
     }
-    const std::string target = process::read_link(host_root + done + "/" + name);
+    std::string next = done;
+    next.append("/").append(name);
+    const std::string target = process::read_link(host_root + next);
     if (target.empty() || ++links > kMostLinks) {
-      done.append("/").append(name);
+      done = next;
       continue;
     }
     if (target.starts_with('/')) done.clear();

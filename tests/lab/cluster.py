@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from containerd import start_containerd
 from lab import Command, Lab, Node, Result, wait_until
 from lab.paths import GUEST_SOURCE
 
@@ -108,6 +109,7 @@ class Cluster:
 
     def start(self) -> "Cluster":
         self.lab.start_etcd()
+        self.lab.on_all(start_containerd)
         self.lab.on_all(self._install)
         self.wait_alive([node.name for node in self.lab.nodes])
         return self

@@ -1,10 +1,17 @@
-"""A genuine containerd on a machine, without a kubelet: it knows the sandboxes that a test makes, and no others."""
+"""A genuine containerd on a machine, without a kubelet: it knows the sandboxes that a test makes, and no others.
+
+Where it runs idle, a pod that only a mount's path names is proved dead as soon as it has no process.
+"""
 
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+
+from lab import Node
 
 BUSYBOX = Path("/bin/busybox")  # static
 PAUSE_IMAGE = "docker.io/library/pause:1"
@@ -42,7 +49,34 @@ snapshotter = "native"
 """
 
 
-def write_pause_image(target: Path) -> None:
+SOCKET = "/run/containerd/containerd.sock"
+CGROUPS = "/sys/fs/cgroup"
+_SERVICE = "containerd"
+_CONFIG = "/persist/containerd.toml"
+
+
+def start_containerd(node: Node) -> None:
+    """On a machine of the lab, now and after every boot. Its records survive a power loss, as a node's do."""
+    node.write_file(_CONFIG, containerd_config("/persist/containerd", "/run/containerd", SOCKET))
+    mount = f"[ -e {CGROUPS}/cgroup.controllers ] || mount -t cgroup2 cgroup2 {CGROUPS}"
+    node.start_service(_SERVICE, ["sh", "-c", f"{mount}; exec containerd --log-level warn --config {_CONFIG}"])
+
+
+@contextmanager
+def ready_sandbox(node: Node, uid: str, name: str = "db-0") -> Iterator[str]:
+    """Of a pod of the namespace prod, none of whose processes is in the pod's cgroup: as between two restarts of its
+    container with CRI-O, whose sandboxes have no process."""
+    ask = ["python3", "-B", str(SANDBOX), SOCKET]
+    node.write_file("/run/pause.tar", pause_image())
+    node.check(["ctr", "--namespace", "k8s.io", "images", "import", "--snapshotter", "native", "/run/pause.tar"])
+    sandbox = node.check([*ask, "run", uid, name, "/elsewhere"]).stdout.decode().strip()
+    try:
+        yield sandbox
+    finally:
+        node.check([*ask, "remove", sandbox])
+
+
+def pause_image() -> bytes:
     """A docker archive of a program that does nothing, for `ctr --namespace k8s.io images import`."""
     layer = pack({"busybox": BUSYBOX.read_bytes()}, mode=0o755)
     config = json.dumps(
@@ -55,7 +89,7 @@ def write_pause_image(target: Path) -> None:
     ).encode()
     manifest = [{"Config": "config.json", "RepoTags": [PAUSE_IMAGE], "Layers": ["layer.tar"]}]
     files = {"layer.tar": layer, "config.json": config, "manifest.json": json.dumps(manifest).encode()}
-    target.write_bytes(pack(files, mode=0o644))
+    return pack(files, mode=0o644)
 
 
 def pack(files: dict[str, bytes], mode: int) -> bytes:

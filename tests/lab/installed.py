@@ -1,7 +1,7 @@
 """Plexvol on the machines of a lab as one `kubectl apply` puts it there: by what installer/render makes, and no other way.
 
-The lab's machines have no kubelet and no container runtime: guest/pod.py is both, and this module is the controller of
-the DaemonSets. Nothing of the host's is used by the pods but what the manifests mount.
+The lab's machines have no kubelet: guest/pod.py runs the DaemonSets' pods, and this module is their controller. The
+containerd that runs there only tells which other pods there are. Nothing of the host's is used by the pods but what the manifests mount.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from cluster import AGENT, MOUNT_DRIVER, PLUGINS, Cluster, Driver
+from containerd import start_containerd
 
 from lab import Lab, Node, wait_until
 from lab.paths import GUEST_SOURCE
@@ -40,6 +41,7 @@ class InstalledCluster(Cluster):
 
     def start(self) -> "InstalledCluster":
         self.lab.on_all(self._start_kubelet)
+        self.lab.on_all(start_containerd)
         self.apply()
         return self
 

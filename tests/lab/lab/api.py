@@ -31,6 +31,8 @@ NEEDED_PROGRAMS = {
     "mkfs.ext4": "e2fsprogs",
     "lvm": "lvm2",
     "drbdadm": "drbd-utils",
+    "containerd": "containerd",
+    "runc": "runc",
     "etcd": "etcd-server",
     "curl": "curl",
 }

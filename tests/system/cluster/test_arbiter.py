@@ -1,10 +1,13 @@
 """Never two truths: what becomes of a primary that is cut off, of a freeze that nobody ended, of a disk that fails."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from cluster import AGENT, MOUNT_DRIVER, Cluster, Driver
+from containerd import CGROUPS
 from lab import Command, Result, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
@@ -17,6 +20,16 @@ for number in range(1 << 30):
     os.fsync(file)
     print(number, flush=True)
 """
+
+
+@contextmanager
+def in_cgroup_of(cluster: Cluster, node: str, uid: str) -> Iterator[Command]:
+    """A process of a pod that does not use the volume."""
+    cgroup = f"{CGROUPS}/kubepods/pod{uid}"
+    script = f"mkdir -p {cgroup}; echo $$ >{cgroup}/cgroup.procs; echo is in; exec sleep 1000"
+    with cluster.node(node).popen(["sh", "-c", script]) as command:
+        assert command.line() == "is in"
+        yield command
 
 
 def start_appending(cluster: Cluster, node: str, path: str) -> Command:
@@ -57,9 +70,14 @@ def current(cluster: Cluster, asked: str, name: str) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.finding("D4")
 def test_a_primary_that_was_cut_off_and_lost_is_cleaned_up(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
-    with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
+    with (
+        in_cgroup_of(cluster, "n1", "pod1") as member,
+        in_cgroup_of(cluster, "n1", "pod12") as stranger,
+        start_appending(cluster, "n1", f"{pod}/numbers") as writer,
+    ):
         heard = int(next(writer.lines()))
         cluster.lab.cut("n1")
         mount_as_kubelets_do(cluster, "n2", pod, asked)
@@ -71,6 +89,10 @@ def test_a_primary_that_was_cut_off_and_lost_is_cleaned_up(cluster: Cluster, mou
         assert writer.wait(120).code == 128 + 9
         for line in writer.lines():
             heard = int(line)
+        # Nor does another process of the pod live on, which could wait for an old write at any time; no other pod's ends.
+        assert member.wait(120).code == 128 + 9
+        assert stranger.poll() is None
+        stranger.kill()
     assert heard <= kept, "a write was acknowledged to the loser's pod and is lost"
     cluster.wait_state("n2", name, "Ready")
     assert cluster.replica("n2", name, "n1")["role"] == "Secondary"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from cluster import CallFailed, Cluster
+from containerd import ready_sandbox
 from lab import wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
@@ -79,6 +80,26 @@ def test_a_mounted_volume_is_not_taken_from_a_living_node_that_uses_it(
             cluster.driver("n2").must("mount", pod, asked)
     # Nobody uses it any more: a left-over mount, which the node gives up by itself.
     mount_as_kubelets_do(cluster, "n2", pod, asked)
+
+
+@pytest.mark.finding("D1")
+def test_a_mounted_volume_is_not_taken_from_a_pod_without_a_process(
+    cluster: Cluster, mounted: tuple[str, str, str]
+) -> None:
+    """A container that crashes again and again; its volume stays until the runtime no longer knows the pod."""
+    name, pod, asked = mounted
+    n1 = cluster.node("n1")
+    with ready_sandbox(n1, "pod1"):
+        kept = write_random(cluster, "n1", f"{pod}/kept", 1)
+        for _ in range(2):
+            refused = cluster.driver("n2").call("mount", pod, asked)
+            assert not refused.succeeded
+            assert f"{name} is in use on n1: mounted for pod prod/db-0 (uid pod1)" in refused.message
+            assert "delete the pod" in refused.message
+        assert checksum(cluster, "n1", f"{pod}/kept") == kept
+    mount_as_kubelets_do(cluster, "n2", pod, asked)
+    assert checksum(cluster, "n2", f"{pod}/kept") == kept
+    assert n1.run(["mountpoint", "-q", pod]).code != 0
 
 
 def test_deleting_waits_for_a_node_that_is_away(cluster: Cluster, new_name: Callable[[], str]) -> None:

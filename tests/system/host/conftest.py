@@ -7,8 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-pytest.register_assert_rewrite("isolated", "plexvol_host")
+pytest.register_assert_rewrite("isolated", "plexvol_host", "pod_runtime")
 
-from host_fixtures import chance, host, pytest_runtest_makereport  # noqa: E402
+from host_fixtures import chance, host, pytest_runtest_makereport, runtime  # noqa: E402
 
-__all__ = ["chance", "host", "pytest_runtest_makereport"]
+__all__ = ["chance", "host", "pytest_runtest_makereport", "runtime"]

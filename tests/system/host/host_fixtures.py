@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from plexvol_host import BUILD, Host
+from pod_runtime import PodRuntime
 
 
 @pytest.fixture
@@ -24,6 +25,17 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     finally:
         request.node.agent_log = host.log_path.read_text(errors="replace")
         host.destroy()
+
+
+@pytest.fixture
+def runtime(host: Host) -> Iterator[PodRuntime]:
+    """Idle: a pod without a process is dead, unless a test makes a sandbox for it."""
+    runtime = PodRuntime(host)
+    try:
+        runtime.start()
+        yield runtime
+    finally:
+        runtime.destroy()
 
 
 @pytest.fixture

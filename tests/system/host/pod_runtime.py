@@ -13,7 +13,7 @@ from plexvol_host import Host
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
 
-from containerd import SANDBOX, containerd_config, write_pause_image  # noqa: E402
+from containerd import SANDBOX, containerd_config, pause_image  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -31,7 +31,7 @@ class PodRuntime:
         self._cgroup = f"{host.directory.name}-pods"
         self._process: subprocess.Popen[str] | None = None
         self._folder.mkdir()
-        write_pause_image(self._folder / "pause.tar")
+        (self._folder / "pause.tar").write_bytes(pause_image())
         config = containerd_config(str(self._folder / "root"), STATE, str(SOCKET))
         (self._folder / "config.toml").write_text(config)
 
@@ -48,13 +48,14 @@ class PodRuntime:
 
         wait_until(answers, 60, "containerd answers")
 
-    def import_image(self) -> None:
+    def _import_image(self) -> None:
         words = ["--address", SOCKET, "--namespace", "k8s.io", "images", "import", "--snapshotter", "native"]
         self._host.machine.run("ctr", *words, self._folder / "pause.tar")
 
     def run(self, uid: str, name: str = "db-0", *, in_pods_cgroup: bool = False) -> str:
         """A ready sandbox; its id. Its process is in the pod's cgroup, as of most runtimes, or not, as of CRI-O, where
         it needs none."""
+        self._import_image()
         parent = f"/{self._cgroup}/{f'pod{uid}' if in_pods_cgroup else 'none'}"
         return self._ask("run", uid, name, parent).strip()
 

@@ -13,6 +13,7 @@ import pytest
 from isolated import state_of
 from lab import wait_until
 from plexvol_host import NODE, Host, UnixConnection
+from pod_runtime import PodRuntime
 
 
 def attach(host: Host, name: str = "pv-1", **own: str) -> tuple[str, str]:
@@ -198,7 +199,7 @@ def test_a_volume_in_use_elsewhere_is_kept_by_its_last_unmount(host: Host) -> No
     host.wait_detached("pv-1")
 
 
-def test_left_over_mounts_that_nobody_uses_are_cleaned_on_detach(host: Host) -> None:
+def test_left_over_mounts_that_nobody_uses_are_cleaned_on_detach(host: Host, runtime: PodRuntime) -> None:
     asked, device = attach(host)
     folder, pod = mount_for_pod(host, asked, device)
     host.see(pod / "file").write_text("kept")

@@ -1,24 +1,11 @@
 """Whose volume a mount keeps when no process uses it: a genuine containerd tells which pods there are."""
 
-from collections.abc import Iterator
-
 import pytest
 from plexvol_host import NODE, Host, Reply
 from pod_runtime import SOCKET, PodRuntime
 
 UID = "6f1c1c1e-0123-4000-8000-0000000000a1"
 OTHER = "6f1c1c1e-0123-4000-8000-0000000000a12"
-
-
-@pytest.fixture
-def runtime(host: Host) -> Iterator[PodRuntime]:
-    runtime = PodRuntime(host)
-    try:
-        runtime.start()
-        runtime.import_image()
-        yield runtime
-    finally:
-        runtime.destroy()
 
 
 def mount_attached(host: Host) -> None:

@@ -14,6 +14,8 @@ def test_all_recordings_are_there() -> None:
     assert len(ALL) >= 49, f"{len(ALL)} recordings in {RECORDINGS}"
 
 
+# Pods of which a mount is left when their volume is detached are gone.
+@pytest.mark.usefixtures("runtime")
 @pytest.mark.parametrize("recording", ALL, ids=lambda recording: recording.name)
 def test_each_call_is_answered_as_its_caller_reads_it(host: Host, recording: Recording) -> None:
     replay = Replay(host, recording)
@@ -21,6 +23,7 @@ def test_each_call_is_answered_as_its_caller_reads_it(host: Host, recording: Rec
     replay.end()
 
 
+@pytest.mark.usefixtures("runtime")
 @pytest.mark.parametrize("recording", [r for r in ALL if r.overlaps], ids=lambda recording: recording.name)
 def test_calls_that_overlapped_overlap_again(host: Host, recording: Recording) -> None:
     replay = Replay(host, recording)

@@ -36,6 +36,7 @@ CASES = {
     "attach": ["--etcd", "http://10.0.0.1:2379", "--attach", "--plugin-dir", "/etc/kubernetes/volumeplugins"],
     "embedded": ["--embedded", "--pool", "default=/var/lib/images", "--pool", "fast=vg0"],
     "pools": ["--etcd", "http://10.0.0.1:2379", "--pool", "kube_vg=kube_vg", "--pool", "thin=vg1/pool"],
+    "runtime": ["--etcd", "http://10.0.0.1:2379", "--runtime-socket", "/run/containerd/containerd.sock"],
     "uninstall": ["--uninstall"],
 }
 
@@ -94,6 +95,7 @@ def test_what_is_rendered_for_1_8_has_an_api_that_1_8_knows() -> None:
         (["--etcd", "http://a:1", "--pool", "x"], "must be like fast=vg0"),
         (["--etcd", "http://a:1", "--kubernetes", "1.7"], "from 1.8 on"),
         (["--etcd", "http://a:1", "--attach"], "--plugin-dir"),
+        (["--etcd", "http://a:1", "--runtime-socket", "crio.sock"], "must begin with /"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(arguments: list[str], words: str) -> None:

@@ -16,7 +16,6 @@
 
 using namespace plexvol;        // NOLINT(google-build-using-namespace)
 using namespace plexvol::pods;  // NOLINT(google-build-using-namespace)
-using support::CriScript;
 using support::CriServer;
 
 namespace {
