@@ -286,6 +286,15 @@ Config Reader::finish() {
   return config_;
 }
 
+// All that lack, in one line.
+void require_files(const Config& config, const std::string& file) {
+  std::string text;
+  for (const std::string& problem : unreadable_files(config)) {
+    text += (text.empty() ? "" : "; ") + problem;
+  }
+  if (!text.empty()) fail(file, text);
+}
+
 std::string describe(const Key& key) {
   Config defaults;
   const ordered_json value = get(key.target(defaults));
@@ -344,7 +353,10 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
                      .put_helper_back = put_helper_back,
                      .doctor = doctor,
                      .answer = ""};
-  if (check_only) result.answer = to_json(result.config) + "\n";
+  if (check_only) {
+    require_files(result.config, file);
+    result.answer = to_json(result.config) + "\n";
+  }
   return result;
 }
 

@@ -81,6 +81,10 @@ struct CommandLine {
 // Throws InvalidArgument: one line with the file or the flag, the key, and what is wrong with it.
 CommandLine read_command_line(const std::vector<std::string>& arguments);
 
+// The files that it names and that cannot be read, one line each: "store.ca_file: PATH: why". They
+// may come later, so a configuration is right without them; but nothing starts.
+std::vector<std::string> unreadable_files(const Config& config);
+
 // The effective configuration, in the file's own form.
 std::string to_json(const Config& config);
 

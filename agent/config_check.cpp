@@ -1,15 +1,20 @@
 #include "agent/config_check.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <climits>
 #include <map>
+#include <optional>
 #include <set>
+#include <system_error>
 
 #include "agent/api/names.h"
 #include "agent/model/model.h"
@@ -137,7 +142,33 @@ void check_drbd(const DrbdConfig& drbd) {
   check_range("drbd.connect_seconds", drbd.connect_seconds, 1, 600);
 }
 
+// nullopt: it can be read, or is not named.
+std::optional<std::string> problem_of(const std::string& key, const std::string& path) {
+  if (path.empty()) return std::nullopt;
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  struct stat info {};
+  const bool known = file >= 0 && ::fstat(file, &info) == 0;
+  const std::string why =
+      known ? "it is not a regular file" : std::generic_category().message(errno);
+  if (file >= 0) ::close(file);
+  if (known && S_ISREG(info.st_mode)) return std::nullopt;
+  return key + ": cannot read " + path + ": " + why;
+}
+
 }  // namespace
+
+std::vector<std::string> unreadable_files(const Config& config) {
+  const StoreConfig& store = config.store;
+  if (store.kind == "embedded") return {};
+  std::vector<std::string> problems;
+  for (const auto& [key, path] : {std::pair{"store.ca_file", store.ca_file},
+                                  {"store.certificate_file", store.certificate_file},
+                                  {"store.key_file", store.key_file},
+                                  {"store.password_file", store.password_file}}) {
+    if (auto problem = problem_of(key, path)) problems.push_back(*std::move(problem));
+  }
+  return problems;
+}
 
 void fill_in(Config& config) {
   if (config.node_name.empty()) config.node_name = host_name();

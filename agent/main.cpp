@@ -103,6 +103,7 @@ doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
           .try_nine = config.drbd.newest >= 9,
           .store_kind = config.store.kind,
           .endpoints = config.store.endpoints,
+          .store_problems = {},
           .decisions = decisions,
           .store = store,
           .places = {}};
@@ -112,10 +113,17 @@ int examine(const Config& config) {
   log::start("error");
   process::BoostRunner runner;
   std::unique_ptr<store::Store> raw_store;
-  if (config.store.kind != "embedded") raw_store = make_store(config);
+  std::vector<std::string> problems = unreadable_files(config);
+  try {
+    if (config.store.kind != "embedded" && problems.empty()) raw_store = make_store(config);
+  } catch (const Error& error) {
+    problems.emplace_back(error.what());
+  }
   std::optional<store::TypedStore> store;
   if (raw_store) store.emplace(*raw_store);
-  const auto findings = doctor::examine(doctors_subject(config, store ? &*store : nullptr), runner);
+  doctor::Subject subject = doctors_subject(config, store ? &*store : nullptr);
+  subject.store_problems = problems;
+  const auto findings = doctor::examine(subject, runner);
   std::fputs(api::to_report(findings).c_str(), stdout);
   return doctor::has_fault(findings) ? 1 : 0;
 }

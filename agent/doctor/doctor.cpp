@@ -64,6 +64,10 @@ bool has_pool_of(const Subject& subject, const std::string& type) {
                      [&](const auto& pool) { return pool.type == type; });
 }
 
+bool is_mirroring(const Subject& subject) {
+  return !subject.address.empty() && subject.store_kind != "embedded";
+}
+
 bool is_at_least(const std::string& version, const std::string& least) {
   return numbers_of(version) >= numbers_of(least);
 }

@@ -35,6 +35,7 @@ struct Subject {
   bool try_nine = false;
   std::string store_kind;
   std::vector<std::string> endpoints;
+  std::vector<std::string> store_problems;  // why there is no `store`, although it is etcd
   std::string decisions;  // of the arbiter since the agent's start; "": no agent is asked
   store::TypedStore* store = nullptr;  // nullptr: the embedded one, which only its agent may open
   Places places;

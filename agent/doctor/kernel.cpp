@@ -95,7 +95,7 @@ void look_at_kernel(const Examination& examination) {
 
 void look_at_drbd(const Examination& examination) {
   const Subject& subject = examination.subject;
-  if (subject.address.empty()) return;  // no mirrored volumes are wanted here
+  if (!is_mirroring(subject)) return;  // no mirrored volumes are wanted here
   Report& report = examination.report;
   drbd::Drbd drbd(examination.runner, {.config_directory = "",
                                        .module = {.directory = subject.places.sys + "/module/drbd",

@@ -1,4 +1,6 @@
 // The driver that was dropped for the kubelet, and the mounts that it makes.
+#include <unistd.h>
+
 #include <algorithm>
 #include <sstream>
 
@@ -15,6 +17,12 @@ using Json = nlohmann::json;
 void look_at_driver(const Examination& examination) {
   const std::string& driver = examination.subject.helper;
   constexpr const char* kWhat = "driver";
+  // Without DRBD, drbd.helper is no setting that anybody needs, and the driver may be elsewhere.
+  if (!is_mirroring(examination.subject) && ::access(driver.c_str(), F_OK) != 0) {
+    return examination.report.warn(
+        kWhat, driver + " is not there", "answers init",
+        "plexvol driver find tells where the kubelet looks; plexvol driver install puts it there");
+  }
   const auto output = examination.runner.run({.argv = {driver, "init"}, .input = {}});
   const Json reply = Json::parse(output.out + output.err, nullptr, false);
   if (reply.is_object() && reply.value("status", "") == "Success") {

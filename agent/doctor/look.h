@@ -40,6 +40,8 @@ void look_at_kubelet(const Examination& examination);
 
 std::optional<std::string> read_text(const std::string& path);  // nullopt: it cannot be read
 bool has_pool_of(const Subject& subject, const std::string& type);
+// Whether volumes may have a copy on another node: only then DRBD and what belongs to it is wanted.
+bool is_mirroring(const Subject& subject);
 // "2.03.16(2)" and "2.2.170" compared by their numbers.
 bool is_at_least(const std::string& version, const std::string& least);
 

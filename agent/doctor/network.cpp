@@ -227,6 +227,11 @@ void look_at_store(const Examination& examination) {
   }
   look_at_endpoints(examination);
   const std::string wanted = "etcd answers, and takes writes";
+  for (const std::string& problem : subject.store_problems) {
+    report.fault(kWhat, problem, wanted,
+                 "put the file there, readable for root, or mend `store` in the configuration");
+  }
+  if (subject.store == nullptr) return;
   try {
     const std::size_t nodes = subject.store->list_nodes().size();
     try_to_write(*subject.store);
@@ -243,7 +248,7 @@ void look_at_store(const Examination& examination) {
 
 void look_at_network(const Examination& examination) {
   const Subject& subject = examination.subject;
-  if (subject.address.empty()) return;
+  if (!is_mirroring(subject)) return;
   Report& report = examination.report;
   if (is_ours(subject.address)) {
     report.ok("address", subject.address, "one of this node's");

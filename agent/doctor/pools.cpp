@@ -81,14 +81,29 @@ std::optional<Elsewhere> ask_store(const std::string& pool, const Subject& subje
   }
 }
 
+// For a pool that the tools surely say is not there. Making it is right only where it never was:
+// vgcreate destroys a group whose disks are only not seen.
 std::string how_to_make(const reconcile::PoolSettings& settings) {
-  return settings.type == "file" ? "make the directory " + settings.directory
-                                 : "make it (vgcreate, lvcreate --thinpool)";
+  if (settings.type == "file") return "make the directory " + settings.directory;
+  if (settings.type == "lvm-thin") {
+    return "look with pvs and lvs -a; only if this node never had it, make it (lvcreate "
+           "--thinpool, in a new group: vgcreate)";
+  }
+  return "look with pvs and vgs; only if no disk of this node ever belonged to it, make it "
+         "(vgcreate)";
 }
 
+void tell_missing(const Measured& missing, Report& report) {
+  report.fault(what_of(missing), missing.pool.error, kThereAndWhole,
+               how_to_make(missing.settings) + ", or mend `pools` in the agent's configuration");
+}
+
+// It may be there: nothing is to be made then.
 void tell_broken(const Measured& broken, Report& report) {
   report.fault(what_of(broken), broken.pool.error, kThereAndWhole,
-               how_to_make(broken.settings) + ", or mend `pools` in the agent's configuration");
+               broken.settings.type == "file"
+                   ? "look at the directory " + broken.settings.directory + " and its file system"
+                   : "look with pvs, vgs and lvs -a, and at the kernel's log for its disks");
 }
 
 // All nodes of a cluster may have one configuration (a ConfigMap), and a pool only some of them.
@@ -101,7 +116,7 @@ void tell_absent(const Measured& absent, bool others_here, const Examination& ex
                             " on this node were in it",
                         kThereAndWhole, "bring its disks back, and look with pvs and vgs");
   }
-  if (!elsewhere || elsewhere->nodes.empty()) return tell_broken(absent, report);
+  if (!elsewhere || elsewhere->nodes.empty()) return tell_missing(absent, report);
   if (others_here || elsewhere->cordoned) {
     return report.ok(what_of(absent), "not on this node, only on " + elsewhere->nodes,
                      "there, or on other nodes only");

@@ -114,7 +114,7 @@ void look_at_tools(const Examination& examination) {
     look_at_tool({"/usr/sbin/thin_check", "thin-provisioning-tools", "thin pools are activated"},
                  report);
   }
-  if (subject.address.empty()) return;
+  if (!is_mirroring(subject)) return;
   look_at_tool({"/usr/sbin/drbdadm", "drbd-utils", "mirrored volumes"}, report);
   look_at_tool({"/usr/sbin/drbdmeta", "drbd-utils", "mirrored volumes"}, report);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "agent/api/call_deadline.h"
 #include "agent/log.h"
 
 namespace plexvol::http {
@@ -133,7 +134,9 @@ Handler make_routes(service::Service& service, const process::TraceLog& trace,
     api::Reply reply;
     unsigned status = 200;
     try {
-      reply.result = route->second(service, request, to_call(request, subject));
+      const service::Call call = to_call(request, subject);
+      const api::CallDeadline limit(call.deadline);
+      reply.result = route->second(service, request, call);
       reply.ok = true;
     } catch (const Error& error) {
       reply.error = {.code = error.code(), .message = error.what()};

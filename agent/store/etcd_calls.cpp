@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/api/call_deadline.h"
 #include "agent/api/error.h"
 #include "agent/store/etcd.grpc.pb.h"
 
@@ -33,12 +34,31 @@ void add_metadata(grpc::ClientContext& context, const std::string& token) {
   if (!token.empty()) context.AddMetadata("token", token);
 }
 
+// "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:2379: Failed to connect
+// to remote host: Connection refused" is "Connection refused": the address is told beside it.
+std::string without_wrapping(std::string text) {
+  const auto drop_up_to = [&](std::string_view words) {
+    const std::size_t found = text.rfind(words);
+    if (found != std::string::npos) text.erase(0, found + words.size());
+  };
+  drop_up_to("last error: ");
+  for (const std::string_view code : {"UNKNOWN: ", "UNAVAILABLE: ", "INTERNAL: "}) {
+    if (text.starts_with(code)) text.erase(0, code.size());
+  }
+  if (text.starts_with("ipv4:") || text.starts_with("ipv6:") || text.starts_with("unix:")) {
+    const std::size_t end = text.find(": ");
+    if (end != std::string::npos) text.erase(0, end + 2);
+  }
+  drop_up_to("Failed to connect to remote host: ");
+  return text;
+}
+
 std::string reason(const grpc::Status& status) {
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return "no answer in time";
-  std::string text = status.error_message();
+  std::string text = without_wrapping(status.error_message());
   std::ranges::replace_if(
       text, [](char byte) { return byte == '\n' || byte == '\r' || byte == '\t'; }, ' ');
-  return text.empty() ? "gRPC status " + std::to_string(status.error_code()) : text;
+  return text.empty() ? "status " + std::to_string(status.error_code()) : text;
 }
 
 bool has_text(const grpc::Status& status, std::string_view text) {
@@ -89,11 +109,13 @@ Meaning meaning(const grpc::Status& status) {
 
 [[noreturn]] void fail_unreached(const EtcdCall& call,
                                  const std::map<std::string, std::string>& problems) {
-  std::string text = "etcd not reached within " + std::to_string(call.timeout.count()) +
-                     " ms, so nothing was sent to " + call.what;
-  for (const auto& [endpoint, problem] : problems)
-    text.append("; ").append(endpoint).append(": ").append(problem);
-  throw Error(ErrorCode::Unavailable, text);
+  std::string each;
+  for (const auto& [endpoint, problem] : problems) {
+    each += (each.empty() ? "" : ", ") + endpoint + " (" + problem + ")";
+  }
+  throw Error(ErrorCode::Unavailable, "etcd: cannot " + call.what +
+                                          ": no member is reached, so nothing was sent: " + each +
+                                          "; start etcd there, or open the way to it");
 }
 
 void check_cancelled(const EtcdCall& call) {
@@ -127,7 +149,7 @@ EtcdCaller::EtcdCaller(const EtcdSettings& settings)
     : endpoints_(make_endpoints(settings)), user_(settings.user), password_(settings.password) {}
 
 void EtcdCaller::call(const EtcdCall& call, const Invoke& invoke) {
-  const auto deadline = Clock::now() + call.timeout;
+  const auto deadline = api::CallDeadline::earliest(Clock::now() + call.timeout);
   std::string used = token(call, deadline);
   Outcome outcome = attempt(call, deadline, used, invoke);
   if (is_token_problem(outcome.status)) {

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <functional>
+#include <iterator>
 
 #include "tests/support/temporary_directory.h"
 
@@ -216,6 +217,34 @@ TEST_CASE("config: --check-config prints what would be used, and that is a confi
   REQUIRE(again.pools.size() == 1);
   CHECK(again.pools[0].volume_group == "vg0");
   CHECK(to_json(again) + "\n" == printed);
+}
+
+TEST_CASE("config: --check-config names all files that lack, and the sample's are such [O11]") {
+  const ConfigFile there("");
+  const ConfigFile file(R"({"store": {"kind": "etcd", "endpoints": ["https://10.0.0.1:2379"],
+    "ca_file": "/nowhere/ca.crt", "certificate_file": ")" +
+                        there.path() + R"(", "key_file": "/dev/null"}})");
+  const std::vector<std::string> arguments{"--config", file.path()};
+  CHECK(read_command_line(arguments).config.store.ca_file == "/nowhere/ca.crt");
+  const auto check = [&](const std::string& path) {
+    return refusal([&] { read_command_line({"--config", path, "--check-config"}); });
+  };
+  const std::string said = check(file.path());
+  CHECK(said.find("store.ca_file: cannot read /nowhere/ca.crt: No such file") != std::string::npos);
+  CHECK(said.find("store.key_file: cannot read /dev/null: it is not a regular file") !=
+        std::string::npos);
+  CHECK(said.find("certificate_file") == std::string::npos);
+  // As it is installed: with the plugin directory in its place.
+  std::ifstream stream("installer/plexvold.json");
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  for (std::size_t at = text.find("@PLUGINS@"); at != std::string::npos;
+       at = text.find("@PLUGINS@")) {
+    text.replace(at, 9, "/plugins");
+  }
+  const std::string sample = check(ConfigFile(text).path());
+  for (const char* name : {"etcd-ca.crt", "etcd-client.crt", "etcd-client.key"}) {
+    CHECK_MESSAGE(sample.find(name) != std::string::npos, sample);
+  }
 }
 
 TEST_CASE("config: --help names every key of the file as a flag") {

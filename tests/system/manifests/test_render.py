@@ -107,7 +107,10 @@ def test_what_cannot_work_is_refused_with_the_reason(arguments: list[str], words
 @pytest.mark.parametrize("case", [case for case in CASES if case != "uninstall"])
 def test_the_agent_takes_its_configuration(tmp_path: Path, case: str) -> None:
     text = find("ConfigMap", "plexvol", manifests(*CASES[case]))["data"]["plexvold.json"]
-    (tmp_path / "plexvold.json").write_text(text)
+    # Where the Secret is mounted.
+    for name in ("ca.crt", "client.crt", "client.key"):
+        (tmp_path / name).touch()
+    (tmp_path / "plexvold.json").write_text(text.replace("/etc/plexvol-etcd", str(tmp_path)))
     agent = [BUILD / "plexvold", "--config", tmp_path / "plexvold.json", "--check-config"]
     done = subprocess.run(agent, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -178,3 +178,29 @@ TEST_CASE("doctor: a pool that cannot be looked at is a fault, whoever else has 
   c.runner.expect(pvs, {.exit_code = 0, .out = support::read_data_file("lvm/pvs.json"), .err = ""});
   CHECK(c.look("big").level == "ok");
 }
+
+TEST_CASE("doctor: a group is to be made only where it surely never was [O1]") {
+  Case c;
+  c.subject.store = nullptr;
+  c.subject.pools = {
+      {.name = "big", .type = "lvm", .volume_group = "vg9", .thin_pool = "", .directory = ""}};
+  const std::vector<std::string> pvs = {"/sbin/pvs", "--config", kConfig,          "--reportformat",
+                                        "json",      "-o",       "pv_name,vg_name"};
+  const auto advice = [&](const process::Output& said) {
+    c.runner.expect(pvs, said);
+    const auto finding = c.look("big");
+    CHECK(finding.level == "fault");
+    return finding.advice;
+  };
+  // It cannot be told: nothing is to be made.
+  for (const process::Output& said :
+       {process::Output{.exit_code = 5, .out = "", .err = "out of order"},
+        process::Output{.exit_code = 0, .out = "Retrying metadata scan.", .err = ""}}) {
+    const std::string found = advice(said);
+    CHECK_FALSE(says(found, "vgcreate"));
+    CHECK(says(found, "pvs"));
+  }
+  const std::string missing =
+      advice({.exit_code = 0, .out = support::read_data_file("lvm/pvs.json"), .err = ""});
+  CHECK(says(missing, "only if no disk of this node ever belonged to it, make it (vgcreate)"));
+}
