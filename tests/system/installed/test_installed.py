@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster import AGENT, MOUNT_DRIVER, options, pod_dir
+from containerd import ready_sandbox
 from installed import ETCD, UNINSTALL, InstalledCluster
 from lab import Command, Node, wait_until
 
@@ -63,6 +64,23 @@ def test_all_pods_are_ready(installed: InstalledCluster) -> None:
 def test_the_doctor_finds_nothing_wrong(installed: InstalledCluster) -> None:
     found = installed.plexvol("n1", "doctor")
     assert found.code == 0, found.text
+
+
+@pytest.mark.finding("D1")
+def test_the_agent_in_its_container_asks_the_hosts_runtime(installed: InstalledCluster) -> None:
+    """Nothing is mounted for that."""
+    said = installed.plexvol("n1", "doctor").stdout.decode().splitlines()
+    assert next(line for line in said if " container runtime " in line).startswith("ok ")
+    n1, node = installed.driver("n1"), installed.node("n1")
+    n1.must("mount", POD, ASKED)
+    there = installed.driver(installed.other_copy("n1", NAME, "n1"))
+    with ready_sandbox(node, "pod1"):
+        refused = there.call("mount", POD, ASKED)
+        assert not refused.succeeded and "mounted for pod prod/db-0 (uid pod1)" in refused.message
+    wait_until(lambda: there.call("mount", POD, ASKED).succeeded, 180, "the dead pod's mount is given up")
+    assert node.run(["mountpoint", "-q", POD]).code != 0
+    there.must("unmount", POD)
+    installed.wait_detached("n1", NAME)
 
 
 def test_a_volumes_life(installed: InstalledCluster) -> None:
