@@ -95,7 +95,7 @@ TEST_CASE("plan: nothing that lets go of a volume takes it from a pod without a 
 }
 
 TEST_CASE(
-    "plan: a loser's pods are killed again after its disk is given up, whoever lives [D1, D4]") {
+    "plan: a loser's pods are killed again after its disk is given up, whoever lives [D1] [D4]") {
   Wanted lost = attached(mirrored(), "n1", model::Holder::Mount);
   lost.current->nodes = {"n2"};
   Seen seen = mounted_for(crash_looping());
