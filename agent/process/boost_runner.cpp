@@ -39,6 +39,8 @@ constexpr std::size_t kMaxOutput = 16U << 20U;
 constexpr milliseconds kTick{100};
 constexpr milliseconds kShortestTick{1};
 constexpr milliseconds kKillLimit{5'000};
+// How many stall limits a tool may compute without reading or writing anything.
+constexpr int kComputingLimits = 10;
 
 std::string to_text(milliseconds time) {
   const auto count = time.count();
@@ -70,10 +72,14 @@ void make_nonblocking(const Descriptor& descriptor) {
   fcntl(descriptor.get(), F_SETFL, fcntl(descriptor.get(), F_GETFL) | O_NONBLOCK);
 }
 
-pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err) {
+pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err,
+            const Pipe& report) {
   bp::environment environment;
   environment["LC_ALL"] = "C";
   environment["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin";
+  // It keeps the number that it has here: Boost.Process may use any low one in the child.
+  const int kept = report.writer.get();
+  if (report.writer.is_open()) environment[command.report_variable] = std::to_string(kept);
   const std::vector<std::string> arguments(command.argv.begin() + 1, command.argv.end());
   const pid_t parent = getpid();
   try {
@@ -81,9 +87,10 @@ pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe&
                     bp::posix::fd.bind(STDIN_FILENO, in.reader.get()),
                     bp::posix::fd.bind(STDOUT_FILENO, out.writer.get()),
                     bp::posix::fd.bind(STDERR_FILENO, err.writer.get()),
-                    bp::extend::on_exec_setup([parent](auto& /*executor*/) {
+                    bp::extend::on_exec_setup([parent, kept](auto& /*executor*/) {
                       prepare_child(parent);
                       mark_descriptors_close_on_exec();
+                      if (kept >= 0) fcntl(kept, F_SETFD, 0);
                     }));
     child.detach();  // waited for here, since its wait_for needs SIGCHLD, which is the whole
                      // program's
@@ -98,15 +105,20 @@ pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe&
 // One run of one tool.
 class Run {
  public:
-  explicit Run(const Command& command) : command_(command) {
+  Run(const Command& command, HungTools& hung) : command_(command), hung_(hung) {
     Pipe in = make_pipe();
     Pipe out = make_pipe();
     Pipe err = make_pipe();
-    pid_ = spawn(command, in, out, err);
+    Pipe report;
+    if (!command.report_variable.empty()) report = make_pipe();
+    pid_ = spawn(command, in, out, err, report);
     in_ = std::move(in.writer);
     out_ = std::move(out.reader);
     err_ = std::move(err.reader);
-    for (const Descriptor* end : {&in_, &out_, &err_}) make_nonblocking(*end);
+    report_ = std::move(report.reader);
+    for (const Descriptor* end : {&in_, &out_, &err_, &report_}) {
+      if (end->is_open()) make_nonblocking(*end);
+    }
     if (command.input.empty()) in_.reset();
   }
 
@@ -114,24 +126,32 @@ class Run {
     milliseconds pause = kShortestTick;
     while (!has_ended()) {
       if (exchange(next_timeout(pause))) {
-        last_progress_ = Clock::now();
+        last_progress_ = last_moved_ = Clock::now();
         pause = kShortestTick;
       } else if (is_stalled()) {
         stop("made no progress for " + to_text(command_.stall_limit));
+      } else if (last_progress_ - last_moved_ >= kComputingLimits * command_.stall_limit) {
+        stop("has read and written nothing for " +
+             to_text(kComputingLimits * command_.stall_limit) +
+             ", but used the processor all the time,");
       }
-      if (output_.out.size() + output_.err.size() > kMaxOutput) {
+      if (has_too_much()) {
         stop("printed more than " + std::to_string(kMaxOutput) + " bytes", ErrorCode::Internal);
       }
     }
     // What it wrote before it ended is in the pipes already. Whoever else holds them is not waited
     // for.
-    while (exchange(milliseconds(0)) && output_.out.size() + output_.err.size() <= kMaxOutput) {
+    while (exchange(milliseconds(0)) && !has_too_much()) {
     }
     output_.took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_);
     return std::move(output_);
   }
 
  private:
+  bool has_too_much() const {
+    return output_.out.size() + output_.err.size() + output_.report.size() > kMaxOutput;
+  }
+
   bool has_ended() {
     int status = 0;
     const pid_t waited = waitpid(pid_, &status, WNOHANG);
@@ -148,7 +168,7 @@ class Run {
   // them is about to end.
   milliseconds next_timeout(milliseconds& pause) const {
     const milliseconds longest = std::clamp(command_.stall_limit / 4, kShortestTick, kTick);
-    if (out_.is_open() || err_.is_open()) return longest;
+    if (out_.is_open() || err_.is_open() || report_.is_open()) return longest;
     const milliseconds now = std::min(pause, longest);
     pause = std::min(pause * 2, longest);
     return now;
@@ -156,14 +176,16 @@ class Run {
 
   // Waits until a pipe is ready, then moves what can be moved. false: nothing was.
   bool exchange(milliseconds timeout) {
-    std::array<pollfd, 3> waiting{{{.fd = in_.get(), .events = POLLOUT, .revents = 0},
+    std::array<pollfd, 4> waiting{{{.fd = in_.get(), .events = POLLOUT, .revents = 0},
                                    {.fd = out_.get(), .events = POLLIN, .revents = 0},
-                                   {.fd = err_.get(), .events = POLLIN, .revents = 0}}};
+                                   {.fd = err_.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = report_.get(), .events = POLLIN, .revents = 0}}};
     if (poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count())) <= 0) return false;
     bool moved = false;
     if (waiting[0].revents != 0) moved = feed();
     if (waiting[1].revents != 0) moved = drain(out_, output_.out) || moved;
     if (waiting[2].revents != 0) moved = drain(err_, output_.err) || moved;
+    if (waiting[3].revents != 0) moved = drain(report_, output_.report) || moved;
     return moved;
   }
 
@@ -193,8 +215,11 @@ class Run {
     const Clock::time_point now = Clock::now();
     if (now < next_look_ || now - last_progress_ < command_.stall_limit / 4) return false;
     next_look_ = now + command_.stall_limit / 4;
-    const std::uint64_t work_done = read_group(pid_).work_done;
-    if (std::exchange(work_done_, work_done) != work_done) last_progress_ = now;
+    const GroupState group = read_group(pid_);
+    const bool moved = std::exchange(work_done_, group.work_done) != group.work_done;
+    const bool computed = std::exchange(cpu_ticks_, group.cpu_ticks) != group.cpu_ticks;
+    if (moved) last_moved_ = now;
+    if (moved || computed) last_progress_ = now;
     return now - last_progress_ >= command_.stall_limit;
   }
 
@@ -216,23 +241,27 @@ class Run {
     if (!ended) abandon(pid_);
     const std::string what = process::to_text(command_) + " " + reason;
     if (left.empty()) throw Error(code, what + " and was killed");
-    const std::string where = read_text_file("/proc/" + std::to_string(left.front()) + "/wchan");
+    hung_.add(command_.subject, pid_, process::to_text(command_));
     throw Error(ErrorCode::Unavailable,
                 what + " and cannot be killed: process " + std::to_string(left.front()) +
-                    " hangs in the kernel" + (where.size() > 1 ? " in " + where : "") +
+                    " hangs in the kernel" + where_it_hangs(left.front()) +
                     "; see what the device below it waits for, or reboot this node");
   }
 
   const Command& command_;
+  HungTools& hung_;
   pid_t pid_ = -1;
   Descriptor in_;
   Descriptor out_;
   Descriptor err_;
+  Descriptor report_;
   Output output_;
   std::size_t fed_ = 0;
   std::uint64_t work_done_ = 0;
+  std::uint64_t cpu_ticks_ = 0;
   Clock::time_point started_ = Clock::now();
   Clock::time_point last_progress_ = started_;
+  Clock::time_point last_moved_ = started_;  // bytes
   Clock::time_point next_look_ = started_;
 };
 
@@ -248,7 +277,8 @@ Output BoostRunner::run(const Command& command) {
                 "a tool is called by its absolute path: " + process::to_text(command));
   }
   reap_abandoned();
-  return Run(command).finish();
+  hung_.refuse(command.subject);
+  return Run(command, hung_).finish();
 }
 
 }  // namespace plexvol::process

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/process/hung_tools.h"
 #include "agent/process/runner.h"
 
 namespace plexvol::process {
@@ -12,6 +13,9 @@ class BoostRunner : public Runner {
  public:
   BoostRunner();
   Output run(const Command& command) override;
+
+ private:
+  HungTools hung_;
 };
 
 }  // namespace plexvol::process

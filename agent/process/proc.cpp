@@ -128,7 +128,8 @@ GroupState read_group(pid_t group) {
     const auto stat = parse_stat(read_text_file(path_of(pid, "stat")));
     if (!stat || stat->group != group || stat->state == 'Z') continue;
     state.members.push_back(pid);
-    state.work_done += static_cast<std::uint64_t>(pid) + stat->cpu_ticks + io_bytes(pid);
+    state.work_done += static_cast<std::uint64_t>(pid) + io_bytes(pid);
+    state.cpu_ticks += stat->cpu_ticks;
   }
   return state;
 }

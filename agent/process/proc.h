@@ -35,8 +35,9 @@ bool hangs_in_kernel(pid_t pid);
 
 struct GroupState {
   std::vector<pid_t> members;  // but for zombies
-  std::uint64_t work_done =
-      0;  // grows with CPU time and bytes read and written; changes when members come and go
+  // Grows with the bytes read and written; changes when members come and go.
+  std::uint64_t work_done = 0;
+  std::uint64_t cpu_ticks = 0;
 };
 GroupState read_group(pid_t group);
 

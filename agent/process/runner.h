@@ -13,8 +13,15 @@ struct Command {
   std::vector<std::string> argv;
   std::string input;  // given on stdin, which is closed after it
   // The tool is ended when it makes no progress (no bytes read or written, no CPU time used, in its
-  // whole process group) for this long. A tool that works on a large device may take hours.
+  // whole process group) for this long. A tool that works on a large device may take hours. CPU
+  // time alone counts as progress for ten times this long: a tool that spins is ended, too.
   std::chrono::milliseconds stall_limit{30'000};
+  // An environment variable that tells the tool the number of one more descriptor, for what goes
+  // into Output::report ("LVM_REPORT_FD"). "": the tool gets no such descriptor.
+  std::string report_variable{};
+  // What the tool works on ("volume group vg0"). While a tool with the same subject hangs in the
+  // kernel and cannot be killed, no other one is started. "": no such limit.
+  std::string subject{};
 };
 
 struct Output {
@@ -22,6 +29,7 @@ struct Output {
   std::string out;
   std::string err;
   std::chrono::microseconds took{0};
+  std::string report{};  // see Command::report_variable
 };
 
 // "lvcreate --name v1 vg0" as a person would type it: the tool's name without its folder, arguments
@@ -38,9 +46,10 @@ class Runner {
  public:
   virtual ~Runner() = default;
   // Returns when the tool has ended. The tool sees an environment of LC_ALL=C and PATH only, and no
-  // descriptor but 0 to 2. Throws Error(Internal) when it cannot be started, and Error(Unavailable)
-  // when it stalled and its process group was killed (also when it could not be killed: it then
-  // hangs in the kernel; the message says so).
+  // descriptor but 0 to 2 (and that of the report). Throws Error(Internal) when it cannot be
+  // started, and Error(Unavailable) when it stalled and its process group was killed (also when it
+  // could not be killed: it then hangs in the kernel; the message says so), or when it was not
+  // started since another one with its subject hangs.
   virtual Output run(const Command& command) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 
 #include "agent/api/error.h"
 #include "tests/support/events.h"
+#include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
 
 using plexvol::Error;
@@ -158,6 +160,92 @@ TEST_CASE("a tool that computes without a word is not stalled") {
                   .input = {},
                   .stall_limit = milliseconds(300)});
   CHECK(output.out == "done\n");
+}
+
+TEST_CASE("a tool that spins without reading or writing anything is ended [S6]") {
+  const Error error = error_of({.argv = {"/usr/bin/awk", "BEGIN { while (1) i++ }"},
+                                .input = {},
+                                .stall_limit = milliseconds(400)});
+  CHECK(error.code() == ErrorCode::Unavailable);
+  CAPTURE(std::string(error.what()));
+  CHECK(std::string(error.what()).find("used the processor all the time, and was killed") !=
+        std::string::npos);
+}
+
+TEST_CASE("a tool can be given a descriptor for its report alone [O1]") {
+  BoostRunner runner;
+  const Command command{
+      .argv = {"/bin/bash", "-c",
+               "echo stray; echo report >&$REPORT_FD; echo err >&2; ls /proc/self/fd >&2"},
+      .input = {},
+      .report_variable = "REPORT_FD"};
+  const Output output = runner.run(command);
+  CHECK(output.out == "stray\n");
+  CHECK(output.report == "report\n");
+  CHECK(output.err.starts_with("err\n"));
+  // One more than 0 to 2, and the directory that ls reads.
+  CHECK(std::count(output.err.begin(), output.err.end(), '\n') == 6);
+}
+
+TEST_CASE("lvm2 keeps everything but its report off the report's descriptor [O1]") {
+  BoostRunner runner;
+  const Command command{
+      .argv = {"/sbin/pvs", "--driverloaded", "n", "--config",
+               "devices{use_devicesfile=0 filter=[\"r|.*|\"]} global{locking_type=4}", "-vv",
+               "--reportformat", "json", "-o", "pv_name,vg_name"},
+      .input = {},
+      .report_variable = "LVM_REPORT_FD"};
+  const Output output = runner.run(command);
+  REQUIRE_MESSAGE(output.exit_code == 0, output.err);
+  CHECK(output.report.find("\"report\": [") != std::string::npos);
+  CHECK(output.report.find("etting") == std::string::npos);
+  CHECK(output.err.find("leaked") == std::string::npos);
+  CHECK(output.out.find("\"report\"") == std::string::npos);
+}
+
+TEST_CASE("a report that is too long is an error, too [O1]") {
+  const Command command{.argv = {"/bin/bash", "-c", "exec cat /dev/zero >&$REPORT_FD"},
+                        .input = {},
+                        .report_variable = "REPORT_FD"};
+  CHECK(std::string(error_of(command).what()).find("printed more than") != std::string::npos);
+}
+
+TEST_CASE("while a tool hangs in the kernel, no other one is started for its subject [O13]") {
+  if (!plexvol::support::can_use_loop_devices()) return;
+  const TemporaryDirectory directory;
+  const plexvol::support::LoopDevice device(directory.path() / "image", 64U << 20U);
+  BoostRunner runner;
+  plexvol::process::run_checked(
+      runner, {.argv = {"/sbin/mkfs.ext4", "-q", "-F", device.path()}, .input = {}});
+  const plexvol::support::Mount mount(device.path(), directory.path() / "mnt", "ext4");
+  plexvol::process::run_checked(runner,
+                                {.argv = {"/sbin/fsfreeze", "-f", mount.point()}, .input = {}});
+  Command command{.argv = {"/usr/bin/touch", mount.point() + "/file"},
+                  .input = {},
+                  .stall_limit = milliseconds(200),
+                  .subject = "volume group vg0"};
+  const auto message = [&] {
+    try {
+      runner.run(command);
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::Unavailable);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string first = message();
+  const std::string second = message();
+  command.subject = "volume group vg1";
+  command.argv = {"/bin/true"};
+  CHECK(message().empty());
+  plexvol::process::run_checked(runner,
+                                {.argv = {"/sbin/fsfreeze", "-u", mount.point()}, .input = {}});
+  CHECK(first.find("and cannot be killed: process ") != std::string::npos);
+  CHECK(second.starts_with("volume group vg0: an earlier tool still hangs in the kernel"));
+  CHECK(second.find("(touch " + mount.point() + "/file)") != std::string::npos);
+  // It ends once the device answers again; then its subject is free.
+  command.subject = "volume group vg0";
+  while (!message().empty()) std::this_thread::sleep_for(milliseconds(10));
 }
 
 TEST_CASE("a child of a tool that keeps its pipes open is not waited for") {
