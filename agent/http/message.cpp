@@ -29,7 +29,6 @@ struct MessageParser::Impl {
   explicit Impl(const Limits& given) : limits(given) {
     parser.header_limit(static_cast<std::uint32_t>(limits.header_bytes));
     parser.body_limit(limits.body_bytes);
-    parser.eager(true);
   }
 
   std::optional<std::string> find_header(const char* name) const {
@@ -45,6 +44,8 @@ struct MessageParser::Impl {
 MessageParser::MessageParser(const Limits& limits) : impl_(std::make_unique<Impl>(limits)) {}
 MessageParser::~MessageParser() = default;
 
+// Beast reads chunks with assertions that a trailer in pieces breaks, and no caller of ours sends
+// any: such a request ends with its header.
 bool MessageParser::feed(std::string& buffer) {
   auto& parser = impl_->parser;
   while (!parser.is_done() && !buffer.empty()) {
@@ -53,6 +54,11 @@ bool MessageParser::feed(std::string& buffer) {
     buffer.erase(0, used);
     if (error == beast::http::error::need_more) return false;
     if (error) throw to_bad_message(error, impl_->limits);
+    if (!parser.is_header_done()) continue;
+    if (impl_->find_header("Transfer-Encoding")) {
+      throw BadMessage(501, "Transfer-Encoding is not supported: send a Content-Length");
+    }
+    parser.eager(true);
   }
   return parser.is_done();
 }

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <fstream>
 #include <future>
+#include <random>
 #include <thread>
 
 #include "agent/api/protocol.h"
@@ -184,13 +185,67 @@ TEST_CASE("http: a connection survives a request that was only refused by us") {
   CHECK(client.exchange(request_text("/v1/x")).status == 200);
 }
 
-TEST_CASE("http: a body in chunks is put together") {
+TEST_CASE("http: a body in chunks is refused at its header, however it comes [S8]") {
+  std::atomic<int> handled = 0;
+  TestServer server([&](const Request&) {
+    ++handled;
+    return Response{};
+  });
+  for (const std::string encoding :
+       {"Transfer-Encoding: chunked\r\n", "transfer-encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTrailer: X\r\n"}) {
+    CAPTURE(encoding);
+    const std::string request = "POST /v1/x HTTP/1.1\r\nPlexvol-Protocol: 1\r\n" + encoding +
+                                "\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n";
+    RawClient whole = server.connect();
+    CHECK(whole.exchange(request).status == 501);
+    RawClient slow = server.connect();
+    for (const char byte : request) {
+      if (!slow.send({&byte, 1})) break;
+    }
+    CHECK(slow.receive().status == 501);
+  }
+  CHECK(handled == 0);
+  CHECK(server.connect().exchange(request_text("/v1/x")).status == 200);
+}
+
+TEST_CASE("http: whatever is sent, in whatever pieces, the server lives and answers others [S8]") {
   TestServer server([](const Request& request) { return Response{.body = request.body}; });
-  const auto reply = server.connect().exchange(
-      "POST /v1/x HTTP/1.1\r\nPlexvol-Protocol: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
-      "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
-  CHECK(reply.status == 200);
-  CHECK(reply.body == "abcde");
+  const std::string seeds[] = {
+      request_text("/v1/x", R"({"a": 1})"),
+      "POST /v1/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n0\r\nT: u\r\n\r\n",
+      "POST /v1/x HTTP/1.0\r\nContent-Length: 5\r\nConnection: keep-alive, upgrade\r\n\r\nabcde",
+      "POST /v1/x HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0\r\nX:\r\n y\r\n\r\n",
+      "CONNECT x:1 HTTP/1.1\r\nUpgrade: y\r\nConnection: upgrade\r\n\r\n",
+  };
+  std::minstd_rand chance(1);
+  const auto up_to = [&](std::size_t most) { return chance() % (most + 1); };
+  constexpr int kRounds = 300;
+  for (int round = 0; round < kRounds; ++round) {
+    std::string text = seeds[up_to(std::size(seeds) - 1)] + seeds[up_to(std::size(seeds) - 1)];
+    for (std::size_t change = up_to(3); change > 0; --change) {
+      const std::size_t at = up_to(text.size() - 1);
+      constexpr std::string_view kBytes("\r\n:;, 0aF\0\xff", 12);
+      switch (up_to(2)) {
+        case 0:
+          text[at] = kBytes[up_to(kBytes.size() - 1)];
+          break;
+        case 1:
+          text.erase(at, 1 + up_to(3));
+          break;
+        default:
+          text.insert(at, 1, kBytes[up_to(kBytes.size() - 1)]);
+      }
+    }
+    RawClient client = server.connect();
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t length = 1 + up_to(text.size() / 4);
+      if (!client.send(std::string_view(text).substr(at, length))) break;
+      at += length;
+    }
+    client.close();
+  }
+  CHECK(server.connect().exchange(request_text("/v1/x")).status == 200);
 }
 
 TEST_CASE("http: a caller that is too slow is told so and closed") {
