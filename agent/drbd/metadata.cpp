@@ -1,7 +1,7 @@
 #include "agent/drbd/metadata.h"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
 #include <sstream>
 #include <vector>
 
@@ -51,9 +51,18 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
+// nullopt: not 1 to 16 hex digits and nothing else.
+std::optional<std::uint64_t> parse_hex(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
+  if (error != std::errc{} || end != text.data() + text.size() || text.size() > 16) {
+    return std::nullopt;
+  }
+  return number;
+}
+
 bool is_hex(std::string_view text) {
-  return text.size() == 16 && std::all_of(text.begin(), text.end(),
-                                          [](unsigned char c) { return std::isxdigit(c) != 0; });
+  return text.size() == 16 && parse_hex(text).has_value();
 }
 
 std::uint64_t round_up(std::uint64_t number, std::uint64_t unit) {
@@ -81,7 +90,7 @@ GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
     unknown_form("get-gi", text);
   }
   GenerationIdentifiers identifiers;
-  identifiers.current = std::stoull(parts[0], nullptr, 16);
+  identifiers.current = *parse_hex(parts[0]);
   const bool rest_unset = std::all_of(parts.begin() + 1, parts.end(), [](const std::string& part) {
     return part.find_first_not_of('0') == std::string::npos;
   });
@@ -98,7 +107,11 @@ GenerationIdentifiers parse_dump_identifiers(const std::string& dump) {
   std::vector<std::uint64_t> numbers;
   std::istringstream past(dump.substr(begin, end - begin));
   for (std::string word; past >> word;) {
-    if (word.starts_with("0x")) numbers.push_back(std::stoull(word, nullptr, 16));
+    if (!word.starts_with("0x")) continue;
+    if (word.ends_with(';')) word.pop_back();
+    const auto number = parse_hex(std::string_view(word).substr(2));
+    if (!number) unknown_form("dump-md", word);
+    numbers.push_back(*number);
   }
   constexpr std::size_t kLeast = 5;
   if (numbers.size() < kLeast) unknown_form("dump-md", dump);
@@ -110,7 +123,7 @@ GenerationIdentifiers parse_dump_identifiers(const std::string& dump) {
 
 std::uint64_t parse_current_uuid(const std::string& text) {
   // The kernel keeps "was primary" in the lowest bit.
-  const std::uint64_t uuid = is_hex(text) ? std::stoull(text, nullptr, 16) & ~std::uint64_t{1} : 0;
+  const std::uint64_t uuid = is_hex(text) ? *parse_hex(text) & ~std::uint64_t{1} : 0;
   if (uuid > kJustCreated) return uuid;
   throw Error(ErrorCode::InvalidArgument,
               "\"" + text + "\" cannot be a DRBD current UUID: 16 hex digits, above 5, are needed");

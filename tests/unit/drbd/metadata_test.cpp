@@ -355,3 +355,21 @@ TEST_CASE("drbdmeta: whichever command fails, before or after its work, the next
     }
   }
 }
+
+TEST_CASE("a dump whose numbers are none is an error that shows them [S6]") {
+  const std::string dump = read_data_file("drbd/dump-new.txt");
+  const std::size_t at = dump.find("0x0000000000000004");
+  REQUIRE(at != std::string::npos);
+  for (const char* number : {"0x00000000000000004444", "0x", "0x-1", "0xfffffffffffffffff",
+                             "0x12345678x", "0x\xff\xfe"}) {
+    CAPTURE(number);
+    std::string changed = dump;
+    changed.replace(at, 18, number);
+    try {
+      parse_dump_identifiers(changed);
+      FAIL("it did not throw");
+    } catch (const plexvol::Error& error) {
+      CHECK(error.code() == ErrorCode::Internal);
+    }
+  }
+}
