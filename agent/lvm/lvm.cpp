@@ -20,9 +20,11 @@ namespace {
 constexpr const char* kFolder = "/sbin/";
 
 constexpr const char* kVolumeFields = "vg_name,lv_name,lv_path,pool_lv,lv_size,lv_tags,lv_attr";
-constexpr const char* kGroupFields = "vg_name,vg_size,vg_free,vg_extent_size";
+constexpr const char* kGroupFields = "vg_name,vg_size,vg_free,vg_extent_size,vg_missing_pv_count";
 constexpr const char* kPoolFields =
-    "vg_name,lv_name,lv_size,segtype,data_percent,metadata_percent,lv_attr";
+    "vg_name,lv_name,lv_size,segtype,data_percent,metadata_percent,lv_attr,vg_extent_size,"
+    "vg_missing_pv_count";
+constexpr const char* kOriginFields = "vg_name,lv_name,pool_lv,origin";
 
 // Names come from the cluster: nothing that lvm could take for an option, a path or a tag.
 void check_name(const std::string& name, const char* what) {
@@ -72,6 +74,12 @@ bool is_in_use(const process::Output& output) {
   return says(output, "in use") || says(output, "is used by another device");
 }
 
+// The group's, which holds some thousand logical volumes. The second by older lvm.
+bool has_full_metadata_area(const process::Output& output) {
+  return says(output, "exceeds maximum metadata size") ||
+         says(output, "too large for circular buffer");
+}
+
 // The one place that turns what lvm says into a code.
 ErrorCode code_of(const process::Output& output) {
   if (misses_volume(output)) return ErrorCode::NotFound;
@@ -83,13 +91,24 @@ ErrorCode code_of(const process::Output& output) {
         "above threshold", "not enough free space", "Not enough free"}) {
     if (says(output, words)) return ErrorCode::OutOfSpace;
   }
-  if (is_in_use(output) || says(output, "while PVs are missing")) return ErrorCode::Conflict;
+  if (has_full_metadata_area(output)) return ErrorCode::OutOfSpace;
+  const bool misses_disk =
+      says(output, "while PVs are missing") || says(output, "activation of partial LV");
+  if (is_in_use(output) || misses_disk) return ErrorCode::Conflict;
   return ErrorCode::Internal;
+}
+
+// What lvm calls a full metadata area would tell nobody what to do.
+std::string advice_for(const process::Output& output) {
+  if (!has_full_metadata_area(output)) return "";
+  return "; the metadata area of the volume group is full: remove logical volumes from it, or add "
+         "a "
+         "physical volume with a larger one (pvcreate --metadatasize)";
 }
 
 [[noreturn]] void throw_failed(const std::string& tried, const process::Output& output) {
   throw Error(code_of(output), tried + " failed: exit code " + std::to_string(output.exit_code) +
-                                   ": " + process::said(output));
+                                   ": " + process::said(output) + advice_for(output));
 }
 
 std::string to_text(const std::string& volume_group, const std::vector<std::string>& names) {
@@ -103,19 +122,27 @@ std::string to_text(const std::string& volume_group, const std::vector<std::stri
 
 // Thin pools are watched by the host (lvm2-monitor): a dmeventd started from here would live in the
 // agent's container, and would run lvm without our filter.
-process::Command command_with(const std::string& filter, const std::string& tool,
-                              const std::vector<std::string>& arguments) {
+process::Command command_with(const std::string& filter, const std::string& subject,
+                              const std::string& tool, const std::vector<std::string>& arguments) {
+  // Reports come on a descriptor of their own: lvm prints some of its log on stdout, in the middle
+  // of the report. It need not know of that (it does since 2.02.162): see report_of().
   process::Command command{
       .argv = {kFolder + tool, "--config",
                "devices{use_devicesfile=0 hints=\"none\" scan_lvs=0 filter=" + filter +
                    "} activation{retry_deactivation=1 monitoring=0} global{notify_dbus=0}"},
-      .input = {}};
+      .input = {},
+      .report_variable = "LVM_REPORT_FD",
+      .subject = subject};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   return command;
 }
 
-std::vector<std::string> report_of(const char* fields, const std::string& subject) {
+std::vector<std::string> report_arguments(const char* fields, const std::string& subject) {
   return {"--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields, subject};
+}
+
+const std::string& report_of(const process::Output& output) {
+  return output.report.empty() ? output.out : output.report;
 }
 
 // lvm makes thin volumes in a full pool, too; their first write would hang and then fail.
@@ -150,9 +177,10 @@ std::string active_uuid(const std::string& volume_group, const std::string& name
 Lvm::Lvm(process::Runner& runner) : runner_(runner) {}
 
 VolumeGroup Lvm::get_volume_group(const std::string& volume_group) {
-  const process::Output output = run(volume_group, "vgs", report_of(kGroupFields, volume_group));
+  const process::Output output =
+      run(volume_group, "vgs", report_arguments(kGroupFields, volume_group));
   if (output.exit_code != 0) throw_failed("reading volume group " + volume_group, output);
-  const std::vector<VolumeGroup> groups = parse_volume_groups(output.out);
+  const std::vector<VolumeGroup> groups = parse_volume_groups(report_of(output));
   if (groups.size() != 1) {
     throw Error(ErrorCode::Internal, "lvm knows " + std::to_string(groups.size()) +
                                          " volume groups named " + volume_group +
@@ -165,9 +193,9 @@ ThinPool Lvm::get_thin_pool(const std::string& volume_group, const std::string& 
   check_name(name, "thin pool");
   const std::string subject = volume_group + "/" + name;
   for (const bool may_activate : {true, false}) {
-    const process::Output output = run(volume_group, "lvs", report_of(kPoolFields, subject));
+    const process::Output output = run(volume_group, "lvs", report_arguments(kPoolFields, subject));
     if (output.exit_code != 0) throw_failed("reading thin pool " + subject, output);
-    const std::vector<ThinPool> pools = parse_thin_pools(output.out);
+    const std::vector<ThinPool> pools = parse_thin_pools(report_of(output));
     if (pools.empty()) {
       throw Error(ErrorCode::NotFound, subject + " is not a thin pool");
     }
@@ -178,11 +206,12 @@ ThinPool Lvm::get_thin_pool(const std::string& volume_group, const std::string& 
 }
 
 std::vector<LogicalVolume> Lvm::list_logical_volumes(const std::string& volume_group) {
-  const process::Output output = run(volume_group, "lvs", report_of(kVolumeFields, volume_group));
+  const process::Output output =
+      run(volume_group, "lvs", report_arguments(kVolumeFields, volume_group));
   if (output.exit_code != 0) {
     throw_failed("listing the logical volumes of " + volume_group, output);
   }
-  std::vector<LogicalVolume> volumes = parse_logical_volumes(output.out);
+  std::vector<LogicalVolume> volumes = parse_logical_volumes(report_of(output));
   for (LogicalVolume& volume : volumes) volume.path = path_of(volume.volume_group, volume.name);
   return volumes;
 }
@@ -191,13 +220,17 @@ std::optional<LogicalVolume> Lvm::find_logical_volume(const std::string& volume_
                                                       const std::string& name) {
   check_name(name, "logical volume");
   const std::string subject = volume_group + "/" + name;
-  const process::Output output = run(volume_group, "lvs", report_of(kVolumeFields, subject));
+  const process::Output output = run(volume_group, "lvs", report_arguments(kVolumeFields, subject));
   if (output.exit_code != 0 && misses_volume(output)) return std::nullopt;
   if (output.exit_code != 0) throw_failed("reading logical volume " + subject, output);
-  std::vector<LogicalVolume> volumes = parse_logical_volumes(output.out);
+  std::vector<LogicalVolume> volumes = parse_logical_volumes(report_of(output));
   if (volumes.size() != 1) {
     throw Error(ErrorCode::Internal,
                 "lvm lists " + std::to_string(volumes.size()) + " logical volumes for " + subject);
+  }
+  if (!volumes.front().unreadable.empty()) {
+    throw Error(ErrorCode::Internal,
+                "logical volume " + subject + ": " + volumes.front().unreadable);
   }
   volumes.front().path = path_of(volume_group, name);
   return volumes.front();
@@ -252,6 +285,7 @@ void Lvm::remove_tag(const std::string& volume_group, const std::vector<std::str
 
 void Lvm::remove_logical_volumes(const std::string& volume_group,
                                  const std::vector<std::string>& names) {
+  check_no_dependents(volume_group, names);
   const process::Output output = run_on_volumes(volume_group, names, "lvremove", {"--yes"});
   if (output.exit_code == 0) return;
   if (!misses_volume(output)) {
@@ -260,6 +294,29 @@ void Lvm::remove_logical_volumes(const std::string& volume_group,
   // One is gone; of the others it does not say enough.
   if (names.size() == 1) return;
   for (const std::string& name : names) remove_logical_volumes(volume_group, {name});
+}
+
+// --yes says yes to "Removing origin will also remove 1 snapshot", too.
+void Lvm::check_no_dependents(const std::string& volume_group,
+                              const std::vector<std::string>& names) {
+  for (const std::string& name : names) check_name(name, "logical volume");
+  const process::Output output =
+      run(volume_group, "lvs", report_arguments(kOriginFields, volume_group));
+  if (output.exit_code != 0) throw_failed("looking for snapshots in " + volume_group, output);
+  std::string found;
+  const auto is_named = [&](const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const Dependent& dependent : parse_dependents(report_of(output))) {
+    if (!is_named(dependent.origin) || is_named(dependent.name)) continue;
+    found += (found.empty() ? "" : ", ") + to_text(volume_group, {dependent.name}) + " (of " +
+             dependent.origin + ")";
+  }
+  if (found.empty()) return;
+  throw Error(ErrorCode::Conflict,
+              "logical volume " + to_text(volume_group, names) +
+                  " is not removed: lvm would remove its snapshots with it: " + found +
+                  "; copy what is needed from them, and remove them with lvremove");
 }
 
 void Lvm::change(const std::string& volume_group, const std::vector<std::string>& names,
@@ -296,7 +353,8 @@ process::Output Lvm::run(const std::string& volume_group, const std::string& too
     std::optional<std::string> filter = find_filter(volume_group);
     const bool is_new = !filter;
     if (is_new) filter = look_up_filter(volume_group);
-    process::Output output = runner_.run(command_with(*filter, tool, arguments));
+    process::Output output =
+        runner_.run(command_with(*filter, "volume group " + volume_group, tool, arguments));
     const bool group_missing = output.exit_code != 0 && misses_group(output);
     if (!group_missing && !misses_device(output)) return output;
     forget_filter(volume_group);
@@ -318,14 +376,15 @@ std::optional<std::string> Lvm::find_filter(const std::string& volume_group) {
 
 std::string Lvm::look_up_filter(const std::string& volume_group) {
   const process::Output output = process::run_checked(
-      runner_,
-      command_with(accept_disks(), "pvs", {"--reportformat", "json", "-o", "pv_name,vg_name"}));
-  const std::vector<std::string> devices = parse_physical_volumes(output.out, volume_group);
+      runner_, command_with(accept_disks(), "the search for physical volumes", "pvs",
+                            {"--reportformat", "json", "-o", "pv_name,vg_name"}));
+  const std::vector<std::string> devices = parse_physical_volumes(report_of(output), volume_group);
   if (devices.empty()) {
     throw Error(ErrorCode::NotFound,
                 "there is no volume group " + volume_group +
-                    " on this node (loop, DRBD, nbd, rbd and zvol devices are not looked at); make "
-                    "it with vgcreate, or name another one in the pool");
+                    " on this node (loop, DRBD, nbd, rbd and zvol devices are not looked at); if "
+                    "it had volumes, bring its disks back (see pvs), else make it with vgcreate, "
+                    "or name another one in the pool");
   }
   std::string filter = accept_only(devices);
   const std::lock_guard lock(mutex_);

@@ -20,6 +20,9 @@ struct LogicalVolume {
   std::uint64_t size_bytes = 0;
   std::vector<std::string> tags;
   bool active = false;
+  bool partial = false;  // a physical volume that it lies on is missing
+  // Why the rest of its row in the report could not be read; "" for a row that was.
+  std::string unreadable{};
 };
 
 struct VolumeGroup {
@@ -27,6 +30,7 @@ struct VolumeGroup {
   std::uint64_t size_bytes = 0;
   std::uint64_t free_bytes = 0;
   std::uint64_t extent_bytes = 0;
+  unsigned missing_devices = 0;  // physical volumes
 };
 
 struct ThinPool {
@@ -36,6 +40,14 @@ struct ThinPool {
   double data_percent = 0;      // known only while it is active
   double metadata_percent = 0;  // likewise
   bool active = false;
+  std::uint64_t extent_bytes = 0;  // of its group
+  unsigned missing_devices = 0;    // physical volumes of its group
+};
+
+// One that is made from another one.
+struct Dependent {
+  std::string name;
+  std::string origin;
 };
 
 struct NewLogicalVolume {
@@ -46,11 +58,15 @@ struct NewLogicalVolume {
   std::vector<std::string> tags;
 };
 
-// Pure. From `--reportformat json --units b --nosuffix`. Throw Error(Internal) naming what is
-// missing.
+// Pure. From `--reportformat json --units b --nosuffix`, whatever bytes names hold. Throw
+// Error(Internal) naming what is missing; a logical volume whose row lacks something besides its
+// name is listed as unreadable, since it may be somebody else's.
 std::vector<LogicalVolume> parse_logical_volumes(const std::string& json);
 std::vector<VolumeGroup> parse_volume_groups(const std::string& json);
 std::vector<ThinPool> parse_thin_pools(const std::string& json);
+// Those that `lvremove` would remove together with their origin: all but thin snapshots of thin
+// volumes, which lvm leaves alone.
+std::vector<Dependent> parse_dependents(const std::string& json);
 
 // Any number of threads may call it.
 //
@@ -88,7 +104,8 @@ class Lvm {
   // The last two take several at once.
   void remove_tag(const std::string& volume_group, const std::vector<std::string>& names,
                   const std::string& tag);
-  // No error when it is already gone. "In use" for some milliseconds after udev opened it is
+  // No error when it is already gone. Conflict when others were made from one of them and would go
+  // with it (snapshots of a thick one). "In use" for some milliseconds after udev opened it is
   // retried by lvm itself, for some 5 seconds; what remains is a Conflict that names who holds it,
   // here and in deactivate().
   void remove_logical_volumes(const std::string& volume_group,
@@ -100,6 +117,7 @@ class Lvm {
   process::Output run_on_volumes(const std::string& volume_group,
                                  const std::vector<std::string>& names, const std::string& tool,
                                  std::vector<std::string> arguments);
+  void check_no_dependents(const std::string& volume_group, const std::vector<std::string>& names);
   std::optional<std::string> find_filter(const std::string& volume_group);
   std::string look_up_filter(const std::string& volume_group);
   void forget_filter(const std::string& volume_group);

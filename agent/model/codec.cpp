@@ -175,7 +175,8 @@ std::string to_json(const Status& status) {
               {"mounts", status.mounts},
               {"refused_release", status.refused_release},
               {"error_code", to_text(status.error_code)},
-              {"error", status.error}}
+              {"error", status.error},
+              {"device_bytes", status.device_bytes}}
       .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -194,7 +195,8 @@ Status from_json<Status>(const std::string& text) {
                   .mounts = json.at("mounts").get<std::vector<std::string>>(),
                   .refused_release = json.at("refused_release"),
                   .error_code = error_code_from_text(json.at("error_code").get<std::string>()),
-                  .error = json.at("error")};
+                  .error = json.at("error"),
+                  .device_bytes = json.value("device_bytes", std::uint64_t{0})};
   });
 }
 
@@ -205,14 +207,16 @@ std::string to_json(const Node& node) {
                      {"type", pool.type},
                      {"total_bytes", pool.total_bytes},
                      {"free_bytes", pool.free_bytes},
-                     {"error", pool.error}});
+                     {"error", pool.error},
+                     {"extent_bytes", pool.extent_bytes}});
   }
   return Json{{"name", node.name},
               {"address", node.address},
               {"version", node.version},
               {"drbd_version", node.drbd_version},
               {"mirror_error", node.mirror_error},
-              {"pools", pools}}
+              {"pools", pools},
+              {"kernel", node.kernel}}
       .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -224,13 +228,15 @@ Node from_json<Node>(const std::string& text) {
               .version = json.at("version"),
               .drbd_version = json.at("drbd_version"),
               .mirror_error = json.at("mirror_error"),
-              .pools = {}};
+              .pools = {},
+              .kernel = json.value("kernel", "")};
     for (const Json& pool : json.at("pools")) {
       node.pools.push_back({.name = pool.at("name"),
                             .type = pool.at("type"),
                             .total_bytes = pool.at("total_bytes"),
                             .free_bytes = pool.at("free_bytes"),
-                            .error = pool.at("error")});
+                            .error = pool.at("error"),
+                            .extent_bytes = pool.value("extent_bytes", std::uint64_t{0})});
     }
     return node;
   });

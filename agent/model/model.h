@@ -127,7 +127,8 @@ struct Status {
   std::vector<std::string> mounts;
   std::string refused_release;  // the id of the Release that it refuses
   ErrorCode error_code = ErrorCode::Internal;
-  std::string error;  // "" when the last pass did all there is to do
+  std::string error;               // "" when the last pass did all there is to do
+  std::uint64_t device_bytes = 0;  // of the backing device; 0: not known
 
   bool operator==(const Status&) const = default;
 };
@@ -147,6 +148,7 @@ struct Pool {
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;
   std::string error;
+  std::uint64_t extent_bytes = 0;  // what sizes are rounded up to; 0: nothing, or not known
   bool operator==(const Pool&) const = default;
 };
 
@@ -158,6 +160,7 @@ struct Node {
   std::string drbd_version;
   std::string mirror_error;  // why no replica of a mirrored volume can be here; "" when one can
   std::vector<Pool> pools;
+  std::string kernel{};  // its release, as uname says; "" when an agent of 0.1.0 wrote this
 
   const Pool* find_pool(const std::string& pool) const;
   bool operator==(const Node&) const = default;

@@ -53,6 +53,7 @@ class LvmPool : public Pool {
     std::map<std::string, Backing> found;
     for (const auto& volume : lvm_.list_logical_volumes(settings_.volume_group)) {
       if (!has(names, volume.name)) continue;
+      check_whole(volume);
       found[volume.name] = to_backing(volume.path, volume.active, volume.tags, volume_id);
     }
     std::vector<std::string> finished;
@@ -117,6 +118,7 @@ class LvmPool : public Pool {
   std::vector<Owned> list_owned() override {
     std::vector<Owned> owned;
     for (const auto& volume : lvm_.list_logical_volumes(settings_.volume_group)) {
+      if (!volume.unreadable.empty()) continue;
       if (volume.thin_pool == settings_.thin_pool) add_owned(volume.name, volume.tags, owned);
     }
     return owned;
@@ -127,12 +129,16 @@ class LvmPool : public Pool {
       const auto group = lvm_.get_volume_group(settings_.volume_group);
       pool.total_bytes = group.size_bytes;
       pool.free_bytes = group.free_bytes;
+      pool.extent_bytes = group.extent_bytes;
+      check_no_device_missing(group.missing_devices);
       return;
     }
     const auto thin = lvm_.get_thin_pool(settings_.volume_group, settings_.thin_pool);
     pool.total_bytes = thin.size_bytes;
     pool.free_bytes = static_cast<std::uint64_t>(static_cast<double>(thin.size_bytes) *
                                                  (100 - thin.data_percent) / 100);
+    pool.extent_bytes = thin.extent_bytes;
+    check_no_device_missing(thin.missing_devices);
   }
 
  private:
@@ -142,6 +148,28 @@ class LvmPool : public Pool {
 
     bool operator==(const Finished&) const = default;
   };
+
+  // Whose it is, or how much of its data there is, cannot be told of these.
+  void check_whole(const lvm::LogicalVolume& volume) const {
+    const std::string path = lvm::path_of(settings_.volume_group, volume.name);
+    if (!volume.unreadable.empty()) {
+      throw Error(ErrorCode::Internal, path + ": " + volume.unreadable);
+    }
+    if (!volume.partial) return;
+    throw Error(ErrorCode::Conflict,
+                path + ": a physical volume that it lies on is missing from volume group " +
+                    settings_.volume_group + " (see pvs and vgs): bring that disk back");
+  }
+
+  // Nothing can be made in such a group, and what is there may be broken.
+  void check_no_device_missing(unsigned count) const {
+    if (count == 0) return;
+    throw Error(ErrorCode::Conflict,
+                "volume group " + settings_.volume_group + ": " + std::to_string(count) +
+                    (count == 1 ? " physical volume is" : " physical volumes are") +
+                    " missing (see pvs and vgs): bring the disk back, or, once it is surely "
+                    "lost, vgreduce --removemissing");
+  }
 
   std::map<std::string, std::string> active_uuids(const std::vector<std::string>& names) const {
     std::map<std::string, std::string> uuids;

@@ -47,7 +47,9 @@ class Pool {
   virtual void remove(const std::vector<std::string>& names) = 0;
   // What is left of one that was removed by somebody else.
   virtual void remove_remains(const std::string& name) = 0;
-  virtual void measure(model::Pool& pool) = 0;  // total and free bytes
+  // Total and free bytes, and what sizes are rounded up to; all of them are filled in also when it
+  // throws Conflict: the group has lost a physical volume, so nothing can be made in it.
+  virtual void measure(model::Pool& pool) = 0;
   // All that carries our tag, whether or not the store knows of it.
   virtual std::vector<Owned> list_owned() = 0;
 };

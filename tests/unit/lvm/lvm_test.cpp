@@ -49,14 +49,22 @@ Words pvs() {
   return lvm("pvs", kDisks, {"--reportformat", "json", "-o", "pv_name,vg_name"});
 }
 Words vgs(const std::string& filter = kOne) {
-  return report("vgs", filter, "vg_name,vg_size,vg_free,vg_extent_size", "vg0");
+  return report("vgs", filter, "vg_name,vg_size,vg_free,vg_extent_size,vg_missing_pv_count", "vg0");
 }
 Words lvs(const std::string& subject, const std::string& filter = kOne) {
   return report("lvs", filter, "vg_name,lv_name,lv_path,pool_lv,lv_size,lv_tags,lv_attr", subject);
 }
 Words pool_lvs(const std::string& subject) {
   return report("lvs", kOne,
-                "vg_name,lv_name,lv_size,segtype,data_percent,metadata_percent,lv_attr", subject);
+                "vg_name,lv_name,lv_size,segtype,data_percent,metadata_percent,lv_attr,"
+                "vg_extent_size,vg_missing_pv_count",
+                subject);
+}
+Words origins() {
+  return report("lvs", kOne, "vg_name,lv_name,pool_lv,origin", "vg0");
+}
+Output rows(const std::string& text) {
+  return {.exit_code = 0, .out = "{\"report\": [{\"lv\": [" + text + "]}]}", .err = ""};
 }
 
 Output data(const std::string& name, const std::string& err = "") {
@@ -249,7 +257,7 @@ TEST_CASE("nothing is made in a full thin pool") {
   CHECK(mentions(error, "data 100 %"));
 }
 
-TEST_CASE("why a logical volume could not be made is told by the code") {
+TEST_CASE("why a logical volume could not be made is told by the code [D16]") {
   const std::pair<const char*, ErrorCode> cases[] = {
       {"  Volume group \"vg0\" has insufficient free space (364 extents): 16250 required.\n",
        ErrorCode::OutOfSpace},
@@ -258,6 +266,12 @@ TEST_CASE("why a logical volume could not be made is told by the code") {
       {"  Pool nothin not found in Volume group vg0.\n", ErrorCode::NotFound},
       {"  Logical volume vg0/v1 is not a thin pool.\n", ErrorCode::InvalidArgument},
       {"  Free space in pool vg0/thin is above threshold, new volumes are not allowed.\n",
+       ErrorCode::OutOfSpace},
+      {"  VG vg0 13 metadata on /dev/vdb (557973 bytes) exceeds maximum metadata size (521472 "
+       "bytes)\n  WARNING: Failed to write an MDA of VG vg0.\n  Failed to write VG vg0.\n",
+       ErrorCode::OutOfSpace},
+      {"  VG vg0 metadata on /dev/vdb (557973 bytes) too large for circular buffer (1044480 bytes "
+       "with 4 used)\n",
        ErrorCode::OutOfSpace},
       {"  No such luck\n", ErrorCode::Internal},
   };
@@ -301,6 +315,7 @@ TEST_CASE("logical volumes are activated, deactivated, tagged and removed by nam
   lab.runner.expect(lvm("lvchange", kOne, {"--activate", "n", "vg0/v1"}));
   lab.runner.expect(lvm("lvchange", kOne, {"--addtag", "a", "vg0/v1"}));
   lab.runner.expect(lvm("lvchange", kOne, {"--deltag", "a", "vg0/v1", "vg0/v2"}));
+  lab.runner.expect(origins(), rows(""));
   lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1", "vg0/v2"}));
   lab.tools.activate("vg0", "v1");
   lab.tools.deactivate("vg0", "v1");
@@ -312,11 +327,16 @@ TEST_CASE("logical volumes are activated, deactivated, tagged and removed by nam
 TEST_CASE("to remove what is gone is fine, to activate it is not") {
   Fixture lab;
   const std::string words = "  Failed to find logical volume \"vg0/v1\"\n";
+  const Output none = rows("");
+  lab.runner.expect(origins(), none);
   lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}), failed(words));
   lab.tools.remove_logical_volumes("vg0", {"v1"});
   // Of two, one is gone already.
+  lab.runner.expect(origins(), none);
   lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1", "vg0/v2"}), failed(words));
+  lab.runner.expect(origins(), none);
   lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}), failed(words));
+  lab.runner.expect(origins(), none);
   lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v2"}));
   lab.tools.remove_logical_volumes("vg0", {"v1", "v2"});
   lab.runner.expect(lvm("lvchange", kOne, {"--activate", "y", "--ignoreactivationskip", "vg0/v1"}),
@@ -330,11 +350,81 @@ TEST_CASE("what is in use is a conflict") {
                             "  Logical volume vg0/v1 is used by another device.\n"}) {
     CAPTURE(words);
     Fixture lab;
+    lab.runner.expect(origins(), rows(""));
     lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1"}), failed(words));
     const Error error = error_of([&] { lab.tools.remove_logical_volumes("vg0", {"v1"}); });
     CHECK(error.code() == ErrorCode::Conflict);
     CHECK(mentions(error, "/dev/vg0/v1 is held by: "));
   }
+}
+
+TEST_CASE("a logical volume is not removed while lvm would take others along [D16]") {
+  Fixture lab;
+  lab.runner.expect(origins(),
+                    {.exit_code = 0, .out = read_data_file("lvm/lvs-origins.json"), .err = ""});
+  const Error error = error_of([&] { lab.tools.remove_logical_volumes("vg0", {"v1.meta", "v1"}); });
+  CHECK(error.code() == ErrorCode::Conflict);
+  CHECK(mentions(error, "vg0/backup-of-v1 (of v1)"));
+  // A thin snapshot of a thin volume outlives it.
+  lab.runner.expect(origins(),
+                    {.exit_code = 0, .out = read_data_file("lvm/lvs-origins.json"), .err = ""});
+  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/t1"}));
+  lab.tools.remove_logical_volumes("vg0", {"t1"});
+  // Both at once: that is what is wanted.
+  lab.runner.expect(origins(),
+                    {.exit_code = 0, .out = read_data_file("lvm/lvs-origins.json"), .err = ""});
+  lab.runner.expect(lvm("lvremove", kOne, {"--yes", "vg0/v1", "vg0/backup-of-v1"}));
+  lab.tools.remove_logical_volumes("vg0", {"v1", "backup-of-v1"});
+  // Who cannot tell does not remove.
+  lab.runner.expect(origins(), failed("  No such luck\n"));
+  CHECK(error_of([&] { lab.tools.remove_logical_volumes("vg0", {"v1"}); }).code() ==
+        ErrorCode::Internal);
+}
+
+TEST_CASE("lvm's log on stdout does not disturb its report, which has a descriptor [O1]") {
+  Fixture lab;
+  const std::string stray = "  Retrying metadata scan.\n";
+  Output output = data("lvs.json");
+  output.report = output.out;
+  output.out = stray;
+  lab.runner.expect(lvs("vg0"), output);
+  CHECK(lab.tools.list_logical_volumes("vg0").size() == 4);
+  for (const auto& command : lab.runner.calls()) {
+    CHECK(command.report_variable == "LVM_REPORT_FD");
+    CHECK_FALSE(command.subject.empty());
+  }
+  // An lvm that does not know of it: within the report, before it, behind it.
+  const std::string report_text = read_data_file("lvm/lvs.json");
+  for (const std::size_t at : {std::size_t{0}, report_text.find("\"lv\""),
+                               report_text.find("\"lv_name\":\"t2\"") - 40, report_text.size()}) {
+    const std::size_t line =
+        report_text.rfind('\n', at) == std::string::npos ? 0 : report_text.rfind('\n', at) + 1;
+    output.report.clear();
+    output.out = std::string(report_text).insert(line, stray);
+    CAPTURE(output.out);
+    lab.runner.expect(lvs("vg0"), output);
+    CHECK(lab.tools.list_logical_volumes("vg0").size() == 4);
+  }
+}
+
+TEST_CASE("a group with a missing disk says so, and what lies on it is no whole volume [D16]") {
+  Fixture lab;
+  lab.runner.expect(vgs(), data("vgs-one-missing.json", kMissingDevice));
+  lab.runner.expect(pvs(), data("pvs-one-missing.json"));
+  lab.runner.expect(vgs(), data("vgs-one-missing.json", kMissingDevice));
+  CHECK(lab.tools.get_volume_group("vg0").missing_devices == 1);
+  lab.runner.expect(pvs(), data("pvs.json"));
+  lab.runner.expect(lvs("vg0"), data("lvs-partial.json"));
+  const auto volumes = lab.tools.list_logical_volumes("vg0");
+  REQUIRE(volumes.size() == 2);
+  CHECK(volumes[0].partial);
+  lab.runner.expect(lvs("vg0"), data("lvs.json"));
+  for (const auto& volume : lab.tools.list_logical_volumes("vg0")) CHECK_FALSE(volume.partial);
+  lab.runner.expect(
+      lvm("lvchange", kOne, {"--activate", "y", "--ignoreactivationskip", "vg0/v1"}),
+      failed("  Refusing activation of partial LV vg0/v1.  Use '--activationmode partial' to "
+             "override.\n"));
+  CHECK(error_of([&] { lab.tools.activate("vg0", "v1"); }).code() == ErrorCode::Conflict);
 }
 
 TEST_CASE("names and tags that lvm could take for something else are refused before it is run") {

@@ -73,7 +73,8 @@ TEST_CASE("thin pools are read from lvm's report, other logical volumes are none
 
 TEST_CASE("numbers may be numbers, as newer lvm prints them") {
   const auto groups = parse_volume_groups(
-      R"({"report": [{"vg": [{"vg_name": "a", "vg_size": 8, "vg_free": 4, "vg_extent_size": 2}]}]})");
+      R"({"report": [{"vg": [{"vg_name": "a", "vg_size": 8, "vg_free": 4, "vg_extent_size": 2,
+                     "vg_missing_pv_count": 0}]}]})");
   REQUIRE(groups.size() == 1);
   CHECK(groups[0].size_bytes == 8);
 }
@@ -119,5 +120,43 @@ TEST_CASE("the device filter accepts exactly the named devices and ends with rej
   for (const std::string device : {"/dev/a|b", "/dev/a\"b", "/dev/a b", "/dev/a\\b", "/dev/a^b"}) {
     CAPTURE(device);
     CHECK_THROWS_AS(accept_only({device}), Error);
+  }
+}
+
+TEST_CASE("a report is read whatever bytes the names of others hold [O1]") {
+  const std::string report = read_data_file("lvm/lvs.json");
+  for (const std::string bytes : {"\xff\xfe", "\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\nb",
+                                  "\t", "\xc3\xa4", "\\\"", "\xe2\x82"}) {
+    CAPTURE(bytes);
+    std::string changed = report;
+    changed.insert(changed.find("t2"), bytes);
+    const auto volumes = parse_logical_volumes(changed);
+    REQUIRE(volumes.size() == 4);
+    CHECK(volumes[0].name == "t1");
+    CHECK(volumes[1].name != "t2");
+    CHECK(volumes[3].name == "v1");
+  }
+}
+
+TEST_CASE("a row that cannot be read concerns that logical volume alone [O1]") {
+  std::string report = read_data_file("lvm/lvs.json");
+  report.replace(report.find("71303168"), 8, "huge");
+  const auto volumes = parse_logical_volumes(report);
+  REQUIRE(volumes.size() == 4);
+  CHECK(volumes[0].name == "t1");
+  CHECK(volumes[0].unreadable == "lvm's report has no number in lv_size: \"huge\"");
+  CHECK(volumes[3].unreadable.empty());
+  // Whose row it is must be known.
+  report.replace(report.find("lv_name"), 7, "lv_mane");
+  CHECK_THROWS_AS(parse_logical_volumes(report), Error);
+}
+
+TEST_CASE("what is no report is an error, never an empty list [O1]") {
+  for (const std::string text :
+       {"", "  Retrying metadata scan.\n", "{}", "[]", R"({"report": {}})", R"({"report": ["x"]})",
+        R"({"report": [{"lv": ["x"]}]})", R"({"report": [{"lv": [)", R"({"report": [{"vg": []}]})",
+        "\xff"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(parse_logical_volumes(text), Error);
   }
 }
