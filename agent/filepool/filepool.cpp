@@ -112,7 +112,7 @@ std::vector<Image> FilePool::list_images() {
   std::error_code error;
   std::filesystem::directory_iterator entries(directory_, error);
   if (error) throw_errno("cannot list the pool's directory " + directory_, error.value());
-  const auto devices = parse_loop_devices(loop_list());
+  const auto devices = list_loop_devices_by_file();
   for (const auto& entry : entries) {
     const std::string file = entry.path().filename().string();
     if (!file.ends_with(kImageEnding)) continue;
@@ -191,7 +191,7 @@ void FilePool::remove_image(const std::string& name) {
     // The tags go last: an image without them would be nobody's for ever.
     remove_file(path);
   }
-  for (const std::string& device : parse_deleted_loop_devices(loop_list(), path)) detach(device);
+  for (const std::string& device : list_deleted_loop_devices(path)) detach(device);
   for (const std::string& left :
        {path_of(name, kTagsEnding), path + ".new", path_of(name, kTagsEnding) + ".new"}) {
     remove_file(left);
@@ -207,13 +207,6 @@ std::string FilePool::path_of(const std::string& name, const char* ending) const
   return directory_ + "/" + name + ending;
 }
 
-std::string FilePool::loop_list() {
-  return process::run_checked(runner_, {.argv = {kLosetup, "--json", "--list", "--output",
-                                                 "NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE"},
-                                        .input = {}})
-      .out;
-}
-
 std::string FilePool::find_device(const std::string& name) {
   const auto status = find_file(path_of(name, kImageEnding));
   return status ? find_device(number_of(*status)) : "";
@@ -226,7 +219,7 @@ std::string FilePool::find_device(const FileNumber& file) {
     device = find_loop_device(devices_, file);
   }
   if (!device.empty() && is_loop_device_on(device, file)) return device;
-  auto listed = parse_loop_devices(loop_list());
+  auto listed = list_loop_devices_by_file();
   device = find_loop_device(listed, file);
   const std::lock_guard lock(mutex_);
   devices_ = std::move(listed);

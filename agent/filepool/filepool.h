@@ -41,15 +41,21 @@ struct FileNumber {
   auto operator<=>(const FileNumber&) const = default;
 };
 
-// Pure. From `losetup --json --list --output NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE`; throw
-// Error(Internal) when it is none. The loop devices, by the file each is on.
-std::map<FileNumber, std::string> parse_loop_devices(const std::string& losetup_json);
+struct LoopDevice {
+  std::string device;        // /dev/loopN
+  std::string backing_file;  // any bytes; with " (deleted)" behind it once it was
+};
+
+// Those that are on a file, as the kernel shows them in /sys: losetup's list cannot hold the names
+// of all files. Throws Error(Internal) when /sys cannot be read.
+std::vector<LoopDevice> list_loop_devices();
+// The same by the file that each is on.
+std::map<FileNumber, std::string> list_loop_devices_by_file();
 // "" when none is on this file.
 std::string find_loop_device(const std::map<FileNumber, std::string>& devices,
                              const FileNumber& file);
 // The loop devices on a file that had this path and was deleted.
-std::vector<std::string> parse_deleted_loop_devices(const std::string& losetup_json,
-                                                    const std::string& path);
+std::vector<std::string> list_deleted_loop_devices(const std::string& path);
 
 // Asks the kernel about this one device only. false also when there is no such device.
 bool is_loop_device_on(const std::string& device, const FileNumber& file);
@@ -76,10 +82,9 @@ class FilePool {
 
  private:
   std::string path_of(const std::string& name, const char* ending) const;
-  std::string loop_list();
   std::string find_device(const std::string& name);
-  // losetup lists all devices there are, which takes as long as there are many: it is asked only
-  // when none was known for this file, or the one that was is on another by now.
+  // To list all devices there are takes as long as there are many: it is done only when none was
+  // known for this file, or the one that was is on another by now.
   std::string find_device(const FileNumber& file);
   Image read_image(const std::string& name, const std::string& device) const;
   void detach(const std::string& device);
@@ -88,7 +93,7 @@ class FilePool {
   std::string directory_;
   std::chrono::milliseconds retry_delay_;
   std::mutex mutex_;
-  std::map<FileNumber, std::string> devices_;  // as losetup listed them last
+  std::map<FileNumber, std::string> devices_;  // as they were listed last
 };
 
 }  // namespace plexvol::filepool

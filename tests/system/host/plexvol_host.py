@@ -338,11 +338,15 @@ class Host:
 
     def loops(self) -> dict[str, str]:
         """Loop devices on files of the pool, also on deleted ones: device and file."""
-        listed = subprocess.run(
-            ["losetup", "--json", "--list", "--output", "NAME,BACK-FILE"], capture_output=True, text=True, check=True
-        )
-        rows = json.loads(listed.stdout or '{"loopdevices":[]}')["loopdevices"]
-        return {row["name"]: row["back-file"] for row in rows if (row["back-file"] or "").startswith(f"{self.pool}/")}
+        found = {}
+        for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
+            try:
+                file = os.fsdecode(entry.read_bytes().removesuffix(b"\n"))
+            except OSError:  # taken down meanwhile
+                continue
+            if file.startswith(f"{self.pool}/"):
+                found[f"/dev/{entry.parts[3]}"] = file
+        return found
 
     def loop_of(self, name: str) -> str:
         found = [device for device, file in self.loops().items() if file == f"{self.pool}/{name}.img"]

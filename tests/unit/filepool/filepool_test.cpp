@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -13,7 +14,6 @@
 
 #include "agent/api/error.h"
 #include "agent/process/boost_runner.h"
-#include "tests/support/data_file.h"
 #include "tests/support/failing_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
@@ -23,8 +23,6 @@ using plexvol::ErrorCode;
 using plexvol::filepool::FilePool;
 using plexvol::filepool::find_loop_device;
 using plexvol::filepool::Image;
-using plexvol::filepool::parse_deleted_loop_devices;
-using plexvol::filepool::parse_loop_devices;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::FailingRunner;
 using plexvol::support::FailsWhen;
@@ -98,31 +96,49 @@ std::size_t count_with_failure(std::size_t k, FailsWhen when) {
 
 }  // namespace
 
-TEST_CASE("a file's loop device is found by the file's number, not its name") {
-  const auto list = parse_loop_devices(plexvol::support::read_data_file("losetup/list.json"));
-  CHECK(find_loop_device(list, {.major = 253, .minor = 17, .inode = 10952788}) == "/dev/loop0");
-  CHECK(find_loop_device(list, {.major = 254, .minor = 0, .inode = 10960910}) == "/dev/loop2");
-  CHECK(find_loop_device(list, {.major = 254, .minor = 1, .inode = 10952746}).empty());
-  CHECK(find_loop_device(list, {.major = 254, .minor = 0, .inode = 1}).empty());
-}
-
-TEST_CASE("loop devices on deleted files are found by name") {
-  const std::string list = plexvol::support::read_data_file("losetup/list.json");
-  CHECK(parse_deleted_loop_devices(list, "/pool/a.img") == Words{"/dev/loop2"});
-  CHECK(parse_deleted_loop_devices(list, "/pool/m16").empty());
-}
-
-TEST_CASE("no loop devices are none, what is no list is an error") {
-  CHECK(parse_loop_devices("").empty());
-  CHECK(parse_loop_devices("{\n   \"loopdevices\": [\n\n   ]\n}\n").empty());
-  for (const char* text : {"{}", "[]", "loop0", R"({"loopdevices": [{"back-file": "/x"}]})",
-                           R"({"loopdevices": [{"name": "x", "back-file": "/x", "back-ino": "y",
-                              "back-maj:min": "1:2"}]})",
-                           R"({"loopdevices": [{"name": "x", "back-file": "/x", "back-ino": 1,
-                              "back-maj:min": "12"}]})"}) {
-    CAPTURE(text);
-    CHECK_THROWS_AS(parse_loop_devices(text), Error);
+TEST_CASE("loop devices are listed, whatever bytes the names of their files hold [O18]") {
+  if (!can_use_loop_devices()) return;
+  const TemporaryDirectory directory;
+  const std::string path = (directory.path() / "not utf-8: \xff\xfe\\\n\"x").string();
+  const plexvol::support::LoopDevice strange(path, kSize);
+  bool seen = false;
+  for (const auto& loop : plexvol::filepool::list_loop_devices()) {
+    if (loop.device != strange.path()) continue;
+    seen = true;
+    CHECK(loop.backing_file == path);
   }
+  CHECK(seen);
+  struct stat status {};
+  REQUIRE(stat(path.c_str(), &status) == 0);
+  const plexvol::filepool::FileNumber number{
+      .major = major(status.st_dev), .minor = minor(status.st_dev), .inode = status.st_ino};
+  const auto devices = plexvol::filepool::list_loop_devices_by_file();
+  CHECK(find_loop_device(devices, number) == strange.path());
+  CHECK(find_loop_device(devices, {.major = number.major, .minor = number.minor, .inode = 1})
+            .empty());
+  // A pool beside it works.
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"one"});
+  CHECK(pool.files.list_images().size() == 1);
+  pool.files.remove_image("v1");
+  CHECK(plexvol::filepool::list_deleted_loop_devices(path).empty());
+  std::filesystem::remove(path);
+  CHECK(plexvol::filepool::list_deleted_loop_devices(path) == Words{strange.path()});
+}
+
+TEST_CASE("a loop device is known by its file's number, not by its name") {
+  if (!can_use_loop_devices()) return;
+  const TemporaryDirectory directory;
+  const plexvol::support::LoopDevice device(directory.path() / "file", kSize);
+  std::filesystem::rename(directory.path() / "file", directory.path() / "other");
+  struct stat status {};
+  REQUIRE(stat((directory.path() / "other").c_str(), &status) == 0);
+  plexvol::filepool::FileNumber number{
+      .major = major(status.st_dev), .minor = minor(status.st_dev), .inode = status.st_ino};
+  CHECK(plexvol::filepool::is_loop_device_on(device.path(), number));
+  ++number.inode;
+  CHECK_FALSE(plexvol::filepool::is_loop_device_on(device.path(), number));
+  CHECK_FALSE(plexvol::filepool::is_loop_device_on("/dev/no-such-loop", number));
 }
 
 TEST_CASE("an image is made with its tags and a loop device, and goes with all of it") {
@@ -161,20 +177,19 @@ TEST_CASE("an image keeps its one loop device until it is deactivated") {
   CHECK_FALSE(pool.files.find_image("v1")->device.empty());
 }
 
-TEST_CASE("a loop device that is known is asked for its file, not all there are") {
+TEST_CASE("to find an image's loop device no tool is run, and what is remembered is not believed") {
   if (!can_use_loop_devices()) return;
   Pool pool;
   pool.files.create_image("v1", kSize, {"one"});
   FailingRunner counting(pool.runner, 1000, FailsWhen::Before);
   FilePool files(counting, pool.directory.path().string(), std::chrono::milliseconds(1));
   const std::string device = files.find_image("v1")->device;
-  CHECK(counting.count() == 1);
+  CHECK_FALSE(device.empty());
   CHECK(files.find_image("v1")->device == device);
-  CHECK(counting.count() == 1);
-  // Changed by somebody else: what is remembered is not believed.
+  // Changed by somebody else.
   pool.files.deactivate("v1");
   CHECK(files.find_image("v1")->device.empty());
-  CHECK(counting.count() == 2);
+  CHECK(counting.count() == 0);
 }
 
 TEST_CASE("tags can be changed") {
@@ -255,7 +270,7 @@ TEST_CASE("whichever command of making or removing an image fails, the next try 
   for (const auto when : {FailsWhen::Before, FailsWhen::After}) {
     std::size_t k = 1;
     while (count_with_failure(k, when) >= k) ++k;
-    CHECK(k > 5);
+    CHECK(k > 3);
   }
 }
 
