@@ -3,6 +3,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <sstream>
+#include <string>
+#include <vector>
+
 #include "agent/api/error.h"
 #include "agent/doctor/look.h"
 #include "agent/drbd/drbd.h"
@@ -73,6 +77,37 @@ void look_at_helper(const Subject& subject, Report& report) {
               "within half a minute; until then a primary that loses its peer would stay frozen");
 }
 
+// Somebody besides root may log in: a shell, and a user's number.
+bool has_users(const std::string& passwd) {
+  std::istringstream lines(passwd);
+  for (std::string line; std::getline(lines, line);) {
+    std::vector<std::string> fields;
+    std::istringstream stream(line);
+    for (std::string field; std::getline(stream, field, ':');) fields.push_back(field);
+    constexpr std::size_t kShell = 6;
+    if (fields.size() <= kShell || fields[2] == "0" || fields[0].starts_with('+')) continue;
+    const std::string& shell = fields[kShell];
+    if (!shell.ends_with("/nologin") && !shell.ends_with("/false") && !shell.ends_with("/sync")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// drbdadm gives drbdsetup a volume's secret as an argument, and neither reads it from a file: who
+// sees other users' processes may see it at the moment of a connect.
+void look_at_arguments(const Subject& subject, Report& report) {
+  constexpr const char* kWhat = "DRBD's secrets";
+  constexpr const char* kWanted = "not seen by other users of this node";
+  const std::string mounts = read_text(subject.places.proc + "/1/mountinfo").value_or("");
+  const std::string users = read_text(subject.places.proc + "/1/root/etc/passwd").value_or("");
+  if (mounts.find("hidepid=") != std::string::npos) return report.ok(kWhat, "hidepid", kWanted);
+  if (!has_users(users)) return report.ok(kWhat, "root is the only one to log in", kWanted);
+  report.warn(kWhat, "in the arguments of drbdsetup while it connects", kWanted,
+              "mount /proc with hidepid=2 (systemd-logind and polkit then need the mount option "
+              "gid= of a group that they are in), or let nobody but administrators log in");
+}
+
 }  // namespace
 
 void look_at_kernel(const Examination& examination) {
@@ -112,6 +147,7 @@ void look_at_drbd(const Examination& examination) {
   report.ok(kWhat, drbd.module_version(), kWanted);
   report.look("DRBD's usermode_helper", "load the module drbd anew (modprobe drbd)",
               [&] { look_at_helper(subject, report); });
+  look_at_arguments(subject, report);
 }
 
 }  // namespace plexvol::doctor
