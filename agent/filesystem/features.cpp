@@ -1,5 +1,6 @@
 #include "agent/filesystem/features.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 
@@ -54,6 +55,14 @@ std::vector<FeatureOption> features_to_leave_out(const std::string& fs_type,
     }
   }
   return options;
+}
+
+std::string find_oldest_kernel(const std::vector<std::string>& releases) {
+  const auto oldest = std::min_element(releases.begin(), releases.end(),
+                                       [](const std::string& a, const std::string& b) {
+                                         return is_before(parse_version(a), parse_version(b));
+                                       });
+  return oldest == releases.end() ? "" : *oldest;
 }
 
 }  // namespace plexvol::filesystem

@@ -16,4 +16,8 @@ using FeatureOption = std::pair<std::string, std::string>;
 std::vector<FeatureOption> features_to_leave_out(const std::string& fs_type,
                                                  const std::string& kernel_release);
 
+// Pure. The one of these releases that knows least; one that cannot be read is older than all
+// others. "" when there is none.
+std::string find_oldest_kernel(const std::vector<std::string>& releases);
+
 }  // namespace plexvol::filesystem

@@ -1,11 +1,17 @@
 #include "agent/filesystem/filesystem.h"
 
+#include <fcntl.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <optional>
 
 #include "agent/api/error.h"
+#include "agent/filesystem/features.h"
 #include "agent/filesystem/mkfs_options.h"
+#include "agent/process/descriptor.h"
 
 namespace plexvol::filesystem {
 
@@ -22,33 +28,75 @@ constexpr std::chrono::minutes kStallLimit{10};
 constexpr int kLeftUncorrected = 4;
 constexpr int kCalledWrongly = 16;
 
+// Of ext4's superblock: whether it records errors, as e2fsck and the kernel note them. nullopt: it
+// cannot be read. e2fsck has just read the same block, so the device answers.
+std::optional<bool> has_recorded_errors(const std::string& device) {
+  constexpr off_t kMagicOffset = 1024 + 0x38;  // s_magic, and s_state behind it
+  constexpr unsigned kErrorState = 2;
+  const process::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<unsigned char, 4> bytes{};
+  if (!file.is_open() || pread(file.get(), bytes.data(), bytes.size(), kMagicOffset) !=
+                             static_cast<ssize_t>(bytes.size())) {
+    return std::nullopt;
+  }
+  if (bytes[0] != 0x53 || bytes[1] != 0xef) return std::nullopt;
+  return (bytes[2] & kErrorState) != 0;
+}
+
 }  // namespace
+
+std::string kernel_release() {
+  utsname names{};
+  uname(&names);
+  return names.release;
+}
 
 Filesystem::Filesystem(process::Runner& runner) : runner_(runner) {}
 
 void Filesystem::make(const NewFilesystem& wanted) {
-  utsname names{};
-  uname(&names);
-  process::run_checked(
-      runner_,
-      {.argv = mkfs_command(wanted, names.release), .input = {}, .stall_limit = kStallLimit});
+  std::vector<std::string> kernels = wanted.kernels;
+  kernels.push_back(kernel_release());
+  const process::Command command{.argv = mkfs_command(wanted, find_oldest_kernel(kernels)),
+                                 .input = {},
+                                 .stall_limit = kStallLimit,
+                                 .subject = wanted.device};
+  const process::Output output = process::run_checked(runner_, command);
+  const Probe made = probe_formatted_apart(wanted.device, wanted.type);
+  if (made.content == Content::Known && made.type == wanted.type && made.uuid == wanted.uuid) {
+    return;
+  }
+  throw Error(ErrorCode::Internal,
+              process::to_text(command) + " ended with 0, but " + wanted.device + " now holds " +
+                  made.detail +
+                  " instead of the new file system; it said: " + process::said(output));
 }
 
-void Filesystem::check(const std::string& device, const std::string& type) {
+void Filesystem::check(const std::string& device, const std::string& type,
+                       const std::string& how_to_look) {
   if (type != "ext4" && type != "ext3" && type != "ext2") return;
-  const process::Output output =
-      runner_.run({.argv = {kE2fsck, "-p", device}, .input = {}, .stall_limit = kStallLimit});
+  const process::Output output = runner_.run({.argv = {kE2fsck, "-p", device},
+                                              .input = {},
+                                              .stall_limit = kStallLimit,
+                                              .subject = device});
   if (output.exit_code < kLeftUncorrected) return;
   // Its findings are on stdout, what it could not do on stderr.
   const std::string words = process::said(
       {.exit_code = output.exit_code, .out = {}, .err = output.out + "\n" + output.err});
+  if (output.exit_code < kCalledWrongly && words.find("unsupported feature") != std::string::npos) {
+    if (has_recorded_errors(device) == false) return;
+    throw Error(ErrorCode::Unsupported,
+                "the file system on " + device +
+                    " records errors, and this node's e2fsck is older than the file system and "
+                    "cannot mend it: " +
+                    words + "; install a newer e2fsprogs on this node (or in the agent's image)");
+  }
   const bool look_needed = output.exit_code < kCalledWrongly;
   throw Error(look_needed ? ErrorCode::Conflict : ErrorCode::Internal,
               "the file system on " + device + " (" + type +
                   ") cannot be used as it is: e2fsck -p "
                   "ended with " +
                   std::to_string(output.exit_code) + ": " + words +
-                  (look_needed ? "; look at it with: e2fsck -n " + device : ""));
+                  (look_needed ? "; " + how_to_look : ""));
 }
 
 }  // namespace plexvol::filesystem

@@ -22,11 +22,17 @@ struct Probe {
   std::string detail;  // for people: "ext4 (label \"data\")", "read error at offset 0", ...
 };
 
-// Low-level libblkid probing of the device itself, never its cache.
+// Low-level libblkid probing of the device itself, never its cache. Strict, for "may this be
+// formatted?": all signatures that libblkid knows are looked for.
 Probe probe(const std::string& device);
 // The same by a child, which may hang without us: whoever reads a frozen device never comes back.
 // Throws Unavailable when it does not.
 Probe probe_apart(const std::string& device);
+// For a device that was formatted: only this type's superblock is asked for, since what a pod
+// writes into its files may look like any other signature to libblkid. Known when it is there;
+// ext2, ext3 and ext4 are one family, called "ext4", and its features tell libblkid which. Else
+// what probe() says. By a child, too.
+Probe probe_formatted_apart(const std::string& device, const std::string& fs_type);
 // Zeros the first and the last MiB and syncs: for a device that was made this moment and whose old
 // content is nobody's.
 void wipe_ends(const std::string& device);
@@ -36,7 +42,12 @@ struct NewFilesystem {
   std::string type;  // ext4, xfs
   std::string uuid;  // so that an interrupted mkfs can be told from a stranger's file system
   std::vector<std::string> options;  // of parse_mkfs_options
+  // Releases of the other kernels that are to mount it; "" and what is none count as very old.
+  std::vector<std::string> kernels{};
 };
+
+// Of the running kernel: "6.1.0-38-amd64".
+std::string kernel_release();
 
 // Splits the user's mkfsOptions at blanks and lets through only options that tune the file system
 // itself: nothing that names a path or another device, and no force. Throws InvalidArgument naming
@@ -57,15 +68,20 @@ MountOptions parse_mount_options(const std::string& text);
 class Filesystem {
  public:
   explicit Filesystem(process::Runner& runner);
-  // Overwrites: the caller has made sure that nothing of value is there. For xfs, features that
-  // kernels before 4.x and 5.x cannot mount are left out as far as the running kernel asks for it
-  // (field-lessons 10).
+  // Overwrites: the caller has made sure that nothing of value is there. Features that the oldest
+  // of the kernels cannot mount are left out (field-lessons 10). Throws Internal also when mkfs
+  // ended well, but the file system is not there.
   void make(const NewFilesystem& wanted);
   // fsck in preen mode: replays the journal, mends what is safe to mend without asking. Throws
-  // Conflict with the tool's words when a person must look at it. The device must not be mounted.
-  // Nothing is done for xfs, whose log is replayed by the mount and whose fsck.xfs does nothing
-  // either; xfs_repair is a person's decision.
-  void check(const std::string& device, const std::string& type);
+  // Conflict with the tool's words, and with `how_to_look`, when an administrator must look at it.
+  // The device must not be mounted. Nothing is done for xfs, whose log is replayed by the mount and
+  // whose fsck.xfs does nothing either; xfs_repair is an administrator's decision.
+  //
+  // An e2fsck that is older than the file system looks at nothing. Where the superblock records no
+  // errors, a preen would have done no more than replay the journal, which the kernel's mount does
+  // as well, and a kernel that does not know the file system refuses it: so this is no error then.
+  // Where it does record errors: Unsupported.
+  void check(const std::string& device, const std::string& type, const std::string& how_to_look);
 
  private:
   process::Runner& runner_;

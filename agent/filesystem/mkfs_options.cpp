@@ -25,19 +25,20 @@ struct Rule {
 
 // What tunes the file system itself. Left out on purpose: paths and other devices (-d of mke2fs, -J
 // device, -l logdev, -r, -p, -c options), force and dry run, the UUID (it marks our own unfinished
-// mkfs), sizes (the device's is the volume's), and errors=panic (one volume would stop the node).
+// mkfs), labels (whoever makes pods could label a device of the node as the host's root), sizes of
+// the file system (the device's is the volume's), sizes of sectors (the other copy's disk may have
+// larger ones), and what needs a device or a service beside it (rtinherit, mmp).
 constexpr Rule kRules[] = {
     {"ext4", 'b', true, ""},
     {"ext4", 'C', true, ""},
     {"ext4", 'E', true,
      "stride stripe_width stripe-width lazy_itable_init lazy_journal_init packed_meta_blocks "
-     "num_backup_sb resize discard nodiscard mmp_update_interval root_owner quotatype"},
+     "num_backup_sb resize discard nodiscard root_owner quotatype"},
     {"ext4", 'g', true, ""},
     {"ext4", 'G', true, ""},
     {"ext4", 'i', true, ""},
     {"ext4", 'I', true, ""},
     {"ext4", 'J', true, "size fast_commit_size"},
-    {"ext4", 'L', true, ""},
     {"ext4", 'm', true, ""},
     {"ext4", 'N', true, ""},
     {"ext4", 'O', true,
@@ -47,19 +48,20 @@ constexpr Rule kRules[] = {
      "stable_inodes uninit_bg verity"},
     {"ext4", 'q', false, ""},
     {"ext4", 'T', true, ""},
-    {"xfs", 'b', true, "size log"},
+    {"xfs", 'b', true, "size"},
     {"xfs", 'd', true,
-     "agcount agsize su sw sunit swidth noalign sectsize rtinherit extszinherit projinherit "
-     "cowextsize"},
-    {"xfs", 'i', true, "size perblock log maxpct align attr projid32bit sparse nrext64"},
+     "agcount agsize su sw sunit swidth noalign extszinherit projinherit cowextsize"},
+    {"xfs", 'i', true, "size perblock maxpct align attr projid32bit sparse nrext64"},
     {"xfs", 'K', false, ""},
-    {"xfs", 'l', true, "size su sunit version lazy-count sectsize agnum"},
-    {"xfs", 'L', true, ""},
+    {"xfs", 'l', true, "size su sunit version lazy-count agnum"},
     {"xfs", 'm', true, "crc finobt rmapbt reflink bigtime inobtcount"},
-    {"xfs", 'n', true, "size log version ftype"},
+    {"xfs", 'n', true, "size version ftype"},
     {"xfs", 'q', false, ""},
-    {"xfs", 's', true, "size log"},
 };
+
+// Blocks of another size cannot be mounted by every node: smaller ones not where a disk has sectors
+// of 4 KiB, larger ones not by most kernels.
+constexpr const char* kBlockSize = "4096";
 
 [[noreturn]] void throw_refused(const std::string& fs_type, const std::string& word,
                                 const std::string& why) {
@@ -98,6 +100,11 @@ void check_value(const std::string& fs_type, const Rule& rule, const std::string
   if (value.empty() || value.front() == '-' ||
       value.find_first_not_of(kAllowed) != std::string::npos) {
     throw_refused(fs_type, value, std::string("cannot be the value of -") + rule.letter);
+  }
+  if (rule.letter == 'b' && value.substr(value.find('=') + 1) != kBlockSize) {
+    throw_refused(fs_type, value,
+                  "cannot be the block size: only 4096 can be mounted by every node, and is the "
+                  "default");
   }
   if (*rule.keys == '\0') return;
   for (const std::string& item : split(value, ',')) {
@@ -182,11 +189,16 @@ Arguments defaults_of(const NewFilesystem& wanted) {
   if (wanted.type == "ext4") {
     arguments.set("-F", "");
     arguments.set("-m", "0");
+    arguments.set("-b", kBlockSize);
     arguments.set("-U", wanted.uuid);
     arguments.add_items("-E", "nodiscard");
   } else {
     arguments.set("-f", "");
     arguments.set("-K", "");
+    arguments.add_items("-b", std::string("size=") + kBlockSize);
+    // Of a disk with sectors of 512 bytes, mkfs would make what the other copy's disk with 4 KiB
+    // cannot mount.
+    arguments.add_items("-s", std::string("size=") + kBlockSize);
     arguments.add_items("-m", "uuid=" + wanted.uuid);
   }
   return arguments;

@@ -126,6 +126,35 @@ BlkidProbe make_prober(int file, const std::string& device) {
   return prober;
 }
 
+// Only for the superblock of this type, in place of make_prober()'s settings.
+bool ask_only_for(blkid_probe prober, const std::string& fs_type) {
+  std::array<char*, 5> names{};
+  std::vector<std::string> words{fs_type};
+  if (fs_type == "ext4") words = {"ext2", "ext3", "ext4", "ext4dev"};
+  for (std::size_t i = 0; i < words.size(); ++i) names[i] = words[i].data();
+  return blkid_probe_enable_partitions(prober, 0) == 0 &&
+         blkid_probe_filter_superblocks_type(prober, BLKID_FLTR_ONLYIN, names.data()) == 0;
+}
+
+// As probe_formatted_apart() says, in this process.
+Probe probe_formatted(const std::string& device, const std::string& fs_type) {
+  {
+    const process::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.is_open() || size_of(file.get()) == 0) return probe(device);
+    const BlkidProbe prober = make_prober(file.get(), device);
+    if (!ask_only_for(prober.get(), fs_type)) {
+      throw Error(ErrorCode::Internal, "libblkid cannot be set up for " + device);
+    }
+    if (blkid_do_safeprobe(prober.get()) == 0) {
+      Probe found = known(prober.get());
+      const bool is_of_family = fs_type == "ext4" && found.type.starts_with("ext");
+      if (is_of_family) found.type = fs_type;
+      return found;
+    }
+  }
+  return probe(device);
+}
+
 }  // namespace
 
 Probe probe(const std::string& device) {
@@ -242,12 +271,14 @@ void wipe(const std::string& device) {
 
 }  // namespace
 
-Probe probe_apart(const std::string& device) {
+namespace {
+
+Probe look_apart(const std::string& device, const std::function<Probe()>& look) {
   constexpr std::chrono::seconds kLimit{20};
   const Findings findings = run_apart(
       "reading " + device,
       [&](Findings& left) {
-        const Probe seen = probe(device);
+        const Probe seen = look();
         left.content = seen.content;
         copy(seen.type, left.type);
         copy(seen.uuid, left.uuid);
@@ -258,6 +289,16 @@ Probe probe_apart(const std::string& device) {
           .type = findings.type.data(),
           .uuid = findings.uuid.data(),
           .detail = findings.detail.data()};
+}
+
+}  // namespace
+
+Probe probe_apart(const std::string& device) {
+  return look_apart(device, [&] { return probe(device); });
+}
+
+Probe probe_formatted_apart(const std::string& device, const std::string& fs_type) {
+  return look_apart(device, [&] { return probe_formatted(device, fs_type); });
 }
 
 void wipe_ends(const std::string& device) {

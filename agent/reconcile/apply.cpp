@@ -158,14 +158,36 @@ void finish(const Wanted& wanted, Seen& seen, const Tools& tools) {
   seen.data->making = false;
 }
 
+// Of the nodes that may get a copy: those with the pool. 0.1.0 tells nothing of its node's kernel.
+std::vector<std::string> list_kernels(const Wanted& wanted, const Tools& tools) {
+  std::vector<std::string> kernels;
+  for (const model::Node& node : tools.store.list_nodes()) {
+    if (node.find_pool(wanted.volume.pool) == nullptr || node.kernel.empty()) continue;
+    kernels.push_back(node.kernel);
+  }
+  return kernels;
+}
+
 void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   tools.filesystem.make(
       {.device = seen.device->path,
        .type = volume.fs_type,
        .uuid = volume.id,
-       .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options)});
+       .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options),
+       .kernels = list_kernels(wanted, tools)});
   seen.just_formatted = true;
+}
+
+// By hand the device would be a Secondary, which cannot be opened.
+void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  const std::string& name = wanted.volume.name;
+  const std::string options = R"('{"volume":")" + name + R"("}')";
+  tools.filesystem.check(seen.device->path, wanted.volume.fs_type,
+                         "look at it on " + wanted.here + " with: plexvol attach " + options + " " +
+                             wanted.here + " && e2fsck -n " + tools.links.path(name) +
+                             "; e2fsck -f " + tools.links.path(name) +
+                             " mends it; then plexvol detach " + name + " " + wanted.here);
 }
 
 void unmount(const std::string& mount_point, const Wanted& wanted) {
@@ -185,11 +207,11 @@ void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& 
   const auto resource = [&] { return to_resource(wanted, seen); };
   switch (action.kind) {
     case ActionKind::CreateData:
-      seen.data = pool().create(volume.name, volume.size_bytes, volume.id);
+      seen.data = pool().create(volume.name, copy_size_bytes(wanted), volume.id);
       return;
     case ActionKind::CreateMetadataDevice:
       seen.metadata = pool().create(metadata_name(volume),
-                                    drbd::metadata_size_bytes(volume.size_bytes), volume.id);
+                                    drbd::metadata_size_bytes(copy_size_bytes(wanted)), volume.id);
       return;
     case ActionKind::ActivateData:
       return pool().activate(volume.name);
@@ -246,7 +268,7 @@ void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& 
     case ActionKind::RecordFormatDone:
       return record_format(wanted, tools, model::Format::Done);
     case ActionKind::CheckFilesystem:
-      return tools.filesystem.check(seen.device->path, volume.fs_type);
+      return check_filesystem(wanted, seen, tools);
     case ActionKind::CompleteMountCalls:
       return tools.calls.complete(volume.name, {.device = tools.links.path(volume.name),
                                                 .major = seen.device->major,

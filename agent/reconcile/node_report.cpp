@@ -5,6 +5,7 @@
 #include <optional>
 #include <thread>
 
+#include "agent/filesystem/filesystem.h"
 #include "agent/log.h"
 
 namespace plexvol::reconcile {
@@ -60,7 +61,8 @@ class NodeReport::Impl {
                      .version = settings_.version,
                      .drbd_version = drbd_.module_version(),
                      .mirror_error = mirror_error,
-                     .pools = {}};
+                     .pools = {},
+                     .kernel = filesystem::kernel_release()};
     for (const PoolSettings& settings : settings_.pools) {
       model::Pool pool{.name = settings.name,
                        .type = settings.type,

@@ -3,9 +3,13 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+#include <fstream>
+#include <numeric>
 #include <set>
 #include <utility>
 
+#include "agent/filesystem/mounted_fault.h"
 #include "agent/mounts/guard.h"
 
 namespace plexvol::reconcile {
@@ -16,6 +20,27 @@ std::string metadata_name(const model::Volume& volume) {
 
 bool copy_stays(const Wanted& wanted) {
   return !wanted.volume.deleting && wanted.volume.find_replica(wanted.here) != nullptr;
+}
+
+std::uint64_t copy_size_bytes(const Wanted& wanted) {
+  const model::Volume& volume = wanted.volume;
+  if (!volume.mirrored()) return volume.size_bytes;
+  // Beyond this, extents are no powers of two and have nothing to do with each other.
+  constexpr std::uint64_t kMostExtent = std::uint64_t{1} << 32U;
+  std::uint64_t extent = 1;
+  for (const std::string& name : volume.nodes()) {
+    const auto node = wanted.nodes.find(name);
+    if (node == wanted.nodes.end()) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
+                                              ", whose agent has not announced its pools");
+    }
+    const model::Pool* pool = node->second.find_pool(volume.pool);
+    if (pool == nullptr || pool->extent_bytes == 0 || pool->extent_bytes > kMostExtent) continue;
+    const std::uint64_t common = std::lcm(extent, pool->extent_bytes);
+    extent = common > kMostExtent ? std::max(extent, pool->extent_bytes) : common;
+  }
+  const std::uint64_t rounded = (volume.size_bytes + extent - 1) / extent * extent;
+  return std::max(rounded, wanted.peer_device_bytes);
 }
 
 Pool& get_pool(const Tools& tools, const model::Volume& volume) {
@@ -126,7 +151,24 @@ std::optional<Device> find_device(const std::string& path) {
   return Device{.path = path, .major = major(status.st_rdev), .minor = minor(status.st_rdev)};
 }
 
+filesystem::Probe look_at_content(const Wanted& wanted, const std::string& device) {
+  return wanted.volume.format == model::Format::Done
+             ? filesystem::probe_formatted_apart(device, wanted.volume.fs_type)
+             : filesystem::probe_apart(device);
+}
+
 }  // namespace
+
+std::uint64_t device_size_bytes(const std::string& device) {
+  constexpr std::uint64_t kSector = 512;  // of /sys, whatever the device's is
+  const auto found = find_device(device);
+  if (!found) return 0;
+  std::ifstream file("/sys/dev/block/" + std::to_string(found->major) + ":" +
+                     std::to_string(found->minor) + "/size");
+  std::uint64_t sectors = 0;
+  file >> sectors;
+  return sectors * kSector;
+}
 
 void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.resource.reset();
@@ -198,6 +240,7 @@ void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
   seen.users.clear();
   seen.pod.reset();
   seen.content.reset();
+  seen.mounted_fault.clear();
   if (!seen.device) return;
   seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
                                         mounts::placeholder_source(wanted.volume.name));
@@ -205,7 +248,13 @@ void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
     seen.users = filesystem::find_use(seen.device->major, seen.device->minor).users;
     seen.pod = find_pod(seen.mounts, tools.pods);
   }
-  if (needs_content(wanted, seen)) seen.content = filesystem::probe_apart(seen.device->path);
+  if (needs_content(wanted, seen)) seen.content = look_at_content(wanted, seen.device->path);
+  if (seen.calls.waiting == 0 || frozen(seen)) return;
+  for (const std::string& mount : seen.mounts) {
+    seen.mounted_fault =
+        filesystem::find_mounted_fault(mount, seen.device->major, seen.device->minor);
+    if (!seen.mounted_fault.empty()) return;
+  }
 }
 
 }  // namespace plexvol::reconcile

@@ -259,14 +259,26 @@ void Planner::plan_mount_calls() {
     if (!seen_.linked) add(ActionKind::LookAgain);
     return;
   }
+  // One more mount would show the same file system, and each access to it fail.
+  if (!seen_.mounted_fault.empty()) {
+    std::string mounts;
+    for (const std::string& mount : seen_.mounts) mounts += (mounts.empty() ? "" : ", ") + mount;
+    return fail(ErrorCode::Conflict,
+                name() + ": its file system on " + wanted_.here + " " + seen_.mounted_fault +
+                    " and must be unmounted everywhere before it can be mounted again, which "
+                    "repairs it; delete the pods that use it: " +
+                    mounts);
+  }
   // While it is mounted, or may be at any moment, it was checked already and must not be
   // touched.
   if (seen_.content) {
     const filesystem::Probe& content = *seen_.content;
-    if (content.content != filesystem::Content::Known || content.type != volume_.fs_type) {
+    const bool is_ours = content.content == filesystem::Content::Known &&
+                         content.type == volume_.fs_type && content.uuid == volume_.id;
+    if (!is_ours) {
       return fail(ErrorCode::Conflict, name() + " was formatted as " + volume_.fs_type + ", but " +
                                            seen_.device->path + " on " + wanted_.here +
-                                           " now holds " + content.detail +
+                                           " now holds " + describe_content() +
                                            "; it is neither mounted nor formatted again");
     }
     if (!seen_.just_formatted) add(ActionKind::CheckFilesystem);
@@ -289,6 +301,8 @@ void Planner::plan_removal() {
   unmount_all();
   if (seen_.linked) add(ActionKind::Unlink);
   if (seen_.resource) add(ActionKind::Down);
+  // What could not be looked at may be there: it would never be removed.
+  if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
   plan_data_removal();
 }
 
@@ -298,6 +312,13 @@ void Planner::plan_data_removal() {
   // Last: by it a node that was forgotten knows that it had a copy.
   if (volume_.mirrored()) add(ActionKind::RemoveConfig);
   add(ActionKind::ForgetReplica);
+}
+
+// A file system that was put there by somebody else differs in its UUID alone.
+std::string Planner::describe_content() const {
+  const filesystem::Probe& content = *seen_.content;
+  if (content.type != volume_.fs_type || content.uuid == volume_.id) return content.detail;
+  return content.detail + " with the UUID " + content.uuid + " instead of " + volume_.id;
 }
 
 std::vector<Action> plan(const Wanted& wanted, const Seen& seen) {

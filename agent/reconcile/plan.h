@@ -56,6 +56,8 @@ struct Wanted {
   // For a copy here that was replaced: all others are in use by living agents that call them
   // UpToDate. The set alone does not tell: its nodes may have burnt down.
   bool others_whole = false;
+  // Of the other copy, as its node says; 0: not known.
+  std::uint64_t peer_device_bytes = 0;
 
   bool attached_here() const { return attachment && attachment->node == here; }
 };
@@ -108,6 +110,9 @@ struct Seen {
   // and mounts that were made since then must not be taken for left over.
   std::string refused_release;
   std::optional<filesystem::Probe> content;  // looked at only where it matters: see needs_content()
+  // What is wrong with the file system where it is mounted, "" when it works; looked at only for
+  // calls that wait to mount it once more.
+  std::string mounted_fault{};
   bool just_formatted = false;  // in this very pass: it needs no check before its first mount
 };
 

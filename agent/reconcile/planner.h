@@ -56,6 +56,7 @@ class Planner {
   void plan_attachment();
   bool plan_letting_go();
   std::string why_in_use() const;
+  std::string describe_content() const;
   void plan_put_back();
   void plan_replacement();
   void plan_leaving();

@@ -165,6 +165,7 @@ class Reconciler::Pass {
       if (view.node) wanted.nodes[name] = *view.node;
     }
     if (!peer.empty()) owner_.peers_.note(peer, views[peer].session.has_value());
+    if (const auto& status = views[peer].status) wanted.peer_device_bytes = status->device_bytes;
     wanted.peer_alive = wanted.attached_here() && is_heard_of(views[peer], *wanted.attachment);
     if (not_replaced_) return;
     wanted.peer_fate = owner_.peers_.fate_of(peer);
@@ -271,7 +272,8 @@ class Reconciler::Pass {
                          .mounts = seen_.mounts,
                          .refused_release = seen_.refused_release,
                          .error_code = error_ ? error_->code() : ErrorCode::Internal,
-                         .error = error_ ? error_->what() : note_};
+                         .error = error_ ? error_->what() : note_,
+                         .device_bytes = seen_.data ? device_size_bytes(seen_.data->device) : 0};
     if (seen_.resource) {
       status.role = seen_.resource->role;
       status.disk_state = seen_.resource->disk_state;

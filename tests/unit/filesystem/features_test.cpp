@@ -51,3 +51,12 @@ TEST_CASE("a release that cannot be read counts as an old kernel") {
   CHECK(left_out("ext4", "") == left_out("ext4", "unknown"));
   CHECK(left_out("ext4", "6") == left_out("ext4", "unknown"));
 }
+
+TEST_CASE("the oldest kernel is the one that knows least [D13]") {
+  using plexvol::filesystem::find_oldest_kernel;
+  CHECK(find_oldest_kernel({}).empty());
+  CHECK(find_oldest_kernel({"6.1.0-38-amd64", "4.15.0-213-generic", "5.10.0"}) ==
+        "4.15.0-213-generic");
+  CHECK(find_oldest_kernel({"3.10.0-1160.el7", "3.9.1"}) == "3.9.1");
+  CHECK(find_oldest_kernel({"6.1.0", "unreadable"}) == "unreadable");
+}

@@ -54,6 +54,15 @@ TEST_CASE("mkfs options that name paths or devices, force, or are unknown are re
       {"ext4", "-O journal_dev"},
       {"ext4", "-z /tmp/undo"},
       {"ext4", "-e panic"},
+      {"ext4", "-b 1024"},
+      {"ext4", "-b 65536"},
+      {"ext4", "-E mmp_update_interval=1"},
+      {"xfs", "-b size=1024"},
+      {"xfs", "-b log=10"},
+      {"xfs", "-s size=512"},
+      {"xfs", "-d sectsize=512"},
+      {"xfs", "-l sectsize=512"},
+      {"xfs", "-d rtinherit=1"},
       {"ext4", "/dev/sda"},
       {"ext4", "-m"},
       {"ext4", "-m /x"},
@@ -78,6 +87,20 @@ TEST_CASE("mkfs options that name paths or devices, force, or are unknown are re
   }
 }
 
+TEST_CASE("labels are ours: nobody can name a volume as the host's root [S5]") {
+  for (const char* type : {"ext4", "xfs"}) {
+    for (const char* options : {"-L cloudimg-rootfs", "-Lcloudimg-rootfs", "-m 0 -L x"}) {
+      CAPTURE(options);
+      CHECK_THROWS_AS(parse_mkfs_options(type, options), Error);
+    }
+    CHECK_THROWS_AS(
+        mkfs_command(
+            {.device = "/dev/x", .type = type, .uuid = kUuid, .options = {"-L", "cloudimg-rootfs"}},
+            kNewKernel),
+        Error);
+  }
+}
+
 TEST_CASE("file systems other than ext4 and xfs are not made") {
   CHECK_THROWS_AS(parse_mkfs_options("btrfs", ""), Error);
   CHECK_THROWS_AS(
@@ -96,12 +119,38 @@ TEST_CASE("a UUID that is none is refused") {
 
 TEST_CASE("our defaults stand where the user says nothing else") {
   CHECK(command("ext4", "") ==
-        "mkfs.ext4 -q -F -m 0 -U 01234567-89ab-cdef-0123-456789abcdef -E nodiscard /dev/x");
+        "mkfs.ext4 -q -F -m 0 -b 4096 -U 01234567-89ab-cdef-0123-456789abcdef -E nodiscard /dev/x");
   CHECK(command("xfs", "") ==
-        "mkfs.xfs -q -f -K -m uuid=01234567-89ab-cdef-0123-456789abcdef /dev/x");
-  CHECK(command("ext4", "-m 5 -E stride=16") ==
-        "mkfs.ext4 -q -F -m 5 -U 01234567-89ab-cdef-0123-456789abcdef -E nodiscard,stride=16 "
+        "mkfs.xfs -q -f -K -b size=4096 -s size=4096 -m uuid=01234567-89ab-cdef-0123-456789abcdef "
         "/dev/x");
+  CHECK(command("ext4", "-m 5 -E stride=16") ==
+        "mkfs.ext4 -q -F -m 5 -b 4096 -U 01234567-89ab-cdef-0123-456789abcdef -E "
+        "nodiscard,stride=16 /dev/x");
+  CHECK(command("ext4", "-b 4096") == command("ext4", ""));
+  CHECK(command("xfs", "-b size=4096") == command("xfs", ""));
+}
+
+TEST_CASE("a file system made on a disk with sectors of 512 bytes is one for 4 KiB, too [D13]") {
+  const plexvol::support::TemporaryDirectory directory;
+  const std::string image = (directory.path() / "image").string();
+  plexvol::process::BoostRunner runner;
+  const auto make = [&](const std::string& type, std::uint64_t size_bytes) {
+    plexvol::support::make_sparse_file(image, size_bytes);
+    plexvol::process::run_checked(
+        runner, {.argv = mkfs_command({.device = image, .type = type, .uuid = kUuid, .options = {}},
+                                      kNewKernel),
+                 .input = {}});
+  };
+  make("xfs", 320U << 20U);
+  const auto xfs = plexvol::process::run_checked(
+      runner,
+      {.argv = {"/sbin/xfs_db", "-r", "-c", "sb 0", "-c", "print sectsize", image}, .input = {}});
+  CHECK(xfs.out == "sectsize = 4096\n");
+  // mke2fs would take blocks of 1 KiB for one so small.
+  make("ext4", 16U << 20U);
+  const auto ext4 =
+      plexvol::process::run_checked(runner, {.argv = {"/sbin/dumpe2fs", "-h", image}, .input = {}});
+  CHECK(ext4.out.find("Block size:               4096\n") != std::string::npos);
 }
 
 TEST_CASE("what an old kernel cannot mount is left out, unless the user asks for it") {
@@ -131,7 +180,7 @@ TEST_CASE("mkfs itself takes what we give it, for every kernel") {
   for (const std::string release :
        {"3.2.0", "3.10.0-1160.el7", "4.4.0", "4.19", "5.4.0", "5.15.0", "6.1.0"}) {
     CAPTURE(release);
-    CHECK(make("ext4", "-i 32768 -O quota -E stride=16 -L data", release) == 0);
-    CHECK(make("xfs", "-d agcount=2 -n ftype=1 -l size=64m -L data", release) == 0);
+    CHECK(make("ext4", "-i 32768 -O quota -E stride=16", release) == 0);
+    CHECK(make("xfs", "-d agcount=2 -n ftype=1 -l size=64m", release) == 0);
   }
 }

@@ -24,6 +24,7 @@ using plexvol::filesystem::Filesystem;
 using plexvol::filesystem::Probe;
 using plexvol::filesystem::probe;
 using plexvol::filesystem::probe_apart;
+using plexvol::filesystem::probe_formatted_apart;
 using plexvol::filesystem::wipe_ends;
 using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
@@ -152,6 +153,49 @@ TEST_CASE("a signature with a wrong checksum is unknown") {
   const Probe seen = probe(image.path());
   CHECK(seen.content == Content::Unknown);
   CHECK(seen.detail == "a superblock of LVM2_member with a wrong checksum");
+}
+
+TEST_CASE("what a pod writes into a file does not hide its file system [D9]") {
+  for (const std::string type : {"ext4", "xfs"}) {
+    CAPTURE(type);
+    const Image image(320 * kMiB);
+    image.make(type);
+    // A file of a pod may lie there: an Intel RAID member's signature.
+    image.write(320 * kMiB - 1024, "Intel Raid ISM Cfg Sig. 1.2.01");
+    REQUIRE(probe(image.path()).type != type);
+    const Probe seen = probe_formatted_apart(image.path(), type);
+    CHECK(seen.content == Content::Known);
+    CHECK(seen.type == type);
+    CHECK(seen.uuid == kUuid);
+  }
+}
+
+TEST_CASE("an ext4 made with features taken off is of its family [O17]") {
+  for (const std::string options :
+       {"^extent,^64bit,^metadata_csum,^flex_bg,^huge_file,^dir_nlink,^extra_isize,^uninit_bg",
+        "^has_journal,^extent,^64bit,^metadata_csum,^flex_bg,^huge_file,^dir_nlink,^extra_isize,"
+        "^uninit_bg"}) {
+    const Image image;
+    plexvol::process::BoostRunner runner;
+    Filesystem(runner).make(
+        {.device = image.path(), .type = "ext4", .uuid = kUuid, .options = {"-O", options}});
+    REQUIRE(probe(image.path()).type != "ext4");
+    const Probe seen = probe_formatted_apart(image.path(), "ext4");
+    CHECK(seen.type == "ext4");
+    CHECK(seen.uuid == kUuid);
+    CHECK(probe_formatted_apart(image.path(), "xfs").type.starts_with("ext"));
+  }
+}
+
+TEST_CASE("where the file system is gone, all that is there is told [D9]") {
+  const Image image;
+  CHECK(probe_formatted_apart(image.path(), "ext4").content == Content::Empty);
+  image.write(5, "x");
+  CHECK(probe_formatted_apart(image.path(), "ext4").detail.starts_with("data at offset 5,"));
+  const Image xfs(320 * kMiB);
+  xfs.make("xfs");
+  CHECK(probe_formatted_apart(xfs.path(), "ext4").type == "xfs");
+  CHECK_THROWS_AS(probe_formatted_apart("/dev/no-such-device", "ext4"), Error);
 }
 
 TEST_CASE(

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "agent/reconcile/observe.h"
 #include "tests/unit/reconcile/plan_cases.h"
 
 using namespace plexvol;                    // NOLINT(google-build-using-namespace)
@@ -180,6 +181,70 @@ TEST_CASE("plan: a mount call gets a checked device") {
     seen.mounts = {"/a"};
     CHECK(kinds(wanted, seen) == "CompleteMountCalls, LookAgain");
   }
+}
+
+TEST_CASE("plan: a file system that has shut itself down is given to no further pod [D12]") {
+  const Wanted wanted = attached(single(), "n1", model::Holder::Mount);
+  Seen seen = seen_single();
+  seen.calls.waiting = 1;
+  seen.linked = true;
+  seen.mounts = {"/a", "/b"};
+  seen.mounted_fault = "has shut itself down after an error (Input/output error)";
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+  CHECK(reason(wanted, seen) ==
+        "volume v: its file system on n1 has shut itself down after an error (Input/output error) "
+        "and must be unmounted everywhere before it can be mounted again, which repairs it; delete "
+        "the pods that use it: /a, /b");
+}
+
+TEST_CASE("plan: another file system of the same type is a stranger's [D9]") {
+  const Wanted wanted = attached(single(), "n1", model::Holder::Mount);
+  Seen seen = seen_single();
+  seen.calls.waiting = 1;
+  seen.linked = true;
+  seen.content = content(filesystem::Content::Known, "ext4", "another");
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+  CHECK(reason(wanted, seen)
+            .find("holds ext4 with the UUID another instead of " + std::string(kId)) !=
+        std::string::npos);
+}
+
+TEST_CASE("plan: what could not be looked at is not called removed") {
+  Wanted wanted = single();
+  wanted.volume.deleting = true;
+  Seen seen;
+  seen.backing_error = Error(ErrorCode::Unavailable, "lvs hangs");
+  CHECK(kinds(wanted, seen) == "Fail Unavailable");
+}
+
+TEST_CASE("plan: both copies are as large as what the extents of both groups divide [D13]") {
+  Wanted wanted = mirrored();
+  wanted.volume.size_bytes = 20U << 20U;
+  const auto extents = [&](const std::string& node, std::uint64_t bytes) {
+    model::Pool pool;
+    pool.name = "p";
+    pool.extent_bytes = bytes;
+    wanted.nodes[node].pools = {pool};
+  };
+  extents("n1", 4U << 20U);
+  CHECK_THROWS_AS(copy_size_bytes(wanted), Error);
+  extents("n2", 32U << 20U);
+  CHECK(copy_size_bytes(wanted) == 32U << 20U);
+  wanted.here = "n2";
+  CHECK(copy_size_bytes(wanted) == 32U << 20U);
+  // An agent of 0.1.0 does not tell.
+  extents("n2", 0);
+  CHECK(copy_size_bytes(wanted) == 20U << 20U);
+  // 0.1.0 made the other copy, and it is larger.
+  wanted.peer_device_bytes = 64U << 20U;
+  CHECK(copy_size_bytes(wanted) == 64U << 20U);
+  extents("n2", 6U << 20U);
+  wanted.peer_device_bytes = 0;
+  CHECK(copy_size_bytes(wanted) == 24U << 20U);
+  // One copy has no other to be like.
+  Wanted alone = single();
+  alone.volume.size_bytes = 5U << 20U;
+  CHECK(copy_size_bytes(alone) == 5U << 20U);
 }
 
 TEST_CASE("plan: the last unmount sets a volume free that was attached by a mount") {

@@ -1,0 +1,74 @@
+#include "agent/filesystem/mounted_fault.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "agent/api/error.h"
+#include "agent/filesystem/mount_table.h"
+#include "agent/process/child.h"
+#include "agent/process/proc.h"
+
+namespace plexvol::filesystem {
+
+namespace {
+
+constexpr std::chrono::seconds kLimit{20};
+
+// System calls only. 0, or the number of what is wrong.
+int look(const char* point, unsigned major, unsigned minor, bool is_in_host) {
+  if (!is_in_host) {
+    const int host = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (host < 0 || setns(host, CLONE_NEWNS) != 0) return 0;
+  }
+  const int root = open(point, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (root < 0) return errno == EIO ? EIO : 0;
+  struct stat status {};
+  if (fstat(root, &status) != 0) return errno;
+  // Another mount lies over it.
+  if (::major(status.st_dev) != major || ::minor(status.st_dev) != minor) return 0;
+  struct statvfs space {};
+  if (fstatvfs(root, &space) != 0) return errno;
+  if ((space.f_flag & ST_RDONLY) != 0) return EROFS;
+  if (fsync(root) != 0 && errno != EINVAL) return errno;
+  return 0;
+}
+
+// By its mount, not by the file system below it.
+bool is_mounted_read_only(const std::string& mount_point, unsigned major, unsigned minor) {
+  const auto entries = parse_mountinfo(process::read_text_file("/proc/1/mountinfo"));
+  return std::none_of(entries.begin(), entries.end(), [&](const MountEntry& entry) {
+    return entry.mount_point == mount_point && entry.major == major && entry.minor == minor &&
+           ("," + entry.options + ",").find(",rw,") != std::string::npos;
+  });
+}
+
+}  // namespace
+
+std::string find_mounted_fault(const std::string& mount_point, unsigned major, unsigned minor) {
+  const bool is_in_host = in_host_namespace();
+  const char* point = mount_point.c_str();
+  const auto result =
+      process::run_in_child([=] { return look(point, major, minor, is_in_host); }, kLimit);
+  if (!result) {
+    throw Error(ErrorCode::Unavailable,
+                "the file system on " + mount_point +
+                    " did not answer in time: its device is frozen, or very busy");
+  }
+  if (*result == 0) return "";
+  if (*result != EROFS) {
+    return std::string("has shut itself down after an error (") + strerrordesc_np(*result) + ")";
+  }
+  if (is_mounted_read_only(mount_point, major, minor)) return "";
+  return "was made read-only by the kernel after an error";
+}
+
+}  // namespace plexvol::filesystem
