@@ -210,24 +210,25 @@ void Service::release_for_deletion(const model::Volume& volume,
                                    const store::Versioned<model::Attachment>& attachment,
                                    const Call& call) {
   const std::string& node = attachment.value.node;
-  const std::string attached = "volume " + volume.name + " is attached to " + node;
+  const auto refuse = [&](const std::string& why) {
+    const std::string attached = "volume " + volume.name + " is attached to " + node;
+    throw Error(ErrorCode::Conflict, attached + why);
+  };
   if (attachment.value.holder == model::Holder::Attach) {
-    throw Error(ErrorCode::Conflict, attached + " and is not deleted while it is; detach it first");
+    refuse(" and is not deleted while it is; detach it first");
   }
   if (is_gone(node)) {
-    throw Error(ErrorCode::Conflict,
-                attached + ", whose agent is down, so it may be in use there; start that agent");
+    refuse(", whose agent is down, so it may be in use there; start that agent");
   }
   const auto status = ask_holder(volume, attachment, call);
   if (!status) return;
   if (!status->ready && status->mounts.empty()) {
-    throw Error(ErrorCode::Conflict, attached + ", which does not see whether it is mounted: " +
-                                         status->error + "; mend that first");
+    refuse(", which does not see whether it is mounted: " + status->error + "; mend that first");
   }
   for (const std::string& mount : status->mounts) {
     if (pods::uid_in_path(mount)) continue;
-    throw Error(ErrorCode::Conflict, attached + " and mounted on " + mount +
-                                         "; unmount it there: `plexvol unmount " + mount + "`");
+    std::string why = " and mounted on " + mount;
+    refuse(why.append("; unmount it there: `plexvol unmount ").append(mount).append("`"));
   }
   const auto now = store_.find_attachment(volume.name);
   if (!now || now->revision != status->attachment_revision) return;  // mounted again meanwhile
