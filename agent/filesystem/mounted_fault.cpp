@@ -56,8 +56,8 @@ bool is_mounted_read_only(const std::string& mount_point, unsigned major, unsign
 std::string find_mounted_fault(const std::string& mount_point, unsigned major, unsigned minor) {
   const bool is_in_host = in_host_namespace();
   const char* point = mount_point.c_str();
-  const auto result =
-      process::run_in_child([=] { return look(point, major, minor, is_in_host); }, kLimit);
+  const auto result = process::run_in_child([=] { return look(point, major, minor, is_in_host); },
+                                            kLimit, "the file system on " + mount_point);
   if (!result) {
     throw Error(ErrorCode::Unavailable,
                 "the file system on " + mount_point +

@@ -227,7 +227,7 @@ Findings run_apart(const std::string& doing, const std::function<void(Findings&)
         }
         return 0;
       },
-      limit);
+      limit, doing);
   if (!ended) {
     throw Error(ErrorCode::Unavailable,
                 doing + " did not end in time: it hangs, most likely because the device is frozen");

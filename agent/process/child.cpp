@@ -8,13 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "agent/api/error.h"
 #include "agent/process/descriptor.h"
@@ -52,12 +53,19 @@ int parse_number(const char* name) {
 
 struct Abandoned {
   std::mutex mutex;
-  std::vector<pid_t> children;
+  std::map<pid_t, std::string> children;  // and their subjects
 };
 
 Abandoned& abandoned() {
   static Abandoned instance;
   return instance;
+}
+
+bool hangs_already(const std::string& subject) {
+  Abandoned& all = abandoned();
+  const std::lock_guard lock(all.mutex);
+  return std::any_of(all.children.begin(), all.children.end(),
+                     [&](const auto& child) { return child.second == subject; });
 }
 
 }  // namespace
@@ -94,8 +102,10 @@ void prepare_child(pid_t parent) {
   if (getppid() != parent) _exit(127);  // it ended before we asked to be told
 }
 
-std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::milliseconds limit) {
+std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::milliseconds limit,
+                                const std::string& subject) {
   reap_abandoned();
+  if (!subject.empty() && hangs_already(subject)) return std::nullopt;
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
     throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
@@ -129,7 +139,7 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
   } while (ready < 0 && errno == EINTR);
   if (ready <= 0) {
     kill(child, SIGKILL);
-    abandon(child);
+    abandon(child, subject);
     return std::nullopt;
   }
   int status = 0;
@@ -140,16 +150,17 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
   return WEXITSTATUS(status);
 }
 
-void abandon(pid_t child) {
+void abandon(pid_t child, const std::string& subject) {
   Abandoned& all = abandoned();
   const std::lock_guard lock(all.mutex);
-  all.children.push_back(child);
+  all.children[child] = subject;
 }
 
 void reap_abandoned() {
   Abandoned& all = abandoned();
   const std::lock_guard lock(all.mutex);
-  std::erase_if(all.children, [](pid_t child) { return waitpid(child, nullptr, WNOHANG) != 0; });
+  std::erase_if(all.children,
+                [](const auto& child) { return waitpid(child.first, nullptr, WNOHANG) != 0; });
 }
 
 }  // namespace plexvol::process

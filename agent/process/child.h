@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <string>
 
 namespace plexvol::process {
 
@@ -25,11 +26,13 @@ void prepare_child(pid_t parent);
 
 // Runs `work`, which makes system calls only, in a child without any of our descriptors but 0 to 2,
 // and returns what it returned (0 to 127). nullopt: it did not end within the limit, or died;
-// SIGKILL is on its way to it.
-std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::milliseconds limit);
+// SIGKILL is on its way to it. While a child with the same `subject` (a device, a mount point)
+// still hangs in the kernel, nullopt at once: the next one would hang beside it. "": no such limit.
+std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::milliseconds limit,
+                                const std::string& subject = "");
 
 // A killed child that hangs in the kernel: waited for by reap_abandoned() whenever it may end.
-void abandon(pid_t child);
+void abandon(pid_t child, const std::string& subject = "");
 void reap_abandoned();
 
 }  // namespace plexvol::process

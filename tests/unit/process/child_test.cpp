@@ -6,6 +6,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <string>
+#include <thread>
+
+#include "agent/process/boost_runner.h"
+#include "tests/support/loop_device.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace std::chrono_literals;
 using plexvol::process::run_in_child;
@@ -48,4 +54,31 @@ TEST_CASE("descriptors are marked close-on-exec on old kernels, too") {
   CHECK(fcntl(ours, F_GETFD) == FD_CLOEXEC);
   CHECK(fcntl(STDERR_FILENO, F_GETFD) == 0);
   close(ours);
+}
+
+TEST_CASE("no second child is started for what another one hangs on [O13]") {
+  if (!plexvol::support::can_use_loop_devices()) return;
+  const plexvol::support::TemporaryDirectory directory;
+  const plexvol::support::LoopDevice device(directory.path() / "image", 64U << 20U);
+  plexvol::process::BoostRunner runner;
+  plexvol::process::run_checked(
+      runner, {.argv = {"/sbin/mkfs.ext4", "-q", "-F", device.path()}, .input = {}});
+  const plexvol::support::Mount mount(device.path(), directory.path() / "mnt", "ext4");
+  plexvol::process::run_checked(runner,
+                                {.argv = {"/sbin/fsfreeze", "-f", mount.point()}, .input = {}});
+  const std::string file = mount.point() + "/file";
+  const auto hang = [path = file.c_str()] {
+    return open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600) < 0 ? 1 : 0;
+  };
+  const auto first = run_in_child(hang, 200ms, "the device");
+  const auto second = run_in_child([] { return 0; }, 30s, "the device");
+  const auto other = run_in_child([] { return 0; }, 30s, "another");
+  plexvol::process::run_checked(runner,
+                                {.argv = {"/sbin/fsfreeze", "-u", mount.point()}, .input = {}});
+  CHECK_FALSE(first.has_value());
+  CHECK_FALSE(second.has_value());
+  CHECK(other == 0);
+  while (run_in_child([] { return 0; }, 30s, "the device") != 0) {
+    std::this_thread::sleep_for(10ms);
+  }
 }
