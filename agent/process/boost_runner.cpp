@@ -39,7 +39,7 @@ constexpr std::size_t kMaxOutput = 16U << 20U;
 constexpr milliseconds kTick{100};
 constexpr milliseconds kShortestTick{1};
 constexpr milliseconds kKillLimit{5'000};
-// How many stall limits a tool may compute without reading or writing anything.
+// How many stall limits of CPU time a tool may use without reading or writing anything.
 constexpr int kComputingLimits = 10;
 
 std::string to_text(milliseconds time) {
@@ -126,14 +126,14 @@ class Run {
     milliseconds pause = kShortestTick;
     while (!has_ended()) {
       if (exchange(next_timeout(pause))) {
-        last_progress_ = last_moved_ = Clock::now();
+        last_progress_ = Clock::now();
+        idle_from_ticks_ = cpu_ticks_;
         pause = kShortestTick;
       } else if (is_stalled()) {
         stop("made no progress for " + to_text(command_.stall_limit));
-      } else if (last_progress_ - last_moved_ >= kComputingLimits * command_.stall_limit) {
-        stop("has read and written nothing for " +
-             to_text(kComputingLimits * command_.stall_limit) +
-             ", but used the processor all the time,");
+      } else if (computed() >= kComputingLimits * command_.stall_limit) {
+        stop("has used " + to_text(kComputingLimits * command_.stall_limit) +
+             " of CPU time without reading or writing anything");
       }
       if (has_too_much()) {
         stop("printed more than " + std::to_string(kMaxOutput) + " bytes", ErrorCode::Internal);
@@ -218,9 +218,16 @@ class Run {
     const GroupState group = read_group(pid_);
     const bool moved = std::exchange(work_done_, group.work_done) != group.work_done;
     const bool computed = std::exchange(cpu_ticks_, group.cpu_ticks) != group.cpu_ticks;
-    if (moved) last_moved_ = now;
+    if (moved) idle_from_ticks_ = cpu_ticks_;
     if (moved || computed) last_progress_ = now;
     return now - last_progress_ >= command_.stall_limit;
+  }
+
+  // CPU time since the last byte was moved.
+  milliseconds computed() const {
+    static const auto kTicksPerSecond = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+    const std::uint64_t ticks = cpu_ticks_ - std::min(cpu_ticks_, idle_from_ticks_);
+    return milliseconds(ticks * 1000 / kTicksPerSecond);
   }
 
   // Ends the whole group and throws.
@@ -259,9 +266,9 @@ class Run {
   std::size_t fed_ = 0;
   std::uint64_t work_done_ = 0;
   std::uint64_t cpu_ticks_ = 0;
+  std::uint64_t idle_from_ticks_ = 0;
   Clock::time_point started_ = Clock::now();
   Clock::time_point last_progress_ = started_;
-  Clock::time_point last_moved_ = started_;  // bytes
   Clock::time_point next_look_ = started_;
 };
 
