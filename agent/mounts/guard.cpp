@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/mounts/mountinfo.h"
 
 namespace plexvol::mounts {
 
@@ -81,17 +82,14 @@ bool on_same_mount(int one, int other) {
 
 // The source of the mount with this number if it is one of our tmpfs, else "".
 std::string find_guard_source(const std::string& id, const std::string& root) {
-  std::ifstream table(root.empty() ? "/proc/self/mountinfo" : "/proc/1/mountinfo");
-  const std::string begin = id + ' ';
-  const std::string marker = " - tmpfs " + std::string(kGuardSource);
-  for (std::string line; std::getline(table, line);) {
-    // The kernel escapes blanks within a field, so this one stands before the type only.
-    const std::size_t found = line.starts_with(begin) ? line.find(marker) : std::string::npos;
-    if (found == std::string::npos) continue;
-    const std::size_t source = found + marker.size() - kGuardSource.size();
-    return line.substr(source, line.find(' ', source) - source);
-  }
-  return "";
+  std::string source;
+  for_each_mount(root.empty() ? "/proc/self/mountinfo" : "/proc/1/mountinfo",
+                 [&](const MountEntry& entry) {
+                   if (std::to_string(entry.id) != id) return true;
+                   if (is_guard(entry.fs_type, entry.source)) source = entry.source;
+                   return false;
+                 });
+  return source;
 }
 
 // A directory by its name in its parent, so that it can be told from what is mounted on it.

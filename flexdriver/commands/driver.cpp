@@ -18,8 +18,6 @@ namespace plexvol::driver {
 
 namespace {
 
-constexpr std::size_t kLongestTable = 64U << 20U;
-
 struct Place {
   std::string plugin_dir;  // given by a person: no search
   std::string root;
@@ -64,13 +62,12 @@ const char* words_of(DropResult result) {
 
 // Of the host's first process: pods are mounted in its namespace, or in one that it sees.
 DriverMounts list_driver_mounts(const Place& place) {
-  const auto text = read_file(place.proc + "/1/mountinfo", kLongestTable);
-  if (!text) {
-    throw Error(
-        ErrorCode::Internal,
-        "cannot read " + place.proc + "/1/mountinfo, which tells whether pods still use volumes");
+  try {
+    return mounts_of_driver(mounts::select_mounts(place.proc + "/1/mountinfo", is_mount_of_driver));
+  } catch (const Error& error) {
+    throw Error(ErrorCode::Internal,
+                std::string(error.what()) + ", which tells whether pods still use volumes");
   }
-  return mounts_of_driver(parse_mountinfo(*text));
 }
 
 void refuse_while_mounted(const Place& place) {

@@ -132,14 +132,17 @@ bool remove_runtime_files(const TrustedDir& root) {
   return true;
 }
 
-DriverMounts mounts_of_driver(const std::vector<MountEntry>& table) {
+bool is_mount_of_driver(const mounts::MountEntry& entry) {
+  const std::string& point = entry.mount_point;
+  return point.find("/volumes/plexvol~plexvol/") != std::string::npos ||
+         point.find("/kubernetes.io/flexvolume/plexvol/plexvol/") != std::string::npos;
+}
+
+DriverMounts mounts_of_driver(const std::vector<mounts::MountEntry>& table) {
   DriverMounts mounts;
   std::set<std::string> names;
-  for (const MountEntry& entry : table) {
-    const bool ours =
-        entry.mount_point.find("/volumes/plexvol~plexvol/") != std::string::npos ||
-        entry.mount_point.find("/kubernetes.io/flexvolume/plexvol/plexvol/") != std::string::npos;
-    if (!ours) continue;
+  for (const mounts::MountEntry& entry : table) {
+    if (!is_mount_of_driver(entry)) continue;
     mounts.points.push_back(entry.mount_point);
     // A device may be mounted under several names, and a name stand for what holds its place.
     const bool is_device = entry.source.starts_with("/dev/");

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/mounts/mountinfo.h"
 #include "flexdriver/install/trusted_dir.h"
-#include "flexdriver/mounts/mount_table.h"
 
 namespace plexvol::driver {
 
@@ -33,14 +33,16 @@ bool remove_driver(const std::string& proc, const TrustedDir& root, const std::s
 // false: an agent answers there still; its socket stays.
 bool remove_runtime_files(const TrustedDir& root);
 
-// What kubelets have mounted by our driver, and only it can unmount: for pods, and devices
-// (contract fact 26).
+// Pure. A mount that kubelets have made by our driver, and only it can unmount: for a pod, or of a
+// device (contract fact 26).
+bool is_mount_of_driver(const mounts::MountEntry& entry);
+
 struct DriverMounts {
   std::vector<std::string> points;
   std::size_t volumes = 0;  // fewer: one volume may be mounted for several pods
 };
 
-// Pure.
-DriverMounts mounts_of_driver(const std::vector<MountEntry>& table);
+// Pure. Of all mounts in the table that are our driver's.
+DriverMounts mounts_of_driver(const std::vector<mounts::MountEntry>& table);
 
 }  // namespace plexvol::driver

@@ -13,11 +13,13 @@
 
 #include "agent/api/error.h"
 #include "agent/mounts/guard.h"
+#include "agent/mounts/mountinfo.h"
 #include "flexdriver/mounts/child.h"
-#include "flexdriver/mounts/mount_table.h"
 #include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
+
+using mounts::MountEntry;
 
 namespace {
 
@@ -42,7 +44,7 @@ bool is_of(const MountEntry& entry, const MountOrder& order) {
 }
 
 std::optional<MountEntry> find_mount(const std::string& target) {
-  auto entries = mounts_on(list_mounts(), target);
+  auto entries = mounts::mounts_on(target);
   if (entries.empty()) return std::nullopt;
   return std::move(entries.back());
 }

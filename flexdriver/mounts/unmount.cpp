@@ -8,13 +8,16 @@
 
 #include "agent/api/error.h"
 #include "agent/mounts/guard.h"
+#include "agent/mounts/mountinfo.h"
 #include "flexdriver/mounts/child.h"
-#include "flexdriver/mounts/mount_table.h"
 #include "flexdriver/mounts/target.h"
 #include "flexdriver/mounts/users.h"
 #include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
+
+using mounts::MountEntry;
+using mounts::mounts_on;
 
 namespace {
 
@@ -44,7 +47,7 @@ std::optional<int> unmount_in_child(const std::string& target, Deadline deadline
 
 // Another process may have been faster, which is as good.
 bool is_still_there(const MountEntry& entry) {
-  for (const MountEntry& now : mounts_on(list_mounts(), entry.mount_point)) {
+  for (const MountEntry& now : mounts_on(entry.mount_point)) {
     if (now.id == entry.id) return true;
   }
   return false;
@@ -91,7 +94,7 @@ std::optional<TargetLock> lock_target(const std::string& target, Deadline deadli
 void unmount_target(const std::string& target, Deadline deadline, const Trace& trace) {
   auto lock = lock_target(target, deadline, trace);
   while (true) {
-    const auto entries = mounts_on(list_mounts(), target);
+    const auto entries = mounts_on(target);
     if (entries.empty()) break;
     const MountEntry& top = entries.back();
     if (top.major == 0 && !is_ours(top)) {

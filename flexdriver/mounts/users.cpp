@@ -13,6 +13,8 @@
 
 namespace plexvol::driver {
 
+using mounts::MountEntry;
+
 namespace {
 
 constexpr std::size_t kMostNamed = 5;
@@ -73,10 +75,10 @@ bool uses(const std::string& process, const MountEntry& entry, Deadline deadline
 
 std::string describe_users(const MountEntry& entry, Deadline deadline) {
   std::vector<std::string> found;
-  for (const MountEntry& other : list_mounts()) {
-    if (other.parent_id == entry.id && found.size() < kMostNamed) {
-      found.push_back(describe(other) + " mounted on " + other.mount_point);
-    }
+  const auto lies_on_it = [&](const MountEntry& other) { return other.parent_id == entry.id; };
+  for (const MountEntry& other :
+       mounts::select_mounts("/proc/self/mountinfo", lies_on_it, kMostNamed)) {
+    found.push_back(describe(other) + " mounted on " + other.mount_point);
   }
   for (const std::string& number : list_numbers("/proc")) {
     if (found.size() >= kMostNamed || Clock::now() >= deadline) break;

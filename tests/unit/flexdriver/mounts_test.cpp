@@ -8,7 +8,6 @@
 #include "agent/api/error.h"
 #include "flexdriver/mounts/child.h"
 #include "flexdriver/mounts/mount_flags.h"
-#include "flexdriver/mounts/mount_table.h"
 #include "flexdriver/mounts/target.h"
 
 using namespace plexvol::driver;  // NOLINT(google-build-using-namespace)
@@ -19,58 +18,6 @@ namespace {
 constexpr milliseconds kLong(10'000);
 
 }  // namespace
-
-TEST_CASE("mount table: the fields of mountinfo, with and without optional fields") {
-  const auto table = parse_mountinfo(
-      "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue\n"
-      "37 36 147:1000 / /var/lib/kubelet/x ro,relatime - xfs /dev/drbd1000 rw\n"
-      "38 36 0:40 / /proc rw - proc proc rw\n");
-  REQUIRE(table.size() == 3);
-  CHECK(table[0].id == 36);
-  CHECK(table[0].parent_id == 35);
-  CHECK(table[0].root == "/mnt1");
-  CHECK_FALSE(table[0].read_only);
-  CHECK(table[1].major == 147);
-  CHECK(table[1].minor == 1000);
-  CHECK(table[1].mount_point == "/var/lib/kubelet/x");
-  CHECK(table[1].read_only);
-  CHECK(describe(table[1]) == "/dev/drbd1000 (147:1000, xfs)");
-  CHECK(describe(table[0]) == "/dev/root (98:0, ext3, its directory /mnt1)");
-}
-
-TEST_CASE("mount table: read-only is said of the mount point, not of the file system") {
-  const auto table = parse_mountinfo("1 1 8:0 / /a rw - ext4 /dev/sda ro\n");
-  REQUIRE(table.size() == 1);
-  CHECK_FALSE(table[0].read_only);
-}
-
-TEST_CASE("mount table: escapes are undone once") {
-  const auto table =
-      parse_mountinfo(R"(1 1 8:0 /a\134b /x\040y\011z\012\134040\ rw - ext4 /dev/a\040b rw)");
-  REQUIRE(table.size() == 1);
-  CHECK(table[0].root == "/a\\b");
-  CHECK(table[0].mount_point == "/x y\tz\n\\040\\");
-  CHECK(table[0].source == "/dev/a b");
-}
-
-TEST_CASE("mount table: lines that are none are left out") {
-  CHECK(parse_mountinfo("").empty());
-  CHECK(parse_mountinfo("\n\nx\n1 2 3\n").empty());
-  CHECK(parse_mountinfo("1 1 8:0 / /a rw ext4 /dev/sda rw\n").empty());
-  CHECK(parse_mountinfo("1 1 8:0 / /a rw -\n").empty());
-  CHECK(parse_mountinfo("1 1 8-0 / /a rw - ext4 /dev/sda rw\n").empty());
-  CHECK(parse_mountinfo("1 1 8:99999999999 / /a rw - ext4 /dev/sda rw\n").empty());
-  CHECK(parse_mountinfo("1 1 8:0 / /a rw - ext4 /dev/sda").size() == 1);
-}
-
-TEST_CASE("mount table: only mounts on the very path are on it") {
-  const auto table = parse_mountinfo(
-      "1 1 8:0 / /a rw - ext4 /dev/1 rw\n2 1 8:1 / /a/b rw - ext4 /dev/2 rw\n"
-      "3 1 8:2 / /a rw - ext4 /dev/3 rw\n");
-  const auto found = mounts_on(table, "/a");
-  REQUIRE(found.size() == 2);
-  CHECK(found.back().source == "/dev/3");
-}
 
 TEST_CASE("mount flags: words of mount(8), the later one wins") {
   CHECK(parse_mount_flags({}).all == 0);
