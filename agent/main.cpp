@@ -17,6 +17,7 @@
 #include "agent/log.h"
 #include "agent/make_store.h"
 #include "agent/process/boost_runner.h"
+#include "agent/process/namespaces.h"
 #include "agent/reconcile/mirroring.h"
 #include "agent/reconcile/node_report.h"
 #include "agent/reconcile/workers.h"
@@ -68,7 +69,7 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
 pods::Settings pods_settings(const Config& config) {
   return {.runtime_sockets = config.runtime_sockets,
           // With the host's processes, as the agent needs them anyway, its files are there, too.
-          .host_root = filesystem::in_host_namespace() ? "" : "/proc/1/root"};
+          .host_root = process::in_host_mount_namespace() ? "" : "/proc/1/root"};
 }
 
 service::Settings service_settings(const Config& config, const std::string& session) {

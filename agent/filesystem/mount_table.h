@@ -1,31 +1,21 @@
-// What is mounted where, from the kernel: /proc/<pid>/mountinfo of every mount namespace.
+// Where a device is mounted, who uses it, and how to end that.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
-namespace plexvol::filesystem {
+#include "agent/mounts/mountinfo.h"
 
-struct MountEntry {
-  unsigned mount_id = 0;
-  unsigned parent_id = 0;
-  unsigned peer_group = 0;  // of mount propagation: shares with it ("shared:N"), 0 when it does not
-  unsigned master = 0;      // receives from it ("master:N")
-  unsigned major = 0;
-  unsigned minor = 0;
-  std::string root;         // of the mount within the file system
-  std::string mount_point;  // octal escapes undone
-  std::string options;
-  std::string fs_type;
-  std::string source;
-};
+namespace plexvol::filesystem {
 
 struct User {
   pid_t pid = 0;        // 0: the kernel (an export, a swap file, a mount that no process can see)
   std::string command;  // comm
   std::string what;     // "has /path open", "has it mounted on /path in its own mount namespace"
+  std::uint64_t start_time = 0;  // of the process, as in process::Stat
 };
 
 struct DeviceUse {
@@ -35,24 +25,35 @@ struct DeviceUse {
   std::vector<User> users;
 };
 
-// Pure. Throws Error(Internal) for a line that is none.
-std::vector<MountEntry> parse_mountinfo(const std::string& text);
-
-// This process is in process 1's mount namespace itself.
-bool in_host_namespace();
-// Mount points in the mount namespace of process 1 only: cheap. Of the device, and of a tmpfs whose
-// source is `placeholder`, which stands in for the device (agent/mounts/guard.h); "": of none.
+// A device, and the source of a tmpfs that stands in for it (agent/mounts/guard.h), "" for none.
+struct MountedThing {
+  mounts::DeviceNumber device;
+  std::string placeholder;
+};
+// The mount points of each of them in the mount namespace of process 1 only, by one reading: cheap.
+// The last 1024, when there are more: those are the ones to be unmounted first.
+std::vector<std::vector<std::string>> list_mounts(const std::vector<MountedThing>& things);
 std::vector<std::string> list_mounts(unsigned major, unsigned minor,
                                      const std::string& placeholder = "");
+// Any process sees a mount of the device, or the kernel has its file system mounted without one:
+// then it was checked by whoever mounted it, and must be neither checked nor formatted.
+bool is_mounted_anywhere(unsigned major, unsigned minor);
 // Mounts, and whoever uses the device: open files, working directory, root, mapped files, or a
 // mount of it in another mount namespace than process 1's and ours. A copy of a host's mount in a
 // service's own namespace (PrivateTmp= and the like) that goes together with the host's is not a
-// use. Never touches the file system itself (it may be frozen), only /proc and /sys.
+// use. Users of what stands on it are users of it: of overlays whose layers lie on it, of loop
+// devices over files of it, of device-mapper targets over its device, and of whatever stands on
+// those. Where such a thing is there without a process that could be ended, the kernel is a user.
+// Never touches the file system itself (it may be frozen), nor any file of others (it may never
+// answer): only /proc and /sys. Throws when it cannot tell (Unavailable: no descriptors or no
+// memory left; else Internal).
 DeviceUse find_use(unsigned major, unsigned minor);
 // SIGKILL for every process that uses the device, in any mount namespace. Returns when each of them
 // is gone, or hangs in the kernel with the signal pending: it will never run its own code again, so
-// it cannot hear how its write has ended. Throws Conflict when the kernel itself uses the device
-// (an export, a swap file), Unavailable when somebody new appears again and again.
+// it cannot hear how its write has ended. Throws Conflict when the kernel itself still uses the
+// device after that (an export, a swap file, a loop device or an overlay that is left), Unavailable
+// when somebody new appears again and again, and whatever find_use() throws: then nothing may be
+// thawed.
 void kill_users(unsigned major, unsigned minor);
 // umount2(2) without force or detach, in process 1's mount namespace. false: busy. true also when
 // nothing was mounted there (any more). Throws Internal for anything else. Done in a child with a

@@ -7,15 +7,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 
 #include "agent/api/error.h"
-#include "agent/filesystem/mount_table.h"
+#include "agent/mounts/mountinfo.h"
 #include "agent/process/child.h"
-#include "agent/process/proc.h"
+#include "agent/process/namespaces.h"
 
 namespace plexvol::filesystem {
 
@@ -44,17 +43,17 @@ int look(const char* point, unsigned major, unsigned minor, bool is_in_host) {
 
 // By its mount, not by the file system below it.
 bool is_mounted_read_only(const std::string& mount_point, unsigned major, unsigned minor) {
-  const auto entries = parse_mountinfo(process::read_text_file("/proc/1/mountinfo"));
-  return std::none_of(entries.begin(), entries.end(), [&](const MountEntry& entry) {
+  const auto is_writable = [&](const mounts::MountEntry& entry) {
     return entry.mount_point == mount_point && entry.major == major && entry.minor == minor &&
-           ("," + entry.options + ",").find(",rw,") != std::string::npos;
-  });
+           !entry.read_only;
+  };
+  return mounts::select_mounts("/proc/1/mountinfo", is_writable, 1).empty();
 }
 
 }  // namespace
 
 std::string find_mounted_fault(const std::string& mount_point, unsigned major, unsigned minor) {
-  const bool is_in_host = in_host_namespace();
+  const bool is_in_host = process::in_host_mount_namespace();
   const char* point = mount_point.c_str();
   const auto result = process::run_in_child([=] { return look(point, major, minor, is_in_host); },
                                             kLimit, "the file system on " + mount_point);

@@ -3,7 +3,6 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -11,7 +10,7 @@
 #include "agent/api/error.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/child.h"
-#include "agent/process/proc.h"
+#include "agent/process/namespaces.h"
 
 namespace plexvol::filesystem {
 
@@ -21,9 +20,10 @@ constexpr std::chrono::seconds kLimit{20};
 constexpr int kNoNamespace = 127;  // no errno of umount2(2)
 
 bool is_mounted(const std::string& mount_point) {
-  const auto entries = parse_mountinfo(process::read_text_file("/proc/1/mountinfo"));
-  return std::any_of(entries.begin(), entries.end(),
-                     [&](const MountEntry& entry) { return entry.mount_point == mount_point; });
+  const auto is_it = [&](const mounts::MountEntry& entry) {
+    return entry.mount_point == mount_point;
+  };
+  return !mounts::select_mounts("/proc/1/mountinfo", is_it, 1).empty();
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ bool is_mounted(const std::string& mount_point) {
 bool unmount_in_host(const std::string& mount_point) {
   const char* point = mount_point.c_str();
   // A child has one thread only, as setns(2) asks for, and may hang without us.
-  const bool is_there = in_host_namespace();
+  const bool is_there = process::in_host_mount_namespace();
   const auto result = process::run_in_child(
       [point, is_there] {
         if (!is_there) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -10,11 +11,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 
 #include "agent/api/error.h"
@@ -67,6 +71,40 @@ bool hangs_already(const std::string& subject) {
   return std::any_of(all.children.begin(), all.children.end(),
                      [&](const auto& child) { return child.second == subject; });
 }
+// Memory that a child shares with us: how many things it has looked at, and what it found.
+class Board {
+ public:
+  explicit Board(std::size_t count) : bytes_(sizeof(std::atomic<std::size_t>) + count) {
+    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory_ == MAP_FAILED) {
+      throw Error(ErrorCode::Unavailable,
+                  std::string("no memory for a child: ") + strerrordesc_np(errno));
+    }
+    done_ = new (memory_) std::atomic<std::size_t>(0);
+  }
+  ~Board() { munmap(memory_, bytes_); }
+  Board(const Board&) = delete;
+  Board& operator=(const Board&) = delete;
+
+  // A child that was killed a moment ago may still make a step beside the next child.
+  void put(std::size_t at, int finding) {
+    findings()[at] = static_cast<std::uint8_t>(finding);
+    std::size_t done = done_->load();
+    while (done < at + 1 && !done_->compare_exchange_weak(done, at + 1)) {
+    }
+  }
+  std::size_t done() const { return done_->load(); }
+  int finding(std::size_t at) const { return findings()[at]; }
+
+ private:
+  std::uint8_t* findings() const {
+    return static_cast<std::uint8_t*>(memory_) + sizeof(std::atomic<std::size_t>);
+  }
+
+  std::size_t bytes_;
+  void* memory_ = nullptr;
+  std::atomic<std::size_t>* done_ = nullptr;
+};
 
 }  // namespace
 
@@ -148,6 +186,32 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
   }
   if (!WIFEXITED(status)) return std::nullopt;
   return WEXITSTATUS(status);
+}
+
+std::vector<std::optional<int>> look_in_children(std::size_t count,
+                                                 const std::function<int(std::size_t)>& look,
+                                                 std::chrono::milliseconds limit) {
+  constexpr int kMostHung = 4;
+  constexpr int kUnknown = 255;
+  std::vector<std::optional<int>> findings(count);
+  if (count == 0) return findings;
+  Board board(count);
+  for (int hung = 0; board.done() < count && hung < kMostHung;) {
+    const std::size_t before = board.done();
+    const auto ended = run_in_child(
+        [&] {
+          for (std::size_t at = before; at < count; ++at) board.put(at, look(at));
+          return 0;
+        },
+        limit);
+    if (ended == 0 || board.done() > before) continue;
+    ++hung;
+    board.put(before, kUnknown);
+  }
+  for (std::size_t at = 0; at < board.done(); ++at) {
+    if (board.finding(at) != kUnknown) findings[at] = board.finding(at);
+  }
+  return findings;
 }
 
 void abandon(pid_t child, const std::string& subject) {

@@ -4,9 +4,11 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace plexvol::process {
 
@@ -30,6 +32,14 @@ void prepare_child(pid_t parent);
 // still hangs in the kernel, nullopt at once: the next one would hang beside it. "": no such limit.
 std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::milliseconds limit,
                                 const std::string& subject = "");
+
+// Looks at `count` things, one after another, in children that may hang without us. `look` makes
+// system calls only and returns 0 to 127. nullopt for a thing at which a child made no step within
+// the limit, or died; the next child goes on behind it. After four of them nothing more is looked
+// at, and the rest is nullopt, too.
+std::vector<std::optional<int>> look_in_children(std::size_t count,
+                                                 const std::function<int(std::size_t)>& look,
+                                                 std::chrono::milliseconds limit);
 
 // A killed child that hangs in the kernel: waited for by reap_abandoned() whenever it may end.
 void abandon(pid_t child, const std::string& subject = "");

@@ -1,26 +1,22 @@
 #include "agent/process/holders.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <filesystem>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "agent/api/error.h"
+#include "agent/mounts/mountinfo.h"
+#include "agent/process/namespaces.h"
+#include "agent/process/open_files.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::process {
 
 namespace {
-
-// Only what leads into a /dev is looked at: stat of another file may hang with its file system.
-bool is_device(const std::string& link, dev_t number) {
-  if (!read_link(link).starts_with("/dev/")) return false;
-  struct stat status {};
-  return stat(link.c_str(), &status) == 0 && S_ISBLK(status.st_mode) && status.st_rdev == number;
-}
 
 std::vector<std::string> list_devices_above(const std::string& number) {
   std::vector<std::string> names;
@@ -36,19 +32,12 @@ std::vector<std::string> list_devices_above(const std::string& number) {
   return names;
 }
 
-std::vector<std::string> list_mount_points(const std::string& number) {
+std::vector<std::string> list_mount_points(mounts::DeviceNumber device) {
+  constexpr std::size_t kMost = 5;
   std::vector<std::string> points;
-  std::istringstream lines(read_text_file("/proc/1/mountinfo"));
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string id;
-    std::string parent;
-    std::string device;
-    std::string root;
-    std::string point;
-    if (words >> id >> parent >> device >> root >> point && device == number) {
-      points.push_back(point);
-    }
+  const auto is_its = [&](const mounts::MountEntry& entry) { return entry.device() == device; };
+  for (const auto& entry : mounts::select_mounts("/proc/1/mountinfo", is_its, kMost)) {
+    points.push_back(entry.mount_point);
   }
   return points;
 }
@@ -56,15 +45,28 @@ std::vector<std::string> list_mount_points(const std::string& number) {
 }  // namespace
 
 std::vector<pid_t> list_openers(unsigned major, unsigned minor) {
-  const dev_t number = makedev(major, minor);
+  const MountNamespaces spaces;
+  NodeMounts node_mounts;
+  std::vector<pid_t> pids{getpid()};
+  for (const MountNamespace& space : spaces.all()) {
+    MountNamespaces::for_each_mount(space, [&](const mounts::MountEntry& entry) {
+      node_mounts.add(entry);
+      return true;
+    });
+    for (const strict::Process& process : space.processes) pids.push_back(process.pid);
+  }
+  std::vector<OpenFile> nodes;
+  for (const pid_t pid : pids) {
+    for_each_open_file(pid, [&](const OpenFile& file, const std::string& path) {
+      if (node_mounts.may_be_device(file, path)) nodes.push_back(file);
+      return true;
+    });
+  }
+  const auto kinds = find_kinds(nodes, {{.major = major, .minor = minor}});
   std::vector<pid_t> openers;
-  for (const pid_t pid : list_processes()) {
-    const std::string folder = "/proc/" + std::to_string(pid) + "/fd/";
-    for (const int descriptor : list_descriptors(pid)) {
-      if (!is_device(folder + std::to_string(descriptor), number)) continue;
-      openers.push_back(pid);
-      break;
-    }
+  for (std::size_t at = 0; at < nodes.size(); ++at) {
+    const bool is_known = !openers.empty() && openers.back() == nodes[at].pid;
+    if (kinds[at] == FileKind::Device && !is_known) openers.push_back(nodes[at].pid);
   }
   return openers;
 }
@@ -77,11 +79,16 @@ std::string holders_to_text(const std::string& device) {
   const std::string number = std::to_string(device_major) + ":" + std::to_string(device_minor);
   std::string text;
   const auto add = [&](const std::string& holder) { text += (text.empty() ? "" : ", ") + holder; };
-  for (const std::string& point : list_mount_points(number)) add("mounted on " + point);
+  for (const std::string& point : list_mount_points({.major = device_major, .minor = device_minor}))
+    add("mounted on " + point);
   for (const std::string& name : list_devices_above(number))
     add("device " + name + " on top of it");
-  for (const pid_t pid : list_openers(device_major, device_minor)) {
-    add("process " + std::to_string(pid) + " (" + command_of(pid) + ")");
+  try {
+    for (const pid_t pid : list_openers(device_major, device_minor)) {
+      add("process " + std::to_string(pid) + " (" + command_of(pid) + ")");
+    }
+  } catch (const Error& error) {
+    add(std::string("perhaps others (") + error.what() + ")");
   }
   return text.empty() ? "nobody that can be seen (a mount in another mount namespace?)" : text;
 }

@@ -8,7 +8,8 @@
 
 namespace plexvol::process {
 
-// Processes that have the block device itself open, in any container.
+// Processes that have the block device itself open, in any container. Touches no file of theirs.
+// Throws when it cannot tell (see strict_proc.h).
 std::vector<pid_t> list_openers(unsigned major, unsigned minor);
 
 // For people: "process 4711 (mkfs.ext4)", "device dm-3 on top of it", "mounted on /mnt". "nobody

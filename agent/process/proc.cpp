@@ -98,7 +98,8 @@ std::optional<Stat> parse_stat(std::string_view text) {
   if (command_end == std::string_view::npos) return std::nullopt;
   text.remove_prefix(command_end + 2);
   Stat stat;
-  for (int field = 3; field <= 17; ++field) {
+  constexpr int kStartTime = 22;
+  for (int field = 3; field <= kStartTime; ++field) {
     const std::size_t length = std::min(text.find(' '), text.size());
     const std::string_view word = text.substr(0, length);
     if (word.empty()) return std::nullopt;
@@ -107,7 +108,8 @@ std::optional<Stat> parse_stat(std::string_view text) {
     if (field == 3) stat.state = word.front();
     if (field == 5) stat.group = static_cast<pid_t>(number);
     if (field == 9) stat.flags = static_cast<std::uint64_t>(number);
-    if (field >= 14) stat.cpu_ticks += static_cast<std::uint64_t>(number);
+    if (field == kStartTime) stat.start_time = static_cast<std::uint64_t>(number);
+    if (field >= 14 && field <= 17) stat.cpu_ticks += static_cast<std::uint64_t>(number);
     text.remove_prefix(std::min(length + 1, text.size()));
   }
   return stat;

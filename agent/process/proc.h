@@ -25,8 +25,9 @@ std::string command_of(pid_t pid);  // comm
 struct Stat {
   char state = '?';
   pid_t group = 0;
-  std::uint64_t flags = 0;      // the kernel's PF_...
-  std::uint64_t cpu_ticks = 0;  // user and system, with those of the children that were waited for
+  std::uint64_t flags = 0;       // the kernel's PF_...
+  std::uint64_t cpu_ticks = 0;   // user and system, with those of the children that were waited for
+  std::uint64_t start_time = 0;  // since boot: with the pid it names a process for good
 };
 // Pure. From /proc/<pid>/stat; nullopt when it is none.
 std::optional<Stat> parse_stat(std::string_view text);

@@ -248,7 +248,12 @@ void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
     seen.users = filesystem::find_use(seen.device->major, seen.device->minor).users;
     seen.pod = find_pod(seen.mounts, tools.pods);
   }
-  if (needs_content(wanted, seen)) seen.content = look_at_content(wanted, seen.device->path);
+  // Mounted where process 1 does not see it, as by a kubelet in a container, it is in use all the
+  // same.
+  if (needs_content(wanted, seen) &&
+      !filesystem::is_mounted_anywhere(seen.device->major, seen.device->minor)) {
+    seen.content = look_at_content(wanted, seen.device->path);
+  }
   if (seen.calls.waiting == 0 || frozen(seen)) return;
   for (const std::string& mount : seen.mounts) {
     seen.mounted_fault =

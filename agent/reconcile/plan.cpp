@@ -20,8 +20,10 @@ std::string describe(const std::vector<filesystem::User>& users) {
   std::string text;
   for (std::size_t i = 0; i < users.size() && i < kShown; ++i) {
     if (i > 0) text += "; ";
-    text +=
-        "process " + std::to_string(users[i].pid) + " (" + users[i].command + ") " + users[i].what;
+    const filesystem::User& user = users[i];
+    text += user.pid == 0
+                ? "the kernel " + user.what
+                : "process " + std::to_string(user.pid) + " (" + user.command + ") " + user.what;
   }
   if (users.size() > kShown) text += "; and " + std::to_string(users.size() - kShown) + " more";
   return text;

@@ -400,7 +400,8 @@ void Reconciler::remember_mounts(const std::string& volume, const Seen& seen) {
     pictures_.erase(volume);
     return;
   }
-  pictures_[volume] = {seen.device->major, seen.device->minor, seen.mounts};
+  pictures_[volume] = {.device = {.major = seen.device->major, .minor = seen.device->minor},
+                       .mounts = seen.mounts};
 }
 
 std::vector<std::string> Reconciler::list_changed_mounts() {
@@ -409,12 +410,15 @@ std::vector<std::string> Reconciler::list_changed_mounts() {
     const std::lock_guard lock(mutex_);
     pictures = pictures_;
   }
-  std::vector<std::string> changed;
+  std::vector<filesystem::MountedThing> things;
   for (const auto& [volume, picture] : pictures) {
-    const std::string placeholder = mounts::placeholder_source(volume);
-    if (filesystem::list_mounts(picture.major, picture.minor, placeholder) != picture.mounts) {
-      changed.push_back(volume);
-    }
+    things.push_back({.device = picture.device, .placeholder = mounts::placeholder_source(volume)});
+  }
+  const auto lists = filesystem::list_mounts(things);
+  std::vector<std::string> changed;
+  auto list = lists.begin();
+  for (const auto& [volume, picture] : pictures) {
+    if (*list++ != picture.mounts) changed.push_back(volume);
   }
   return changed;
 }

@@ -87,8 +87,7 @@ class Reconciler {
 
  private:
   struct Picture {  // of the last pass, to tell whether a mount event concerns a volume
-    unsigned major = 0;
-    unsigned minor = 0;
+    mounts::DeviceNumber device;
     std::vector<std::string> mounts;
   };
   class Pass;

@@ -2,19 +2,24 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "agent/process/boost_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace std::chrono_literals;
+using plexvol::process::look_in_children;
 using plexvol::process::run_in_child;
+using Findings = std::vector<std::optional<int>>;
 
 TEST_CASE("work in a child gives its result") {
   CHECK(run_in_child([] { return 42; }, 30s) == 42);
@@ -29,6 +34,25 @@ TEST_CASE("work in a child that does not end is given up") {
 
 TEST_CASE("work in a child that dies has no result") {
   CHECK_FALSE(run_in_child([] { return kill(getpid(), SIGKILL); }, 30s).has_value());
+}
+
+TEST_CASE("many looks in a child: what hangs is passed over, the rest is found [D16]") {
+  const auto look = [](std::size_t at) { return at == 2 ? pause() : static_cast<int>(at) * 10; };
+  CHECK(look_in_children(5, look, 200ms) == Findings{0, 10, std::nullopt, 30, 40});
+  CHECK(look_in_children(0, look, 200ms).empty());
+  plexvol::process::reap_abandoned();
+}
+
+TEST_CASE("many looks in a child: after four that hang nothing is looked at any more [S3]") {
+  const auto look = [](std::size_t at) { return at < 4 ? pause() : 1; };
+  CHECK(look_in_children(6, look, 100ms) == Findings(6));
+  plexvol::process::reap_abandoned();
+}
+
+TEST_CASE("many looks in a child: slow ones are no hang") {
+  const auto look = [](std::size_t) { return poll(nullptr, 0, 40) + 1; };
+  CHECK(look_in_children(6, look, 150ms) == Findings(6, 1));
+  plexvol::process::reap_abandoned();
 }
 
 TEST_CASE("a child keeps none of our descriptors") {

@@ -14,6 +14,7 @@ TEST_CASE("the stat line of a process is read past any command name") {
   CHECK(stat->state == 'D');
   CHECK(stat->group == 4700);
   CHECK(stat->cpu_ticks == 4327);
+  CHECK(stat->start_time == 12345);
 }
 
 TEST_CASE("what is no stat line is none") {
