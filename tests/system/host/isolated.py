@@ -128,8 +128,9 @@ class Machine:
 
     def mounts(self, below: Path) -> list[str]:
         """Mount points under a directory, oldest first."""
-        lines = Path(f"/proc/{self.init}/mountinfo").read_text().splitlines()
-        points = [line.split()[4].replace("\\040", " ") for line in lines]
+        # Split as the kernel joins them: paths may hold any other white space.
+        lines = Path(f"/proc/{self.init}/mountinfo").read_bytes().decode(errors="replace").split("\n")[:-1]
+        points = [line.split(" ")[4].replace("\\040", " ") for line in lines]
         return [point for point in points if point.startswith(f"{below}/")]
 
     def processes(self) -> dict[int, str]:
