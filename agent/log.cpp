@@ -4,9 +4,12 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <memory>
+
+#include "agent/api/text.h"
 
 namespace plexvol::log {
 namespace {
@@ -21,34 +24,35 @@ Fields& scopes() {
   return fields;
 }
 
-bool is_control(char c) {
-  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-}
-
 bool needs_quotes(std::string_view text) {
-  if (text.empty()) return true;
-  for (const char c : text) {
-    if (c == ' ' || c == '"' || c == '=' || c == '\\' || is_control(c)) return true;
+  if (text.empty() || text.find_first_of(" \"=\\") != std::string_view::npos) return true;
+  while (!text.empty()) {
+    const std::size_t length = printable_length(text);
+    if (length == 0) return true;
+    text.remove_prefix(length);
   }
   return false;
 }
 
 std::string quoted(std::string_view text) {
   std::string result = "\"";
-  for (const char c : text) {
+  while (!text.empty()) {
+    const char c = text.front();
+    const std::size_t length = printable_length(text);
     if (c == '"' || c == '\\') {
       result.append({'\\', c});
     } else if (c == '\n') {
       result += "\\n";
     } else if (c == '\t') {
       result += "\\t";
-    } else if (is_control(c)) {
+    } else if (length == 0) {
       std::array<char, 8> escape{};
       std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned char>(c));
       result += escape.data();
     } else {
-      result += c;
+      result += text.substr(0, length);
     }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return result + '"';
 }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "agent/api/report.h"
+#include "agent/api/text.h"
 #include "agent/config.h"
 #include "agent/doctor/doctor.h"
 #include "agent/http/routes.h"
@@ -212,7 +213,7 @@ int main(int argc, char** argv) {
     log::start(command.config.log_level);
     return run(command.config);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "plexvold: %s\n", error.what());
+    std::fprintf(stderr, "plexvold: %s\n", printable(error.what()).c_str());
     return 1;
   }
 }

@@ -7,7 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
+#include "agent/api/text.h"
 #include "flexdriver/file_descriptor.h"
 
 namespace plexvol::driver {
@@ -25,10 +27,7 @@ std::string one_line(const std::string& text, std::size_t most) {
   if (end < text.size()) {
     while (end > 0 && continues(end)) --end;
   }
-  std::string line = text.substr(0, end);
-  std::replace_if(
-      line.begin(), line.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+  std::string line = printable(std::string_view(text).substr(0, end));
   while (line.ends_with(' ')) line.pop_back();
   if (end < text.size()) line += "...";
   return line;

@@ -10,8 +10,8 @@ namespace plexvol::driver {
 // "No such file or directory"
 std::string error_text(int error_number);
 
-// One line for people out of a stranger's text: line breaks and other control characters become
-// blanks, and what is longer than `most` bytes is cut, never within a UTF-8 character.
+// One printable line for people out of a stranger's text, without blanks at its end; what is longer
+// than `most` bytes is cut, never within a UTF-8 character.
 std::string one_line(const std::string& text, std::size_t most = 2000);
 
 // The content of a file, or of a descriptor until its end; nullopt, with errno set, when it cannot

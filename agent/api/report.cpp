@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/api/text.h"
+
 namespace plexvol::api {
 
 namespace {
@@ -20,10 +22,10 @@ std::string to_report(const std::vector<Finding>& findings) {
   std::string text;
   for (const Finding& finding : findings) {
     const std::string level = finding.level == "fault" ? "FAULT" : finding.level;
-    text += padded(level, kLevel) + padded(finding.what, width) + finding.found + '\n';
+    text += padded(level, kLevel) + padded(finding.what, width) + printable(finding.found) + '\n';
     if (finding.advice.empty()) continue;
-    text += std::string(kLevel, ' ') + "wanted: " + finding.wanted + '\n';
-    text += std::string(kLevel, ' ') + "do:     " + finding.advice + '\n';
+    text += std::string(kLevel, ' ') + "wanted: " + printable(finding.wanted) + '\n';
+    text += std::string(kLevel, ' ') + "do:     " + printable(finding.advice) + '\n';
   }
   return text;
 }

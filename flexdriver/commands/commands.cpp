@@ -10,6 +10,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "agent/api/error.h"
+#include "agent/api/text.h"
 #include "flexdriver/agent_client.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/settings.h"
@@ -75,7 +76,7 @@ std::string CommandContext::ask(const char* path, const std::string& body) const
 }
 
 void print_line(const std::string& text) {
-  write_all(STDOUT_FILENO, text.ends_with('\n') ? text : text + '\n');
+  write_all(STDOUT_FILENO, printable_lines(text.ends_with('\n') ? text : text + '\n'));
 }
 
 void print_note(const std::string& text) {

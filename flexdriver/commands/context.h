@@ -35,6 +35,8 @@ class CommandContext {
   const Trace& trace_;
 };
 
+// To stdout, with a line break at its end. Control characters in it do not reach the terminal; a
+// text from outside that must stay on its line has to be a one_line() of its own.
 void print_line(const std::string& text);
 // On stderr: what an administrator may want to know, and no program reads.
 void print_note(const std::string& text);

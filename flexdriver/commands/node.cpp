@@ -11,6 +11,7 @@
 #include "agent/api/protocol.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
+#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -44,7 +45,7 @@ void print_nodes(const std::vector<api::NodeInfo>& nodes) {
 std::string describe(const api::NodeChangeReply& reply) {
   std::string text;
   for (const auto& left : reply.left) {
-    text += (text.empty() ? "" : "\n") + left.volume + ": " + left.why;
+    text += (text.empty() ? "" : "\n") + left.volume + ": " + one_line(left.why);
   }
   return text;
 }

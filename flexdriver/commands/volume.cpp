@@ -12,6 +12,7 @@
 #include "agent/api/text.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
+#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -82,7 +83,7 @@ void print_volume(const api::VolumeInfo& volume) {
     rows.push_back({replica.node, replica.alive ? "up" : "DOWN", replica.disk_state, replica.role,
                     replica.connection, synced_text(replica), out_of_sync_text(replica),
                     current_text(replica), replica.device, join(replica.mounts)});
-    if (!replica.error.empty()) errors += '\n' + replica.node + ": " + replica.error;
+    if (!replica.error.empty()) errors += '\n' + replica.node + ": " + one_line(replica.error);
   }
   print_line(format_table(facts) + '\n' + format_table(rows) + errors);
 }

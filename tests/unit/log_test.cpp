@@ -20,6 +20,12 @@ TEST_CASE("log: no text of a stranger can begin a line of its own") {
   CHECK(to_line("a\tb", {{"name", "v\r\x1b[2J\x7f"}}) == R"(msg="a\tb" name="v\x0d\x1b[2J\x7f")");
 }
 
+TEST_CASE("log: no text of a stranger reaches the terminal as a control character [S6]") {
+  CHECK(to_line("\xc2\x9b"
+                "2J\x9b",
+                {{"name", "\xe2\x80\xae"}}) == R"(msg="\xc2\x9b2J\x9b" name="\xe2\x80\xae")");
+}
+
 TEST_CASE("log: text that is not ASCII stays as it is") {
   CHECK(to_line("größer", {{"name", "größer"}}) == R"(msg="größer" name=größer)");
 }

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -167,6 +168,34 @@ def test_detach_is_refused_while_a_process_uses_the_volume(host: Host, use: str)
         assert "release" not in host.keys()["attachments/pv-1"]
     assert sorted(host.mounts()) == sorted([str(folder), str(pod)])
     host.attaching.must("unmount", pod)
+    host.attaching.must("unmountdevice", folder)
+    host.attaching.must("detach", "pv-1", NODE)
+
+
+@pytest.mark.finding("S6")
+def test_the_name_of_a_pods_process_steers_no_terminal(host: Host) -> None:
+    asked, device = attach(host)
+    folder = mount_device(host, asked, device)
+    hostile = host.directory / "\x1b]0;x\u009b2J"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", hostile)
+    script = f'exec 3>{folder}/file; echo ready; exec "$0" 1000'
+    process = host.machine.popen(["sh", "-c", script, hostile], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+        def is_refused_by_name() -> bool:
+            reply = host.attaching.call("detach", "pv-1", NODE)
+            return "(?]0;x?2J)" in reply.message.replace("??", "?")
+
+        wait_until(is_refused_by_name, 120, "the process has its name")
+        shown = host.plexvol("volume", "show", "pv-1")
+        assert "]0;x" in shown.stdout
+        for text in (shown.stdout.encode(), host.log_path.read_bytes()):
+            assert b"\x1b" not in text and "\u009b".encode() not in text
+    finally:
+        os.kill(host.machine.started_by(process), signal.SIGKILL)
+        process.communicate()
     host.attaching.must("unmountdevice", folder)
     host.attaching.must("detach", "pv-1", NODE)
 

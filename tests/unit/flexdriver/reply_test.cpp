@@ -26,7 +26,7 @@ TEST_CASE("reply: a message is one line of text, whatever it was") {
   Reply reply;
   reply.status = Status::Failure;
   reply.message = "a\nb\x01\xff\"\\";
-  CHECK(to_json(reply) == "{\"message\":\"a b \xef\xbf\xbd\\\"\\\\\",\"status\":\"Failure\"}");
+  CHECK(to_json(reply) == "{\"message\":\"a b??\\\"\\\\\",\"status\":\"Failure\"}");
   reply.message = std::string(1'000'000, 'x');
   CHECK(to_json(reply).size() < 2100);
 }
