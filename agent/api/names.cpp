@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxVolumeName = 63;
 constexpr std::size_t kMaxNodeName = 253;
+constexpr std::size_t kMaxNamespace = 63;
 constexpr std::size_t kMaxPoolName = 63;
 constexpr std::uint64_t kMiB = 1ULL << 20U;
 constexpr std::uint64_t kMinSize = 16 * kMiB;
@@ -40,6 +41,9 @@ constexpr Rule kNodeRule{"node name",
                          "1 to 253 lower-case letters, digits, '-' and '.', each part beginning "
                          "and ending with a letter "
                          "or digit"};
+constexpr Rule kNamespaceRule{
+    "namespace",
+    "1 to 63 lower-case letters, digits and '-', the first and last a letter or digit"};
 constexpr Rule kPoolRule{"pool name", "1 to 63 letters, digits, '.', '_' and '-'"};
 
 [[noreturn]] void refuse(const Rule& rule, std::string_view name, const std::string& why) {
@@ -70,6 +74,10 @@ constexpr std::array kReservedStarts{"snapshot", "pvmove"};
 constexpr std::array kReservedParts{"_cdata", "_cmeta",  "_corig", "_cpool",   "_cvol",   "_imeta",
                                     "_iorig", "_mimage", "_mlog",  "_pmspare", "_rimage", "_rmeta",
                                     "_tdata", "_tmeta",  "_vdata", "_vorigin", "_wcorig"};
+
+// drbdadm takes them for the section of that name, quoted or not. In quotes, as our configuration
+// has them, it takes all the other words of its language for names.
+constexpr std::array<std::string_view, 2> kDrbdSections{"global", "common"};
 
 bool is_drbd_object(std::string_view name) {
   constexpr std::string_view kMinor = "minor-";
@@ -154,6 +162,22 @@ void check_volume_name(std::string_view name) {
     refuse(kVolumeRule, name, "is a number, which DRBD's tools take for a minor");
   }
   check_reserved(name);
+}
+
+void check_new_volume_name(std::string_view name) {
+  check_volume_name(name);
+  if (std::find(kDrbdSections.begin(), kDrbdSections.end(), name) != kDrbdSections.end()) {
+    refuse(kVolumeRule, name, "is a section of DRBD's configuration");
+  }
+}
+
+void check_namespace(std::string_view name) {
+  check_length(kNamespaceRule, name, kMaxNamespace);
+  check_characters(kNamespaceRule, name,
+                   [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
+  if (name.front() == '-' || name.back() == '-') {
+    refuse(kNamespaceRule, name, "begins or ends with '-'");
+  }
 }
 
 void check_node_name(std::string_view name) {

@@ -14,6 +14,11 @@ namespace plexvol {
 // 253.  Pool: [A-Za-z0-9_.-], at most 63. Each throws InvalidArgument naming the text, what is
 // wrong with it and what is allowed.
 void check_volume_name(std::string_view name);
+// For a volume that is to be made. Refuses as well what a volume of an older version may be called:
+// words that are sections of DRBD's configuration.
+void check_new_volume_name(std::string_view name);
+// A Kubernetes namespace: an RFC 1123 label of at most 63.
+void check_namespace(std::string_view name);
 void check_node_name(std::string_view name);
 void check_pool_name(std::string_view name);
 

@@ -50,7 +50,7 @@ void Service::await_announced(const Call& call) {
 }
 
 model::Volume Service::create(const NewVolume& wanted) {
-  check_volume_name(wanted.name);
+  check_new_volume_name(wanted.name);
   check_replicas(wanted.replicas);
   const std::string fs_type = check_fs_type(wanted.fs_type);
   check_fs_size(fs_type, wanted.size_bytes);

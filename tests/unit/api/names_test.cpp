@@ -6,6 +6,8 @@
 
 #include "agent/api/error.h"
 
+using plexvol::check_namespace;
+using plexvol::check_new_volume_name;
 using plexvol::check_node_name;
 using plexvol::check_pool_name;
 using plexvol::check_volume_name;
@@ -54,6 +56,27 @@ TEST_CASE("names: a volume's name that would mean something else to a tool is re
   }
   CHECK(refusal(check_volume_name, std::string(64, 'x')) != "");
   CHECK(refusal(check_volume_name, std::string("a\0b", 3)) != "");
+}
+
+TEST_CASE("names: no new volume is called as a section of DRBD's configuration [O5]") {
+  for (const char* name : {"global", "common"}) {
+    CAPTURE(name);
+    CHECK(refusal(check_new_volume_name, name).find("section of DRBD's configuration") !=
+          std::string::npos);
+    // One that an older version made is shown, mounted and deleted.
+    CHECK_NOTHROW(check_volume_name(name));
+  }
+  CHECK_NOTHROW(check_new_volume_name("global-1"));
+  CHECK(refusal(check_new_volume_name, "pvmove0") != "");
+}
+
+TEST_CASE("names: a namespace is an RFC 1123 label") {
+  for (const char* name : {"a", "kube-system", "0"}) CHECK_NOTHROW(check_namespace(name));
+  for (const char* name : {"", "*", "A", "-a", "a-", "a.b", "a/b", "a b"}) {
+    CAPTURE(name);
+    CHECK(refusal(check_namespace, name) != "");
+  }
+  CHECK(refusal(check_namespace, std::string(64, 'x')) != "");
 }
 
 TEST_CASE(

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "agent/api/names.h"
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/config_text.h"
 #include "agent/drbd/drbd.h"
@@ -27,6 +28,91 @@ using plexvol::drbd::to_config;
 using plexvol::support::read_data_file;
 using plexvol::support::ScriptedRunner;
 using plexvol::support::TemporaryDirectory;
+
+namespace {
+
+// The keywords of drbdadm's scanners, of 8.4 and 9, and its own commands and units among its names.
+constexpr const char* kWordsOfDrbd[] = {"global",
+                                        "common",
+                                        "all",
+                                        "resource",
+                                        "on",
+                                        "ignore-on",
+                                        "stacked-on-top-of",
+                                        "floating",
+                                        "no",
+                                        "net",
+                                        "yes",
+                                        "ask",
+                                        "via",
+                                        "skip",
+                                        "disk",
+                                        "host",
+                                        "hosts",
+                                        "port",
+                                        "proxy",
+                                        "minor",
+                                        "inside",
+                                        "volume",
+                                        "cmd-timeout-short",
+                                        "cmd-timeout-medium",
+                                        "cmd-timeout-long",
+                                        "syncer",
+                                        "device",
+                                        "options",
+                                        "outside",
+                                        "address",
+                                        "alternate-link-address",
+                                        "startup",
+                                        "include",
+                                        "handlers",
+                                        "connection",
+                                        "connection-mesh",
+                                        "minor-count",
+                                        "disable-ip-verification",
+                                        "dialog-refresh",
+                                        "meta-disk",
+                                        "flexible-meta-disk",
+                                        "node-id",
+                                        "usage-count",
+                                        "template-file",
+                                        "path",
+                                        "sci",
+                                        "ssocks",
+                                        "sdp",
+                                        "ipv4",
+                                        "ipv6",
+                                        "size",
+                                        "on-io-error",
+                                        "fencing",
+                                        "disk-barrier",
+                                        "timeout",
+                                        "protocol",
+                                        "shared-secret",
+                                        "after-sb-0pri",
+                                        "rate",
+                                        "after",
+                                        "cpu-mask",
+                                        "pri-lost",
+                                        "split-brain",
+                                        "fence-peer",
+                                        "out-of-sync",
+                                        "plugin",
+                                        "memlimit",
+                                        "compression",
+                                        "10.0.0.1",
+                                        "1M",
+                                        "5G",
+                                        "8s",
+                                        "adjust",
+                                        "up",
+                                        "down",
+                                        "help",
+                                        "none",
+                                        "default",
+                                        "internal"};
+
+}  // namespace
 
 TEST_CASE("the configuration of a resource is this text") {
   CHECK(to_config(sample_resource()) == read_data_file("drbd/v1.res"));
@@ -70,6 +156,41 @@ TEST_CASE("drbdadm of 8.4 takes the configuration, whatever this machine is call
                                  : "ipv4:10.77.0.1:7000 ipv4:10.77.0.2:7000") != std::string::npos);
     }
   }
+}
+
+TEST_CASE(
+    "drbdadm takes every word of its own language for a name, or a new volume may not have it "
+    "[O5]") {
+  const TemporaryDirectory directory;
+  plexvol::process::BoostRunner runner;
+  unsigned refused = 0;
+  for (const auto& [drbdadm, generation] :
+       {std::pair("/lib/drbd/drbdadm-84", plexvol::drbd::Generation::Eight),
+        std::pair("/usr/sbin/drbdadm", plexvol::drbd::Generation::Nine)}) {
+    if (!std::filesystem::exists(drbdadm)) continue;
+    for (const std::string name : kWordsOfDrbd) {
+      CAPTURE(name);
+      if (!failure_of([&] { plexvol::check_new_volume_name(name); }).message.empty()) {
+        ++refused;
+        continue;
+      }
+      Resource resource = sample_resource();
+      resource.name = name;
+      resource.here.address = "127.0.0.1";  // it looks whether this machine has it
+      const std::string path = (directory.path() / "x.res").string();
+      replace_file(path, to_config(resource, generation));
+      // Whichever kernel module is loaded here.
+      const std::string version =
+          std::string("DRBD_DRIVER_VERSION_OVERRIDE=") +
+          (generation == plexvol::drbd::Generation::Nine ? "9.1.0" : "8.4.11");
+      const auto output = runner.run(
+          {.argv = {"/usr/bin/env", version, drbdadm, "-c", path, "dump", "all"}, .input = {}});
+      CAPTURE(output.err);
+      CHECK(output.exit_code == 0);
+      CHECK(output.out.find("resource " + name + " {") != std::string::npos);
+    }
+  }
+  CHECK(refused % 3 == 0);  // all, common, global
 }
 
 TEST_CASE("what could break out of the configuration, or mislead DRBD's tools, is refused") {
