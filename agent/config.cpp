@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <climits>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -196,7 +198,7 @@ ordered_json get(const Target& target) {
 // Collects the configuration, and remembers where each key came from.
 class Reader {
  public:
-  void read_file(const std::string& file, bool must_exist);
+  void read_file(const std::string& file);
   void read_flag(const Key& key, const std::vector<std::string>& values);
   Config finish();
 
@@ -208,11 +210,12 @@ class Reader {
   std::map<std::string, std::string> origins_;
 };
 
-void Reader::read_file(const std::string& file, bool must_exist) {
+void Reader::read_file(const std::string& file) {
   std::ifstream stream(file);
   if (!stream) {
-    if (must_exist || access(file.c_str(), F_OK) == 0) fail(file, "cannot be read");
-    return;
+    fail(file, "cannot be read (" + std::string(std::strerror(errno)) +
+                   "); write it, name another by --config, or use --without-config to start with "
+                   "flags alone");
   }
   ordered_json document;
   try {
@@ -338,6 +341,10 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
     return {.config = {}, .answer = app.help()};
+  bool without_config = false;
+  app.add_flag("--without-config", without_config,
+               "read no configuration file: what the flags do not say is at its default")
+      ->excludes(config_flag);
   } catch (const CLI::CallForVersion& version) {
     return {.config = {}, .answer = std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
@@ -345,7 +352,10 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
                 std::string(error.what()) + "; plexvold --help names every flag");
   }
   Reader reader;
-  reader.read_file(file, config_flag->count() > 0);
+  // What is to be put back when all else is gone needs no more than the defaults.
+  const bool may_be_absent = put_helper_back && config_flag->count() == 0;
+  if (!without_config && !(may_be_absent && access(file.c_str(), F_OK) != 0))
+    reader.read_file(file);
   for (const Key& key : kKeys) {
     if (!flags[&key].empty()) reader.read_flag(key, flags[&key]);
   }

@@ -142,6 +142,15 @@ std::vector<Left> list_connected(const std::string& node, store::TypedStore& sto
   return left;
 }
 
+[[noreturn]] void throw_unknown_node(const std::string& node, store::TypedStore& store) {
+  std::string known;
+  for (const model::Node& other : store.list_nodes()) {
+    known.append(known.empty() ? "" : ", ").append(other.name);
+  }
+  throw Error(ErrorCode::NotFound,
+              "no node named " + node + "; there are: " + (known.empty() ? "none" : known));
+}
+
 std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
   if (store.is_alive(node)) {
     throw Error(ErrorCode::Conflict,
@@ -164,10 +173,7 @@ std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
 api::NodeChangeReply Service::change_node(const api::NodeChange& request) {
   const std::string& node = request.name;
   check_node_name(node);
-  if (!store_.find_node(node)) {
-    if (request.action == "forget") return {};  // done before
-    throw Error(ErrorCode::NotFound, "no node named " + node + "; `plexvol node list` shows all");
-  }
+  if (!store_.find_node(node)) throw_unknown_node(node, store_);
   if (request.action == "forget") return {.left = forget(node, store_)};
   if (request.action == "uncordon") {
     store_.commit(Change().remove(keys::cordon(node)));

@@ -1,6 +1,7 @@
 #include "agent/config.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <functional>
@@ -202,7 +203,23 @@ TEST_CASE("config: what is wrong with a flag is refused with the flag") {
 TEST_CASE("config: a file that was named must be there") {
   CHECK(refusal([] {
           read_command_line({"--config", "/nowhere/plexvold.json"});
-        }) == "/nowhere/plexvold.json: cannot be read");
+        }).starts_with("/nowhere/plexvold.json: cannot be read (No such file or directory); "));
+}
+
+TEST_CASE("config: the usual file must be there too, unless a flag says that none is wanted [O9]") {
+  if (access(kDefaultConfigFile, F_OK) == 0) {
+    MESSAGE("left out: this machine has a " << kDefaultConfigFile);
+  } else {
+    CHECK(refusal([] { read_command_line({}); }).find("--without-config") != std::string::npos);
+    CHECK(refusal([] { read_command_line({"--check-config"}); }) != "(accepted)");
+    CHECK(refusal([] { read_command_line({"--workers", "3"}); }) != "(accepted)");
+    // When all else was removed already.
+    CHECK(read_command_line({"--put-helper-back"}).put_helper_back);
+  }
+  CHECK(read_command_line({"--without-config", "--workers", "3"}).config.workers == 3);
+  CHECK(refusal([] {
+          read_command_line({"--without-config", "--config", "/x"});
+        }).find("--config") != std::string::npos);
 }
 
 TEST_CASE("config: --check-config prints what would be used, and that is a configuration again") {

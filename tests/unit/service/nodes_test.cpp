@@ -51,6 +51,20 @@ struct Case : ServiceNode {
 
 }  // namespace
 
+TEST_CASE("forget: a node that nobody knows is an error that names those that are known [O9]") {
+  Case test;
+  for (const char* action : {"forget", "drain", "cordon", "uncordon"}) {
+    CAPTURE(action);
+    try {
+      test.service.change_node({.name = "nosuch", .action = action});
+      FAIL("it was taken for a node");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::NotFound);
+      CHECK(std::string(error.what()) == "no node named nosuch; there are: n1, n2, n3");
+    }
+  }
+}
+
 TEST_CASE("drain: says of each volume what it waits for") {
   Case test;
   CHECK(test.drain("n3").empty());
