@@ -175,6 +175,12 @@ Reply unmount(const Context& context, const Arguments& arguments) {
 }
 
 constexpr std::size_t kAnyNumber = 99;
+Reply cannot_grow(const Context& /*context*/, const Arguments& /*arguments*/) {
+  return {
+      .status = Status::NotSupported,
+      .message = "volumes cannot be grown in this version: make a larger one, and copy the data"};
+}
+
 
 struct Call {
   std::string_view name;
@@ -194,8 +200,8 @@ constexpr std::array kCalls{
     Call{"mount", 2, "TARGET OPTIONS", mount},
     Call{"unmount", 1, "TARGET", unmount},
     Call{"unmountdevice", 1, "TARGET", unmount},
-    Call{"expandvolume", kAnyNumber, "", not_supported},
-    Call{"expandfs", kAnyNumber, "", not_supported},
+    Call{"expandvolume", kAnyNumber, "", cannot_grow},
+    Call{"expandfs", kAnyNumber, "", cannot_grow},
 };
 
 const Call* find_call(std::string_view name) {

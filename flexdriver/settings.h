@@ -2,8 +2,7 @@
 //   {"socket": "/run/plexvol/plexvold.sock",   where the agent is looked for first
 //    "timeout_seconds": 90,                    how long a call may take, 0.1 to 540
 //    "attach": false,                          the capabilities that `init` answers, named as
-//    Kubernetes names them "selinuxRelabel": true, "supportsMetrics": true, "fsGroup": true,
-//    "requiresFSResize": false}
+//    Kubernetes names them "selinuxRelabel": true, "supportsMetrics": true, "fsGroup": true}
 // The name begins with a dot, so that the kubelet does not probe the driver anew when the file
 // changes.
 #pragma once
@@ -22,7 +21,8 @@ struct Capabilities {
   bool selinux_relabel = true;
   bool supports_metrics = true;
   bool fs_group = true;
-  // The agent grows file systems itself, with its own tools: the host may have none.
+  // A volume cannot be grown yet. With true, a claim that is made larger would show its new size
+  // although nothing has grown; with false it stays FileSystemResizePending, which is the truth.
   bool requires_fs_resize = false;
 };
 

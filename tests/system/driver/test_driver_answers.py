@@ -16,8 +16,20 @@ def test_init_needs_no_agent_and_answers_the_defaults_without_settings(driver: D
 
 
 def test_init_answers_the_capabilities_of_the_settings(driver: Driver) -> None:
-    driver.configure(attach=True, selinuxRelabel=False, supportsMetrics=False, fsGroup=False, requiresFSResize=True)
-    assert driver.run("init").reply["capabilities"] == {key: not value for key, value in DEFAULTS.items()}
+    driver.configure(attach=True, selinuxRelabel=False, supportsMetrics=False, fsGroup=False)
+    turned = {key: not value for key, value in DEFAULTS.items()}
+    assert driver.run("init").reply["capabilities"] == {**turned, "requiresFSResize": False}
+
+
+@pytest.mark.finding("K12")
+def test_no_kubelet_is_told_that_volumes_grow(driver: Driver) -> None:
+    """With requiresFSResize a claim would show a size that its volume does not have."""
+    driver.configure(requiresFSResize=True)
+    assert driver.run("init").reply["capabilities"]["requiresFSResize"] is False
+    assert "requiresFSResize" in driver.run("init", "--trace").err
+    for call in ("expandvolume", "expandfs"):
+        reply = driver.run(call, OPTIONS_TEXT, "", "/mnt", "2", "1").reply
+        assert reply["status"] == "Not supported" and "cannot be grown" in reply["message"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"attach": "yes"}', '{"timeout_seconds": -1}',
