@@ -118,7 +118,7 @@ bool Planner::plan_foundation() {
     const std::string what = seen_.data ? "DRBD metadata" : "data";
     fail(ErrorCode::Conflict,
          "the " + what + " of " + name() + " on " + wanted_.here +
-             " is gone: its logical volume no longer exists in pool " + volume_.pool +
+             " is gone: its device no longer exists in pool " + volume_.pool +
              ". It held data, so it is not made anew; bring it back, or delete the volume");
     return false;
   }
@@ -319,6 +319,7 @@ void Planner::plan_data_removal() {
 // A file system that was put there by somebody else differs in its UUID alone.
 std::string Planner::describe_content() const {
   const filesystem::Probe& content = *seen_.content;
+  if (content.content == filesystem::Content::Empty) return "nothing, it is empty";
   if (content.type != volume_.fs_type || content.uuid == volume_.id) return content.detail;
   return content.detail + " with the UUID " + content.uuid + " instead of " + volume_.id;
 }
