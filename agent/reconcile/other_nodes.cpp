@@ -18,7 +18,7 @@ const model::Status* find_status(const std::string& node, const NodeViews& views
 
 bool is_unmade(const model::Volume& volume, const std::string& node) {
   const model::Replica* replica = volume.find_replica(node);
-  return replica != nullptr && replica->filled_by_peer && !replica->made;
+  return replica != nullptr && !replica->made;
 }
 
 bool are_whole(const model::Volume& volume, const NodeViews& views) {

@@ -14,7 +14,8 @@ using NodeViews = std::map<std::string, store::NodeView>;
 
 // Every copy is UpToDate and connected, as the agents that are there now say.
 bool are_whole(const model::Volume& volume, const NodeViews& views);
-// This node is to make a copy that its peer fills, and has not made it yet.
+// This node is to make a copy, one of the first or one that its peer fills, and has not made it
+// yet.
 bool is_unmade(const model::Volume& volume, const std::string& node);
 // What keeps it from that is no matter of time.
 bool is_unable(const model::Volume& volume, const std::string& node, const NodeViews& views);

@@ -127,10 +127,12 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
       if (replica.made) continue;
       const auto status = store_.find_status(replica.node, volume.name);
       if (status && !status->error.empty() && status->error_code != ErrorCode::Unavailable) {
-        throw Error(status->error_code,
-                    "volume " + volume.name + " is recorded, but " + replica.node +
-                        " cannot make its copy: " + status->error + "; `plexvol volume delete " +
-                        volume.name + "` undoes it");
+        throw Error(
+            status->error_code,
+            "volume " + volume.name + " is recorded, but " + replica.node +
+                " cannot make its copy: " + status->error +
+                (volume.mirrored() ? "; it is made on another node that has room, or " : "; ") +
+                "`plexvol volume delete " + volume.name + "` undoes it");
       }
       return std::nullopt;
     }

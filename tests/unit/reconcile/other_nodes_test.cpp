@@ -58,6 +58,10 @@ TEST_CASE("other nodes: who cannot make its copy, and says why, is waited for by
   seen.fail(ErrorCode::OutOfSpace);
   CHECK(seen.unable());
   CHECK_FALSE(seen.to_be_filled());
+  SUBCASE("also of a copy that was to be there from the beginning [D16]") {
+    seen.volume.replicas[1].filled_by_peer = false;
+    CHECK(seen.unable());
+  }
   SUBCASE("what is only a matter of time does not count") {
     seen.fail(ErrorCode::Unavailable);
     CHECK_FALSE(seen.unable());

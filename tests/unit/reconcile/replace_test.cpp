@@ -281,6 +281,17 @@ TEST_CASE("replace: who cannot make its copy is done without, and another node i
   }
 }
 
+TEST_CASE("replace: also of the first copies one that cannot be made is done without [D16]") {
+  Case store;
+  model::Volume volume = store.volume();
+  volume.replicas[1].made = false;
+  store.put(keys::volume("v"), model::to_json(volume));
+  store.replace(PeerFate::Unable);
+  CHECK(store.nodes() == Nodes{"n1", "n3"});
+  CHECK(store.volume().find_replica("n3")->filled_by_peer);
+  CHECK(store.current().nodes == Nodes{"n1"});
+}
+
 TEST_CASE("replace: a former copy that waits for one that is gone takes its place") {
   Case store;
   store.move_to_third(true);
