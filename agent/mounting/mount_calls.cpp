@@ -67,19 +67,29 @@ void MountCalls::report(const std::string& volume, const Error& error) {
   changed_.notify_all();
 }
 
+void MountCalls::interrupt(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  found->second.interrupted = true;
+  changed_.notify_all();
+}
+
 Prepared MountCalls::wait(const std::string& id, std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   const auto settled = [&] {
     const auto found = calls_.find(id);
     if (found == calls_.end()) return true;
     const Call& call = found->second;
-    return call.prepared || (call.error && call.error->code() != ErrorCode::Unavailable);
+    return call.interrupted || call.prepared ||
+           (call.error && call.error->code() != ErrorCode::Unavailable);
   };
   changed_.wait_until(lock, deadline, settled);
   const auto found = calls_.find(id);
   if (found == calls_.end()) {
     throw Error(ErrorCode::Unavailable, "the mount call was ended by its caller");
   }
+  found->second.interrupted = false;
   if (found->second.prepared) return *found->second.prepared;
   if (found->second.error) throw Error(*found->second.error);
   throw Error(ErrorCode::Unavailable,

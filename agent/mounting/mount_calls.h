@@ -47,6 +47,9 @@ class MountCalls {
   // it.
   void report(const std::string& volume, const Error& error);
 
+  // Its wait() throws as at its deadline, now or when it comes. No error when the call is not
+  // known.
+  void interrupt(const std::string& id);
   // Throws the reported error, or Unavailable at the deadline with what was in the way last.
   Prepared wait(const std::string& id, std::chrono::steady_clock::time_point deadline);
 
@@ -55,6 +58,7 @@ class MountCalls {
     std::string volume;
     std::optional<Prepared> prepared;
     std::optional<Error> error;
+    bool interrupted = false;
   };
 
   std::function<void(const std::string&)> on_change_;

@@ -190,9 +190,13 @@ std::optional<Service::Silent> Service::request_release(const model::Volume& vol
   const std::string& id = *joined;
   const auto asked = std::chrono::steady_clock::now();
   std::optional<Silent> silent;
-  std::vector<std::string> watched{key, keys::status(node, volume.name)};
-  if (!taker.empty()) watched.push_back(keys::status(taker, volume.name));
+  std::vector<std::string> watched{key, keys::status(node, volume.name), keys::alive(node)};
+  if (!taker.empty()) {
+    watched.push_back(keys::status(taker, volume.name));
+    watched.push_back(keys::current(volume.name));
+  }
   Awaiter awaiter(store_.raw(), watched);
+  if (!taker.empty()) awaiter.look_at(asked + settings_.silence);
   const auto settled = [&]() -> std::optional<std::string> {
     const auto now = store_.find_attachment(volume.name);
     if (!now || now->value.node != node || is_gone(node)) return "";

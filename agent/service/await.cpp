@@ -23,17 +23,18 @@ unsigned long Awaiter::changes() const {
   return signal_->changes;
 }
 
-void Awaiter::wait(const Call& call, unsigned long seen,
-                   const std::function<std::string()>& what) const {
+void Awaiter::wait(const Call& call, unsigned long seen, const std::function<std::string()>& what) {
   const auto now = steady_clock::now();
   if (now >= call.deadline) throw Error(ErrorCode::Unavailable, "the time is over: " + what());
   if (call.stop.stop_requested()) {
     throw Error(ErrorCode::Unavailable,
                 "the caller is gone or the agent is being stopped: " + what());
   }
-  const auto until = std::min(call.deadline, now + std::chrono::seconds(1));
+  auto until = std::min(call.deadline, now + kRareLook);
+  if (due_) until = std::min(until, *due_);
   std::unique_lock lock(signal_->mutex);
   signal_->changed.wait_until(lock, call.stop, until, [&] { return signal_->changes != seen; });
+  if (due_ && steady_clock::now() >= *due_) due_.reset();
 }
 
 }  // namespace plexvol::service

@@ -159,8 +159,7 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
 mounting::Prepared Service::await_prepared(const model::Volume& volume, const std::string& call_id,
                                            const std::string& name, Claim claim, const Call& call) {
   while (true) {
-    const auto slice =
-        std::min(call.deadline, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    const auto slice = std::min(call.deadline, std::chrono::steady_clock::now() + pause);
     try {
       return calls_.wait(call_id, slice);
     } catch (const Error& error) {
@@ -199,6 +198,10 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   if (request.event != "fence-peer") {
     log::info("DRBD reports " + request.event + " of " + request.object);
     return {.exit_code = 0};
+  const std::stop_callback wake(call.stop, [&] { calls_.interrupt(call_id); });
+  std::chrono::seconds pause(1);
+  // Set up only for those that wait longer: most volumes are ready sooner.
+  std::unique_ptr<store::Watch> watch;
   }
   const auto volume = store_.find_volume(request.object);
   if (!volume || !volume->value.mirrored()) {
@@ -208,6 +211,12 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   const std::string peer = volume->value.peer_of(settings_.here);
   const arbiter::Arbiter::Question question(arbiter_, request.object);
   const auto verdict = arbiter_.take_out(request.object, settings_.here, peer,
+    if (!watch) {
+      pause = kRareLook;
+      watch =
+          store_.raw().watch(store::keys::attachment(volume.name),
+                             [this, call_id](const std::string&) { calls_.interrupt(call_id); });
+    }
                                          "DRBD on " + settings_.here + " asks, it lost " + peer);
   try {
     // The answer may come too late for the kernel, which then has nothing more to say: somebody has

@@ -113,7 +113,9 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
                                        .mkfs_options = request.mkfs_options,
                                        .asking = ""});
   note_subject(call, volume.name);
-  Awaiter awaiter(store_.raw(), {keys::volume(volume.name)});
+  std::vector<std::string> watched{keys::volume(volume.name)};
+  for (const std::string& node : volume.nodes()) watched.push_back(keys::status(node, volume.name));
+  Awaiter awaiter(store_.raw(), watched);
   const auto say = [&](const std::string& node) {
     const auto status = store_.find_status(node, volume.name);
     return status ? status->error : "";
@@ -157,7 +159,8 @@ api::VolumeInfo Service::await_first_connection(const model::Volume& volume, con
   const Call brief{
       .deadline = std::min(call.deadline, std::chrono::steady_clock::now() + kMostTime),
       .stop = call.stop};
-  std::vector<std::string> watched;
+  std::vector<std::string> watched{keys::volume(volume.name), keys::current(volume.name)};
+  for (const std::string& node : volume.nodes()) watched.push_back(keys::alive(node));
   for (const std::string& node : volume.nodes()) watched.push_back(keys::status(node, volume.name));
   Awaiter awaiter(store_.raw(), watched);
   const auto settled = [&]() -> std::optional<api::VolumeInfo> {
@@ -257,7 +260,7 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
       break;
     }
   }
-  Awaiter awaiter(store_.raw(), {keys::volume(name)});
+  Awaiter awaiter(store_.raw(), {keys::volume(name), keys::alive("")});
   using Nodes = std::vector<std::string>;
   const auto remaining = [&]() -> Nodes {
     const auto volume = store_.find_volume(name);
