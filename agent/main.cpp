@@ -97,6 +97,8 @@ doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
   return {.here = config.node_name,
           .address = config.address,
           .pools = config.pools,
+  // A frozen volume waits for the answer, and with it every call that waits for the volume.
+  settings.urgent_paths = {api::kHelperPath};
           .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
           .helper = config.drbd.helper,
           .sockets = config.sockets,

@@ -49,6 +49,10 @@ class Server::Loop {
   void watch(int fd, std::uint64_t key, std::uint32_t events) const;
   void wake_up() const;
   bool wait_until_empty(std::chrono::milliseconds limit);
+  std::size_t most_sessions() const {
+    const unsigned reserved = settings_.urgent_paths.empty() ? 0 : settings_.reserved_connections;
+    return std::size_t{settings_.max_connections} + reserved;
+  }
 
   const Settings settings_;
   const Handler handler_;
@@ -114,7 +118,7 @@ void Server::Loop::run() {
     for (int i = 0; i < count; ++i) handle(events.at(static_cast<std::size_t>(i)).data.u64);
     std::unique_lock lock(mutex_);
     if (stopping_) return;
-    const bool room = sessions_.size() < settings_.max_connections;
+    const bool room = sessions_.size() < most_sessions();
     lock.unlock();
     if (room != listening_) listen(room);
   }
@@ -160,7 +164,9 @@ void Server::Loop::start(process::Descriptor socket) {
   if (stopping_) return;
   const std::uint64_t key = ++last_key_;
   try {
-    auto session = std::make_shared<Session>(std::move(socket), settings_, handler_);
+    const auto use =
+        sessions_.size() < settings_.max_connections ? SessionUse::Any : SessionUse::UrgentOnly;
+    auto session = std::make_shared<Session>(std::move(socket), settings_, handler_, use);
     sessions_[key] = session;
     // No event is asked for: that both directions are closed is always reported.
     watch(session->fd(), key, 0);

@@ -1,9 +1,10 @@
 // The agent's server: HTTP/1.1 on Unix sockets, for root on this machine. Which path does what is
 // not known here.
 //
-// One thread per connection, since a call may wait for minutes; calls beyond the limit wait in the
-// listen backlog. What a caller does wrong (no HTTP, no or an unknown protocol version, too much,
-// too slowly, not root) is answered here; whatever a handler throws becomes the reply's error here.
+// One thread per connection, since a call may wait for minutes; connections beyond the limit wait
+// in the listen backlog. What a caller does wrong (no HTTP, no or an unknown protocol version, too
+// much, too slowly, not root) is answered here; whatever a handler throws becomes the reply's error
+// here.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -69,6 +71,10 @@ Response to_response(const Error& error);
 struct Settings {
   std::vector<std::string> socket_paths = {};
   unsigned max_connections = 256;
+  // Calls of these paths never wait for others to end: beyond max_connections as many connections
+  // more are taken for them, where any other call is answered Unavailable at once.
+  std::set<std::string> urgent_paths = {};
+  unsigned reserved_connections = 64;
   Limits limits = {};
   // From the first byte of a request to its last, and for the reply to be taken.
   std::chrono::milliseconds message_limit{10'000};

@@ -100,8 +100,13 @@ void Connection::run_callbacks() {
   for (const auto& callback : callbacks) callback();
 }
 
-Session::Session(process::Descriptor socket, const Settings& settings, const Handler& handler)
-    : settings_(settings), handler_(handler), socket_(std::move(socket)), peer_(peer_of(fd())) {}
+Session::Session(process::Descriptor socket, const Settings& settings, const Handler& handler,
+                 SessionUse use)
+    : settings_(settings),
+      handler_(handler),
+      socket_(std::move(socket)),
+      use_(use),
+      peer_(peer_of(fd())) {}
 
 void Session::run() {
   try {
@@ -132,7 +137,7 @@ void Session::serve() {
       answer_bad_message(bad);
       return;
     }
-    keep_alive = keep_alive && !stopping_;
+    keep_alive = keep_alive && !stopping_ && use_ == SessionUse::Any;
     if (!reply(response, keep_alive) || !keep_alive) return;
   }
 }
@@ -192,6 +197,12 @@ Response Session::answer(Message message) {
   }
   if (!message.is_post) {
     return to_response(405, ErrorCode::InvalidArgument, "plexvold answers POST requests only");
+  }
+  if (use_ == SessionUse::UrgentOnly && !settings_.urgent_paths.contains(message.path)) {
+    return to_response(503, ErrorCode::Unavailable,
+                       "plexvold is busy with " + std::to_string(settings_.max_connections) +
+                           " calls (max_connections), each of which waits for something: see "
+                           "`plexvol volume list`");
   }
   try {
     return call_handler(to_request(std::move(message)));

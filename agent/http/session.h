@@ -13,9 +13,13 @@
 
 namespace plexvol::http {
 
+// UrgentOnly: one request, which must be of Settings::urgent_paths.
+enum class SessionUse { Any, UrgentOnly };
+
 class Session {
  public:
-  Session(process::Descriptor socket, const Settings& settings, const Handler& handler);
+  Session(process::Descriptor socket, const Settings& settings, const Handler& handler,
+          SessionUse use);
 
   // Answers requests until either side closes. Throws nothing.
   void run();
@@ -42,6 +46,7 @@ class Session {
   const Settings& settings_;
   const Handler& handler_;
   process::Descriptor socket_;
+  SessionUse use_;
   Peer peer_;
   std::string buffer_;  // read, and not yet part of a request
   std::shared_ptr<Connection> connection_ = std::make_shared<Connection>();

@@ -390,6 +390,35 @@ TEST_CASE("http: a hundred calls are worked on at the same time") {
   for (RawClient& client : clients) CHECK(client.receive().status == 200);
 }
 
+TEST_CASE("http: an urgent call is answered whoever else waits [O14]") {
+  Signal release;
+  TestServer server(
+      [&](const Request& request) {
+        if (request.path == "/v1/mount") release.wait();
+        return answer_path(request);
+      },
+      {.max_connections = 8, .urgent_paths = {"/v1/urgent"}, .reserved_connections = 2});
+  std::vector<RawClient> waiting;
+  for (int i = 0; i < 8; ++i) {
+    waiting.push_back(server.connect());
+    waiting.back().send(request_text("/v1/mount"));
+  }
+  // Whoever comes now is told, and does not keep the others from being heard.
+  for (int i = 0; i < 4; ++i) {
+    RawClient other = server.connect();
+    const auto reply = other.exchange(request_text("/v1/x"));
+    CHECK(reply.status == 503);
+    CHECK(error_of(reply).code == ErrorCode::Unavailable);
+    CHECK(error_of(reply).message.find("busy with 8 calls") != std::string::npos);
+    CHECK(other.wait_until_closed());
+    RawClient urgent = server.connect();
+    CHECK(urgent.exchange(request_text("/v1/urgent")).body == "/v1/urgent");
+    CHECK(urgent.wait_until_closed());
+  }
+  release.set();
+  for (RawClient& client : waiting) CHECK(client.receive().status == 200);
+}
+
 TEST_CASE("http: connections beyond the limit wait until one ends") {
   TestServer server(answer_path, {.max_connections = 1});
   RawClient first = server.connect();
