@@ -42,7 +42,9 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.address; }},
     Key{"pools", "--pool",
         "where volumes live, once per pool: name=N,type=lvm,volume_group=G or "
-        "name=N,type=lvm-thin,volume_group=G,thin_pool=T or name=N,type=file,directory=D",
+        "name=N,type=lvm-thin,volume_group=G,thin_pool=T or name=N,type=file,directory=D; the last "
+        "two also with max_promised_percent=P: no new volume when the sizes of those in the pool "
+        "would be more than P% of it; default: no limit",
         [](Config& c) -> Target { return &c.pools; }},
     Key{"sockets", "--socket", "Unix sockets to listen on, once per socket",
         [](Config& c) -> Target { return &c.sockets; }},
@@ -107,6 +109,7 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.log_level; }},
 };
 
+constexpr const char* kMaxPromised = "max_promised_percent";
 constexpr std::array kPoolKeys = {"name", "type", "volume_group", "thin_pool", "directory"};
 
 std::string& pool_field(reconcile::PoolSettings& pool, std::string_view key) {
@@ -158,6 +161,10 @@ reconcile::PoolSettings to_pool(const ordered_json& value, const std::string& wh
   reconcile::PoolSettings pool;
   for (const auto& [key, field] : value.items()) {
     const std::string place = std::string(where).append(".").append(key);
+    if (key == kMaxPromised) {
+      pool.max_promised_percent = to_number(field, place);
+      continue;
+    }
     if (std::find(kPoolKeys.begin(), kPoolKeys.end(), key) == kPoolKeys.end()) {
       fail(place, "a pool has no such key");
     }
@@ -190,6 +197,7 @@ ordered_json get(const Target& target) {
     for (const char* key : kPoolKeys) {
       if (!pool_field(pool, key).empty()) item[key] = pool_field(pool, key);
     }
+    if (pool.max_promised_percent != 0) item[kMaxPromised] = pool.max_promised_percent;
     list.push_back(item);
   }
   return list;
@@ -244,6 +252,12 @@ void Reader::read_object(const ordered_json& object, const std::string& prefix,
   }
 }
 
+unsigned long number_from_flag(const std::string& text, const std::string& flag) {
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits || text.size() > 9) fail(flag, "must be a number, and is \"" + text + "\"");
+  return std::stoul(text);
+}
+
 // "name=fast,type=lvm,volume_group=vg0"
 ordered_json pool_from_flag(const std::string& text, const std::string& flag) {
   ordered_json pool = ordered_json::object();
@@ -251,7 +265,13 @@ ordered_json pool_from_flag(const std::string& text, const std::string& flag) {
   for (std::string part; std::getline(parts, part, ',');) {
     const auto equals = part.find('=');
     if (equals == std::string::npos) fail(flag, "\"" + part + "\" is not of the form key=value");
-    pool[part.substr(0, equals)] = part.substr(equals + 1);
+    const std::string key = part.substr(0, equals);
+    const std::string value = part.substr(equals + 1);
+    if (key == kMaxPromised) {
+      pool[key] = number_from_flag(value, flag);
+    } else {
+      pool[key] = value;
+    }
   }
   return pool;
 }
@@ -268,10 +288,7 @@ void Reader::read_flag(const Key& key, const std::vector<std::string>& values) {
   }
   if (values.size() != 1) fail(flag, "is given more than once");
   if (std::holds_alternative<std::string*>(target)) return set(target, values.front(), flag);
-  const std::string& text = values.front();
-  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || text.size() > 9) fail(flag, "must be a number, and is \"" + text + "\"");
-  set(target, std::stoul(text), flag);
+  set(target, number_from_flag(values.front(), flag), flag);
 }
 
 std::string Reader::where(const std::string& path) const {
@@ -324,6 +341,10 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
   bool check_only = false;
   auto* config_flag =
       app.add_option("--config", file, "the configuration file")->capture_default_str();
+  bool without_config = false;
+  app.add_flag("--without-config", without_config,
+               "read no configuration file: what the flags do not say is at its default")
+      ->excludes(config_flag);
   app.add_flag("--check-config", check_only, "print the effective configuration, and exit");
   bool put_helper_back = false;
   app.add_flag("--put-helper-back", put_helper_back,
@@ -341,10 +362,6 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
     return {.config = {}, .answer = app.help()};
-  bool without_config = false;
-  app.add_flag("--without-config", without_config,
-               "read no configuration file: what the flags do not say is at its default")
-      ->excludes(config_flag);
   } catch (const CLI::CallForVersion& version) {
     return {.config = {}, .answer = std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {

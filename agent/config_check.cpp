@@ -92,6 +92,17 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
       const std::string what = there ? ", may not have a " : ", needs a ";
       throw BadValue("pools", std::string(who).append(", of type " + pool.type).append(what + key));
     }
+    if (pool.type == "lvm" && pool.max_promised_percent != 0) {
+      throw BadValue("pools", who +
+                                  ", of type lvm, never promises more than it has, and may not "
+                                  "have a max_promised_percent");
+    }
+    constexpr unsigned kMostPercent = 100'000;
+    if (pool.max_promised_percent > kMostPercent) {
+      throw BadValue("pools", who + ": max_promised_percent must be from 0 (no limit) to " +
+                                  std::to_string(kMostPercent) + ", and is " +
+                                  std::to_string(pool.max_promised_percent));
+    }
     if (pool.type == "file" && pool.directory.front() != '/') {
       throw BadValue("pools", who + ": directory \"" + pool.directory + "\" must begin with /");
     }

@@ -17,7 +17,7 @@ declare -A may_include=(
   [agent/pods]="agent/api agent/process agent/log.h"
   [agent/store]="agent/api agent/model"
   [agent/arbiter]="agent/api agent/model agent/store agent/log.h"
-  [agent/placement]="agent/api agent/model"
+  [agent/placement]="agent/api agent/model agent/drbd/metadata.h" # for the size of a copy, which is pure
   [agent/metrics]="agent/api"
   [agent/reconcile]="agent/api agent/model agent/mounting agent/mounts agent/process agent/lvm agent/drbd
                      agent/filesystem agent/filepool agent/pods agent/store agent/arbiter agent/placement agent/metrics
@@ -25,7 +25,7 @@ declare -A may_include=(
   [agent/service]="agent/api agent/model agent/mounting agent/process agent/store agent/arbiter agent/placement agent/metrics
                    agent/filesystem/filesystem.h agent/pods/pods.h agent/log.h" # for their parsers, which are pure
   [agent/doctor]="agent/api agent/process agent/drbd agent/filesystem/features.h agent/pods/pods.h agent/store
-                  agent/model agent/reconcile/pools.h"
+                  agent/model agent/placement/promises.h agent/reconcile/pools.h"
   [agent/http]="agent/api agent/process agent/service agent/metrics agent/log.h"
   [flexdriver]="agent/api agent/mounts"
 )

@@ -103,9 +103,13 @@ constexpr auto fields_of(const VolumeInfo*) {
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
-  return std::tuple{must("name", &S::name), may("type", &S::type),
-                    may("total_bytes", &S::total_bytes), may("free_bytes", &S::free_bytes),
-                    may("error", &S::error)};
+  return std::tuple{must("name", &S::name),
+                    may("type", &S::type),
+                    may("total_bytes", &S::total_bytes),
+                    may("free_bytes", &S::free_bytes),
+                    may("error", &S::error),
+                    may("promised_bytes", &S::promised_bytes),
+                    may("max_promised_percent", &S::max_promised_percent)};
 }
 constexpr auto fields_of(const NodeInfo*) {
   using S = NodeInfo;

@@ -194,6 +194,8 @@ struct NodeInfo {
 struct NodeChange {
   std::string name;
   std::string action;  // cordon, uncordon, drain, forget
+  std::uint64_t promised_bytes = 0;   // the sizes of all copies that are to be in it
+  unsigned max_promised_percent = 0;  // of total_bytes; 0: no limit
 };
 struct NodeChangeReply {
   // What a drained or forgotten node still has. Empty: done.

@@ -14,6 +14,7 @@
 #include "agent/api/error.h"
 #include "agent/api/names.h"
 #include "agent/doctor/look.h"
+#include "agent/placement/promises.h"
 
 namespace plexvol::doctor {
 
@@ -141,6 +142,35 @@ void tell_room(const Measured& measured, Report& report) {
                   : "extend it, or delete volumes: no new ones fit soon");
 }
 
+// The volumes of a pool that they fill up as they are written to may be larger than it together.
+// Told of only where they are: what is free is a line of its own.
+void tell_promised(const Measured& measured, const Examination& examination) {
+  const model::Pool& pool = measured.pool;
+  if (examination.subject.store == nullptr || measured.settings.type == "lvm") return;
+  placement::Promises promises;
+  try {
+    promises =
+        placement::promises_of(examination.subject.here, examination.subject.store->list_volumes());
+  } catch (const Error&) {
+    return;  // told of by itself
+  }
+  const unsigned set = measured.settings.max_promised_percent;
+  const unsigned limit = set == 0 ? 100 : set;
+  const std::uint64_t bytes = promises[measured.settings.name].bytes;
+  if (static_cast<double>(bytes) <=
+      static_cast<double>(pool.total_bytes) / 100 * static_cast<double>(limit)) {
+    return;
+  }
+  const std::string found = placement::percent_text(bytes, pool.total_bytes) + ": volumes of " +
+                            size_to_text(bytes) + " in " + size_to_text(pool.total_bytes);
+  const std::string wanted =
+      "at most " + std::to_string(limit) + "%" + (set == 0 ? "" : " (max_promised_percent)");
+  examination.report.warn("promised in " + what_of(measured), found, wanted,
+                          "watch its free space, and extend it before it is full: then the writes "
+                          "of all its volumes fail; max_promised_percent of the pool keeps new "
+                          "volumes out");
+}
+
 std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
   try {
     std::set<std::string> ids;
@@ -197,6 +227,7 @@ void look_at_each(const Examination& examination) {
   for (const Measured& measured : all) {
     if (measured.pool.error.empty()) {
       tell_room(measured, report);
+      tell_promised(measured, examination);
     } else if (measured.absent) {
       tell_absent(measured, any_here, examination);
     } else {

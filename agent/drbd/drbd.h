@@ -59,9 +59,6 @@ std::string to_config(const Resource& resource, Generation generation = Generati
 // From `drbdsetup events2 --now --statistics`; tolerant of unknown words and lines. Throws Internal
 // when a needed word or the end mark is missing.
 std::map<std::string, ResourceState> parse_events2(const std::string& text);
-// Bytes that external metadata for one peer needs for a data device of this size, rounded up to 4
-// MiB (drbd.conf(5)).
-std::uint64_t metadata_size_bytes(std::uint64_t data_size_bytes);
 
 // Where the kernel shows the module; elsewhere only in tests.
 struct ModuleFiles {

@@ -29,6 +29,9 @@ std::uint64_t parse_current_uuid(const std::string& text);
 std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
                          std::uint64_t data_size_bytes);
 
+// Bytes that external metadata for one peer needs for a data device of this size, rounded up to 4
+// MiB (drbd.conf(5)).
+std::uint64_t metadata_size_bytes(std::uint64_t data_size_bytes);
 // What is needed at least, without rounding.
 std::uint64_t exact_metadata_size_bytes(std::uint64_t data_size_bytes);
 

@@ -208,7 +208,8 @@ std::string to_json(const Node& node) {
                      {"total_bytes", pool.total_bytes},
                      {"free_bytes", pool.free_bytes},
                      {"error", pool.error},
-                     {"extent_bytes", pool.extent_bytes}});
+                     {"extent_bytes", pool.extent_bytes},
+                     {"max_promised_percent", pool.max_promised_percent}});
   }
   return Json{{"name", node.name},
               {"address", node.address},
@@ -236,7 +237,8 @@ Node from_json<Node>(const std::string& text) {
                             .total_bytes = pool.at("total_bytes"),
                             .free_bytes = pool.at("free_bytes"),
                             .error = pool.at("error"),
-                            .extent_bytes = pool.value("extent_bytes", std::uint64_t{0})});
+                            .extent_bytes = pool.value("extent_bytes", std::uint64_t{0}),
+                            .max_promised_percent = pool.value("max_promised_percent", 0U)});
     }
     return node;
   });

@@ -149,6 +149,7 @@ struct Pool {
   std::uint64_t free_bytes = 0;
   std::string error;
   std::uint64_t extent_bytes = 0;  // what sizes are rounded up to; 0: nothing, or not known
+  unsigned max_promised_percent = 0;  // so much of it may be promised to volumes; 0: no limit
   bool operator==(const Pool&) const = default;
 };
 

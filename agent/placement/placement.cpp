@@ -41,6 +41,47 @@ std::string generation_of(const std::string& drbd_version) {
   return drbd_version.substr(0, drbd_version.find('.'));
 }
 
+std::uint64_t difference(std::uint64_t from, std::uint64_t bytes) {
+  return from - std::min(from, bytes);
+}
+
+Promise find_promise(const PlacementRequest& request, const std::string& node,
+                     const std::string& pool) {
+  const auto promises = request.promised.find(node);
+  if (promises == request.promised.end()) return {};
+  const auto promise = promises->second.find(pool);
+  return promise == promises->second.end() ? Promise{} : promise->second;
+}
+
+// What no volume has and none was promised. Free space was measured up to half a minute ago: what
+// was made since then is in the promises alone.
+std::uint64_t room_of(const model::Pool& pool, const Promise& promise) {
+  const std::uint64_t free = difference(pool.free_bytes, promise.unmade_bytes);
+  // Others fill up as they are written to: what is promised there is free all the same.
+  if (pool.type != "lvm" || promise.bytes == 0) return free;
+  return std::min(free, difference(pool.total_bytes, promise.bytes));
+}
+
+// Why the pool has no room for a copy; "" when it has.
+std::string why_no_room(const model::Pool& pool, const PlacementRequest& request,
+                        const Promise& promise) {
+  const std::uint64_t needed = needed_bytes(request.size_bytes, request.mirrored);
+  const std::uint64_t free = pool.type == "lvm" ? room_of(pool, promise) : pool.free_bytes;
+  if (free < needed) {
+    const bool waits = promise.unmade_bytes > 0 && free < pool.free_bytes;
+    return "its pool " + pool.name + " has only " + size_to_text(free) + " free" +
+           (waits ? " besides what is promised to volumes that are being made" : "");
+  }
+  if (pool.max_promised_percent == 0) return "";
+  const double limit =
+      static_cast<double>(pool.total_bytes) / 100 * static_cast<double>(pool.max_promised_percent);
+  if (static_cast<double>(promise.bytes) + static_cast<double>(needed) <= limit) return "";
+  return "of its pool " + pool.name + " " + percent_text(promise.bytes, pool.total_bytes) +
+         " is promised to volumes already (" + size_to_text(promise.bytes) + " of " +
+         size_to_text(pool.total_bytes) + "), and max_promised_percent is " +
+         std::to_string(pool.max_promised_percent);
+}
+
 // Why this node cannot take a replica; "" when it can.
 std::string why_not(const model::Node& node, const PlacementRequest& request,
                     const std::string& pool_name, const std::set<std::string>& alive) {
@@ -60,10 +101,7 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
              request.drbd;
     }
   }
-  if (pool->free_bytes < request.size_bytes) {
-    return "its pool " + pool_name + " has only " + size_to_text(pool->free_bytes) + " free";
-  }
-  return "";
+  return why_no_room(*pool, request, find_promise(request, node.name, pool_name));
 }
 
 const model::Node& find_node(const std::vector<model::Node>& nodes, const std::string& name) {
@@ -133,8 +171,8 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     const bool a_asks = a->name == request.asking;
     const bool b_asks = b->name == request.asking;
     if (a_asks != b_asks) return a_asks;
-    const std::uint64_t a_free = a->find_pool(pool)->free_bytes;
-    const std::uint64_t b_free = b->find_pool(pool)->free_bytes;
+    const std::uint64_t a_free = room_of(*a->find_pool(pool), find_promise(request, a->name, pool));
+    const std::uint64_t b_free = room_of(*b->find_pool(pool), find_promise(request, b->name, pool));
     return a_free != b_free ? a_free > b_free : a->name < b->name;
   });
   // All copies of one volume are of one generation of DRBD: that of the first.
@@ -156,6 +194,21 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
   Placement placement{.pool = pool, .nodes = {}};
   for (unsigned i = 0; i < request.replicas; ++i) placement.nodes.push_back(able[i]->name);
   return placement;
+}
+
+Placement place_within_promises(PlacementRequest request, const std::vector<model::Node>& nodes,
+                                const std::set<std::string>& alive,
+                                const std::function<Promises(const std::string& node)>& ask) {
+  while (true) {
+    Placement placement = place(request, nodes, alive);
+    bool all_known = true;
+    for (const std::string& node : placement.nodes) {
+      if (request.promised.contains(node)) continue;
+      all_known = false;
+      request.promised[node] = ask(node);
+    }
+    if (all_known) return placement;
+  }
 }
 
 unsigned choose_slot(const std::set<unsigned>& taken, unsigned next) {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "agent/model/model.h"
+#include "agent/placement/promises.h"
 
 namespace plexvol::placement {
 
@@ -20,6 +22,7 @@ struct PlacementRequest {
   std::vector<std::string> nodes;  // "": any; else exactly these
   std::string asking;              // first choice, "" when there is none
   std::map<std::string, std::string> barred;  // nodes that get none: why
+  std::map<std::string, Promises> promised;   // by node; of a node that is not in it, nothing is
 };
 
 struct Placement {
@@ -32,6 +35,12 @@ struct Placement {
 // away), Unsupported (no DRBD), OutOfSpace: each with what was found on which node.
 Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
                 const std::set<std::string>& alive);
+
+// The same, with what is promised on the nodes: asked only of those that would be chosen, since all
+// volumes of a large cluster are too many to read for each new one.
+Placement place_within_promises(PlacementRequest request, const std::vector<model::Node>& nodes,
+                                const std::set<std::string>& alive,
+                                const std::function<Promises(const std::string& node)>& ask);
 
 // "" when two replicas can be had with this DRBD module, else why not (design, rule 6: older
 // than 8.4.4 takes late answers).

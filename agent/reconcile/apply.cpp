@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/drbd/metadata.h"
 #include "agent/model/codec.h"
 #include "agent/reconcile/observe.h"
 

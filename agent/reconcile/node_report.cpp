@@ -68,7 +68,8 @@ class NodeReport::Impl {
                        .type = settings.type,
                        .total_bytes = 0,
                        .free_bytes = 0,
-                       .error = {}};
+                       .error = {},
+                       .max_promised_percent = settings.max_promised_percent};
       try {
         pools_.at(settings.name)->measure(pool);
       } catch (const Error& error) {

@@ -16,10 +16,11 @@ namespace plexvol::reconcile {
 
 struct PoolSettings {
   std::string name;
-  std::string type;          // lvm, lvm-thin, file
-  std::string volume_group;  // lvm, lvm-thin
-  std::string thin_pool;     // lvm-thin
-  std::string directory;     // file
+  std::string type;                   // lvm, lvm-thin, file
+  std::string volume_group;           // lvm, lvm-thin
+  std::string thin_pool;              // lvm-thin
+  std::string directory;              // file
+  unsigned max_promised_percent = 0;  // lvm-thin, file; 0: no limit
 };
 
 struct Owned {

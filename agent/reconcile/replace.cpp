@@ -1,10 +1,8 @@
 #include "agent/reconcile/replace.h"
 
 #include <algorithm>
-#include <ctime>
-#include <set>
+#include <map>
 
-#include "agent/drbd/drbd.h"
 #include "agent/log.h"
 #include "agent/model/codec.h"
 #include "agent/placement/placement.h"
@@ -16,66 +14,49 @@ namespace {
 
 namespace keys = store::keys;
 
-void take_space(std::vector<model::Node>& nodes, const std::string& name, const std::string& pool,
-                std::uint64_t bytes) {
-  for (model::Node& node : nodes) {
-    for (model::Pool& candidate : node.pools) {
-      if (node.name != name || candidate.name != pool) continue;
-      candidate.free_bytes -= std::min(candidate.free_bytes, bytes);
-    }
-  }
-}
-
-std::uint64_t needed_space(const model::Volume& volume) {
-  return volume.size_bytes + drbd::metadata_size_bytes(volume.size_bytes);
-}
-
-// What the node was promised and has not made yet.
-void take_promised_space(std::vector<model::Node>& nodes, const std::string& name,
-                         store::TypedStore& store) {
-  for (const std::string& assigned : store.list_assigned(name)) {
-    const auto volume = store.find_volume(assigned);
-    const auto* replica = volume ? volume->value.find_replica(name) : nullptr;
-    if (replica == nullptr || replica->made) continue;
-    take_space(nodes, name, volume->value.pool, needed_space(volume->value));
-  }
-}
+// Where a copy goes, and the revision of the placements there that this rests on.
+struct Chosen {
+  std::string node;  // "": nowhere
+  std::int64_t placement = 0;
+};
 
 // Many volumes look for a place at the same moment: what has been promised to one is not free for
-// the next, though the node has not made it yet. Only the promises of the node that would be chosen
-// are looked up: all volumes of a large cluster are too many to read for each of them.
-std::string place(const placement::PlacementRequest& request, store::TypedStore& store) {
-  std::vector<model::Node> nodes = store.list_nodes();
-  const std::set<std::string> alive = store.list_alive_nodes();
-  for (std::set<std::string> known;;) {
-    std::string chosen = placement::place(request, nodes, alive).nodes.front();
-    if (!known.insert(chosen).second) return chosen;
-    take_promised_space(nodes, chosen, store);
-  }
+// the next, though the node has not made it yet.
+Chosen place(const placement::PlacementRequest& request, store::TypedStore& store) {
+  std::map<std::string, std::int64_t> placements;
+  const auto placed = placement::place_within_promises(
+      request, store.list_nodes(), store.list_alive_nodes(), [&](const std::string& node) {
+        const auto last = store.raw().get(keys::placement(node));
+        placements[node] = last ? last->revision : 0;
+        return placement::promises_of(node, store.list_volumes_on(node));
+      });
+  const std::string& node = placed.nodes.front();
+  return {.node = node, .placement = placements.at(node)};
 }
 
-// "" when none can, and the volume does without.
-std::string choose_node(const model::Volume& volume, const std::string& here, bool must,
-                        store::TypedStore& store) {
+// Nowhere when no node can, and the volume does without.
+Chosen choose_node(const model::Volume& volume, const std::string& here, bool must,
+                   store::TypedStore& store) {
   const auto own = store.find_node(here);
   auto barred = placement::bar_cordoned(store.list_cordons());
   for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
   try {
-    return place({.size_bytes = needed_space(volume),
+    return place({.size_bytes = volume.size_bytes,
                   .replicas = 1,
                   .mirrored = true,
                   .drbd = own ? own->drbd_version : "",
                   .pool = volume.pool,
                   .nodes = {},
                   .asking = "",
-                  .barred = barred},
+                  .barred = barred,
+                  .promised = {}},
                  store);
   } catch (const Error& error) {
     if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));
     // The store that does not answer says nothing about room.
     if (error.code() == ErrorCode::Unavailable) throw;
-    return "";
+    return {};
   }
 }
 
@@ -138,11 +119,16 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
 
   const bool must = !may_do_without(volume->value, peer, wanted.peer_fate, store);
-  const std::string chosen = choose_node(volume->value, wanted.here, must, store);
+  const Chosen place = choose_node(volume->value, wanted.here, must, store);
+  const std::string& chosen = place.node;
   if (!has_turn()) return false;
   model::Volume next = volume->value;
   std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == peer; });
-  if (!chosen.empty()) next.add_replica({.node = chosen, .filled_by_peer = true});
+  if (!chosen.empty()) {
+    next.add_replica({.node = chosen, .filled_by_peer = true});
+    change.require(keys::placement(chosen), place.placement)
+        .put(keys::placement(chosen), volume->value.id);
+  }
   if (!peer.empty()) next.former.insert(peer);
   change.require(keys::volume(name), volume->revision)
       .require(keys::attachment(name), attachment ? attachment->revision : 0)

@@ -188,9 +188,12 @@ std::vector<api::NodeInfo> Service::list_nodes() {
     for (const model::Pool& pool : node.pools) {
       info.pools.push_back({.name = pool.name,
                             .type = pool.type,
+  auto promised = placement::list_promises(store_.list_volumes());
                             .total_bytes = pool.total_bytes,
                             .free_bytes = pool.free_bytes,
-                            .error = pool.error});
+                            .error = pool.error,
+                            .promised_bytes = promises[pool.name].bytes,
+                            .max_promised_percent = pool.max_promised_percent});
     }
     nodes.push_back(std::move(info));
   }
@@ -200,6 +203,7 @@ std::vector<api::NodeInfo> Service::list_nodes() {
 api::VersionReply Service::version() {
   return {.version = settings_.version,
           .protocol = api::kProtocolVersion,
+    placement::Promises& promises = promised[node.name];
           .node = settings_.here,
           .store = store_.raw().kind()};
 }

@@ -100,7 +100,7 @@ void remove_node(const std::string& node, store::TypedStore& store) {
        {keys::assigned_prefix(node), keys::status(node, ""), keys::name(node, "")}) {
     for (const auto& entry : store.raw().list(prefix)) remove_keys(node, {entry.key}, store);
   }
-  remove_keys(node, {keys::node(node), keys::cordon(node)}, store);
+  remove_keys(node, {keys::node(node), keys::cordon(node), keys::placement(node)}, store);
   log::warn("node " + node + " is forgotten");
 }
 

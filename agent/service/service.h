@@ -7,12 +7,14 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "agent/api/protocol.h"
 #include "agent/arbiter/arbiter.h"
 #include "agent/mounting/mount_calls.h"
+#include "agent/placement/placement.h"
 #include "agent/service/await.h"
 #include "agent/service/options.h"
 #include "agent/store/typed_store.h"
@@ -69,6 +71,7 @@ class Service {
     std::string mkfs_options;
     std::string asking;
   };
+  using Placements = std::map<std::string, std::int64_t>;  // by node: keys::placement()'s revision
 
   std::string device_of(const std::string& volume) const;
   static void note_subject(const Call& call, const std::string& volume) {
@@ -81,7 +84,8 @@ class Service {
   model::Volume find_or_create(const Wish& wish, const std::string& node);
   model::Volume create(const NewVolume& wanted);
   api::VolumeInfo await_first_connection(const model::Volume& volume, const Call& call);
-  bool store_new(model::Volume volume, bool mirrored);
+  placement::Placement place(const NewVolume& wanted, Placements& placements);
+  bool store_new(model::Volume volume, bool mirrored, const Placements& placements);
 
   // What a call wants of the attachment. Where attaching is a call of its own, no other one
   // attaches: a volume that was detached while its kubelet still worked on it (fact 43) would be

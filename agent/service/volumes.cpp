@@ -17,9 +17,12 @@ using store::Change;
 namespace keys = store::keys;
 
 // False: the store changed in between.
-bool Service::store_new(model::Volume volume, bool mirrored) {
+bool Service::store_new(model::Volume volume, bool mirrored, const Placements& placements) {
   Change change;
   change.require(keys::volume(volume.name), 0);
+  for (const auto& [node, revision] : placements) {
+    change.require(keys::placement(node), revision).put(keys::placement(node), volume.id);
+  }
   if (mirrored) {
     const auto next = store_.raw().get(keys::next_slot());
     const unsigned slot = placement::choose_slot(
@@ -49,6 +52,29 @@ void Service::await_announced(const Call& call) {
                       [&] { return "waited for the agent on " + here + " to announce its node"; });
 }
 
+// Two volumes that are made at the same moment are never promised the same room: each requires that
+// nothing was placed on its nodes since it looked what is promised there, and looks again if not.
+placement::Placement Service::place(const NewVolume& wanted, Placements& placements) {
+  std::map<std::string, std::int64_t> seen;
+  auto placed = placement::place_within_promises(
+      {.size_bytes = wanted.size_bytes,
+       .replicas = wanted.replicas,
+       .mirrored = wanted.replicas > 1,
+       .drbd = "",
+       .pool = wanted.pool,
+       .nodes = wanted.nodes,
+       .asking = wanted.asking,
+       .barred = placement::bar_cordoned(store_.list_cordons()),
+       .promised = {}},
+      store_.list_nodes(), store_.list_alive_nodes(), [&](const std::string& node) {
+        const auto last = store_.raw().get(keys::placement(node));
+        seen[node] = last ? last->revision : 0;
+        return placement::promises_of(node, store_.list_volumes_on(node));
+      });
+  for (const std::string& node : placed.nodes) placements[node] = seen.at(node);
+  return placed;
+}
+
 model::Volume Service::create(const NewVolume& wanted) {
   check_new_volume_name(wanted.name);
   check_replicas(wanted.replicas);
@@ -70,15 +96,8 @@ model::Volume Service::create(const NewVolume& wanted) {
                             size_to_text(old.size_bytes) + " with " +
                             std::to_string(old.wanted_copies()) + " replica(s) of " + old.fs_type);
     }
-    const auto placed = placement::place({.size_bytes = wanted.size_bytes,
-                                          .replicas = wanted.replicas,
-                                          .mirrored = wanted.replicas > 1,
-                                          .drbd = "",
-                                          .pool = wanted.pool,
-                                          .nodes = wanted.nodes,
-                                          .asking = wanted.asking,
-                                          .barred = placement::bar_cordoned(store_.list_cordons())},
-                                         store_.list_nodes(), store_.list_alive_nodes());
+    Placements placements;
+    const auto placed = place(wanted, placements);
     model::Volume volume{.name = wanted.name,
                          .id = random_uuid(),
                          .size_bytes = wanted.size_bytes,
@@ -95,7 +114,7 @@ model::Volume Service::create(const NewVolume& wanted) {
                          .format = model::Format::Never,
                          .deleting = false};
     for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
-    if (store_new(volume, wanted.replicas > 1)) return get_volume(wanted.name);
+    if (store_new(volume, wanted.replicas > 1, placements)) return get_volume(wanted.name);
   }
   throw Error(ErrorCode::Unavailable, "the store changes too often to create " + wanted.name);
 }

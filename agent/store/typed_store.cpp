@@ -51,6 +51,9 @@ std::string slot(unsigned slot) {
 std::string next_slot() {
   return "slots-next";
 }
+std::string placement(const std::string& node) {
+  return "placements/" + node;
+}
 
 }  // namespace keys
 
@@ -193,7 +196,9 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
       .remove(keys::assigned(node, next.name))
       .remove(keys::status(node, next.name));
   if (next.concerned_nodes().empty()) {
-    change.remove(keys::volume(next.name)).remove(keys::current(next.name));
+    change.remove(keys::volume(next.name))
+        .remove(keys::current(next.name))
+        ;
     if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
   } else {
     change.put(keys::volume(next.name), model::to_json(next)).wake(next);
@@ -233,6 +238,16 @@ std::optional<Versioned<model::Volume>> TypedStore::find_volume(const std::strin
 
 std::vector<model::Volume> TypedStore::list_volumes() {
   return list<model::Volume>(store_, keys::volume(""));
+}
+
+std::vector<model::Volume> TypedStore::list_volumes_on(const std::string& node) {
+  std::vector<std::string> keys;
+  for (const std::string& volume : list_assigned(node)) keys.push_back(keys::volume(volume));
+  std::vector<model::Volume> volumes;
+  for (const auto& [key, entry] : read(store_, keys)) {
+    volumes.push_back(model::from_json<model::Volume>(entry.value));
+  }
+  return volumes;
 }
 
 std::optional<Versioned<model::Current>> TypedStore::find_current(const std::string& volume) {

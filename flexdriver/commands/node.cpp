@@ -17,9 +17,21 @@ namespace plexvol::driver {
 
 namespace {
 
+// Of a pool whose volumes fill up as they are written to: ", 148% promised", and the limit.
+std::string promised_text(const api::PoolInfo& pool) {
+  if (pool.type == "lvm" || pool.promised_bytes == 0 || pool.total_bytes == 0) return "";
+  const double percent =
+      static_cast<double>(pool.promised_bytes) / static_cast<double>(pool.total_bytes) * 100;
+  std::string text = ", " + std::to_string(static_cast<std::uint64_t>(percent)) + "% promised";
+  if (pool.max_promised_percent != 0) {
+    text += " of at most " + std::to_string(pool.max_promised_percent) + '%';
+  }
+  return text;
+}
+
 std::string pool_text(const api::PoolInfo& pool) {
   std::string text = pool.name + " (" + pool.type + ", " + size_to_text(pool.free_bytes) + " of " +
-                     size_to_text(pool.total_bytes) + " free)";
+                     size_to_text(pool.total_bytes) + " free" + promised_text(pool) + ")";
   if (!pool.error.empty()) text += " " + pool.error;
   return text;
 }
@@ -65,6 +77,8 @@ void change_and_wait(const api::NodeChange& change, const CommandContext& contex
     try {
       result = context.ask(api::kNodeChangePath, api::to_json(change));
     } catch (const Error& error) {
+      // An answer that got lost on its way: it was forgotten by then.
+      if (was_asked && error.code() == ErrorCode::NotFound && change.action == "forget") return;
       if (!was_asked || error.code() != ErrorCode::Unavailable) throw;
       tell(error.what());
       continue;
@@ -77,8 +91,6 @@ void change_and_wait(const api::NodeChange& change, const CommandContext& contex
     tell(describe(reply));
     if (stuck && !reply.left.empty()) {
       throw Error(ErrorCode::Conflict, "what is left on " + change.name + " needs a person");
-      // An answer that got lost on its way: it was forgotten by then.
-      if (was_asked && error.code() == ErrorCode::NotFound && change.action == "forget") return;
     }
     if (reply.left.empty()) return;
   }

@@ -222,6 +222,32 @@ TEST_CASE("config: the usual file must be there too, unless a flag says that non
         }).find("--config") != std::string::npos);
 }
 
+TEST_CASE("config: how much a pool may promise, where it can promise more than it has [O10]") {
+  const Config config = ConfigFile(R"({"pools": [
+      {"name": "t", "type": "lvm-thin", "volume_group": "v", "thin_pool": "p",
+       "max_promised_percent": 150},
+      {"name": "f", "type": "file", "directory": "/d"}]})")
+                            .read();
+  CHECK(config.pools[0].max_promised_percent == 150);
+  CHECK(config.pools[1].max_promised_percent == 0);
+  CHECK(to_json(config).find("\"max_promised_percent\": 150") != std::string::npos);
+  const Config flags =
+      ConfigFile("{}").read({"--pool", "name=f,type=file,directory=/d,max_promised_percent=80"});
+  CHECK(flags.pools[0].max_promised_percent == 80);
+  for (const char* pool :
+       {R"({"name": "a", "type": "lvm", "volume_group": "v", "max_promised_percent": 100})",
+        R"({"name": "a", "type": "file", "directory": "/d", "max_promised_percent": "150"})",
+        R"({"name": "a", "type": "file", "directory": "/d", "max_promised_percent": -1})",
+        R"({"name": "a", "type": "file", "directory": "/d", "max_promised_percent": 100001})"}) {
+    CAPTURE(pool);
+    CHECK(
+        refusal_of_file(std::string(R"({"pools": [)") + pool + "]}").find("max_promised_percent") !=
+        std::string::npos);
+  }
+  CHECK(refusal_of_flags({"--pool", "name=a,type=file,directory=/d,max_promised_percent=x"}) ==
+        "--pool: must be a number, and is \"x\"");
+}
+
 TEST_CASE("config: --check-config prints what would be used, and that is a configuration again") {
   const ConfigFile file(R"({"node_name": "n1", "address": "10.0.0.1", "drbd": {"first_port": 9000},
     "pools": [{"name": "fast", "type": "lvm", "volume_group": "vg0"}]})");

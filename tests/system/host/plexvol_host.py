@@ -360,7 +360,7 @@ class Host:
         left += [f"process {pid} {command}" for pid, command in self.machine.processes().items()]
         left += [f"image {path.name}" for path in self.pool.iterdir()]
         left += [f"link {path.name}" for path in self.devices.iterdir()] if self.devices.exists() else []
-        own = (f"nodes/{NODE}", f"alive/{NODE}", "slots-next")
+        own = (f"nodes/{NODE}", f"alive/{NODE}", f"placements/{NODE}", "slots-next")
         left += [f"key {key}" for key in self.keys() if key not in own]
         return left
 

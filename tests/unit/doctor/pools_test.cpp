@@ -201,3 +201,29 @@ TEST_CASE("doctor: a group is to be made only where it surely never was [O1]") {
       advice({.exit_code = 0, .out = support::read_data_file("lvm/pvs.json"), .err = ""});
   CHECK(says(missing, "only if no disk of this node ever belonged to it, make it (vgcreate)"));
 }
+
+TEST_CASE("doctor: volumes that are together larger than their pool are told of [O10]") {
+  Case c;
+  const auto promised = [&] {
+    doctor::Report report;
+    doctor::look_at_pools({c.subject, c.runner, report});
+    const auto found = std::find_if(
+        report.findings.begin(), report.findings.end(),
+        [&](const api::Finding& finding) { return finding.what == "promised in pool fast"; });
+    return found == report.findings.end() ? api::Finding{} : *found;
+  };
+  CHECK(promised().level.empty());
+  c.put(keys::volume("v"), [] {
+    model::Volume volume;
+    volume.name = "v";
+    volume.pool = "fast";
+    volume.size_bytes = 1ULL << 50U;
+    volume.replicas = {{"n1", true}};
+    return model::to_json(volume);
+  }());
+  CHECK(promised().level == "warning");
+  CHECK(says(promised().found, "volumes of 1Pi in "));
+  CHECK(promised().wanted == "at most 100%");
+  c.subject.pools[0].max_promised_percent = 100'000;
+  CHECK((promised().level.empty() || says(promised().wanted, "at most 100000% (max_pr")));
+}

@@ -136,3 +136,86 @@ TEST_CASE("placement: a number is not used again soon, and the usual ones come f
   all.erase(model::kSlots - 1);
   CHECK(choose_slot(all, 5) == model::kSlots - 1);
 }
+
+TEST_CASE("placement: what is promised and not made yet is not free [D16]") {
+  const std::vector<model::Node> nodes{node("n1", 10), node("n2", 6)};
+  const std::set<std::string> alive{"n1", "n2"};
+  PlacementRequest request = for_copies(1, 5 * kGi);
+  CHECK(place(request, nodes, alive).nodes.front() == "n1");
+  request.promised["n1"]["p"] = {.bytes = 6 * kGi, .unmade_bytes = 6 * kGi};
+  CHECK(place(request, nodes, alive).nodes.front() == "n2");
+  request.promised["n2"]["p"] = {.bytes = 2 * kGi, .unmade_bytes = 2 * kGi};
+  CHECK(
+      refusal(request, nodes, alive) ==
+      "OutOfSpace: a volume of 5Gi in pool p needs room on 1 more node, and there is on 0 "
+      "(n1: its pool p has only 4Gi free besides what is promised to volumes that are being made; "
+      "n2: its pool p has only 4Gi free besides what is promised to volumes that are being made)");
+  // In another pool.
+  request.promised["n1"] = {{"q", {.bytes = 90 * kGi, .unmade_bytes = 90 * kGi}}};
+  CHECK(place(request, nodes, alive).nodes.front() == "n1");
+}
+
+TEST_CASE("placement: what was made since the free bytes were measured is not free [O10]") {
+  const std::vector<model::Node> nodes{node("n1", 100)};
+  PlacementRequest request = for_copies(1, 5 * kGi);
+  request.promised["n1"]["p"] = {.bytes = 96 * kGi, .unmade_bytes = 0};
+  CHECK(refusal(request, nodes, {"n1"}).find("n1: its pool p has only 4Gi free)") !=
+        std::string::npos);
+}
+
+TEST_CASE("placement: a pool that fills up as it is written to promises as much as it may [O10]") {
+  std::vector<model::Node> nodes{node("n1", 100)};
+  nodes[0].pools[0].type = "lvm-thin";
+  PlacementRequest request = for_copies(1, 20 * kGi);
+  request.promised["n1"]["p"] = {.bytes = 90 * kGi, .unmade_bytes = 90 * kGi};
+  CHECK(place(request, nodes, {"n1"}).nodes.front() == "n1");
+  nodes[0].pools[0].max_promised_percent = 110;
+  CHECK(place(request, nodes, {"n1"}).nodes.front() == "n1");
+  nodes[0].pools[0].max_promised_percent = 109;
+  CHECK(refusal(request, nodes, {"n1"})
+            .find("(n1: of its pool p 90% is promised to volumes already (90Gi of 100Gi), and "
+                  "max_promised_percent is 109)") != std::string::npos);
+}
+
+TEST_CASE("placement: a mirrored copy needs room for DRBD's metadata as well [O10]") {
+  std::vector<model::Node> nodes{node("n1", 5), node("n2", 5)};
+  CHECK(place(for_copies(1, 5 * kGi), nodes, {"n1"}).nodes.front() == "n1");
+  CHECK(refusal(for_copies(2, 5 * kGi), nodes, {"n1", "n2"}).find("OutOfSpace") == 0);
+}
+
+TEST_CASE("placement: promises are asked only of nodes that would be chosen [O10]") {
+  const std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
+  std::vector<std::string> asked;
+  const auto placed = place_within_promises(
+      for_copies(1, 8 * kGi), nodes, {"n1", "n2", "n3"}, [&](const std::string& name) {
+        asked.push_back(name);
+        Promises promises;
+        if (name == "n2") promises["p"] = {.bytes = 25 * kGi, .unmade_bytes = 25 * kGi};
+        return promises;
+      });
+  CHECK(placed.nodes == std::vector<std::string>{"n3"});
+  CHECK(asked == std::vector<std::string>{"n2", "n3"});
+}
+
+TEST_CASE("placement: all copies are promises, of a former one too, and by pool [O10]") {
+  std::vector<model::Volume> volumes(3);
+  volumes[0].pool = "p";
+  volumes[0].size_bytes = kGi;
+  volumes[0].replicas = {{"n1", true}};
+  volumes[1] = volumes[0];
+  volumes[1].replicas = {{"n1", false}, {"n2", true}};
+  volumes[1].former = {"n3"};
+  volumes[2] = volumes[0];
+  volumes[2].pool = "q";
+  volumes[2].minor = 1000;
+  const auto promises = list_promises(volumes);
+  CHECK(promises.at("n1").at("p").bytes == 2 * kGi);
+  CHECK(promises.at("n1").at("p").unmade_bytes == kGi);
+  CHECK(promises.at("n1").at("q").bytes == kGi + (4ULL << 20));
+  CHECK(promises.at("n2").at("p").unmade_bytes == 0);
+  CHECK(promises.at("n3").at("p").bytes == kGi);
+  CHECK(promises_of("n3", volumes).at("p").bytes == kGi);
+  CHECK(promises_of("n4", volumes).empty());
+  CHECK(percent_text(25, 10) == "250%");
+  CHECK(percent_text(25, 0) == "0%");
+}
