@@ -73,7 +73,8 @@ pods::Settings pods_settings(const Config& config) {
           .host_root = process::in_host_mount_namespace() ? "" : "/proc/1/root"};
 }
 
-service::Settings service_settings(const Config& config, const std::string& session) {
+service::Settings service_settings(const Config& config, const std::string& session,
+                                   filesystem::Filesystem& filesystem) {
   return {.here = config.node_name,
           .session = session,
           .version = PLEXVOL_VERSION,
@@ -81,13 +82,23 @@ service::Settings service_settings(const Config& config, const std::string& sess
           .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
           // A node that is cut off and silent is rather done without than waited for until its
           // lease ends, which takes longer still when etcd has lost its leader with it.
-          .silence = std::chrono::milliseconds(config.store.lease_seconds * 1000 / 8)};
+          .silence = std::chrono::milliseconds(config.store.lease_seconds * 1000 / 8),
+          .try_mkfs = [&filesystem](const std::string& fs_type, const std::string& options,
+                                    std::uint64_t size_bytes) {
+            filesystem.try_make({.device = {},
+                                 .type = fs_type,
+                                 .uuid = service::random_uuid(),
+                                 .options = filesystem::parse_mkfs_options(fs_type, options)},
+                                size_bytes);
+          }};
 }
 
 http::Settings server_settings(const Config& config) {
   http::Settings settings;
   settings.socket_paths = config.sockets;
   settings.max_connections = config.max_connections;
+  // A frozen volume waits for the answer, and with it every call that waits for the volume.
+  settings.urgent_paths = {api::kHelperPath};
   return settings;
 }
 
@@ -97,8 +108,6 @@ doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
   return {.here = config.node_name,
           .address = config.address,
           .pools = config.pools,
-  // A frozen volume waits for the answer, and with it every call that waits for the volume.
-  settings.urgent_paths = {api::kHelperPath};
           .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
           .helper = config.drbd.helper,
           .sockets = config.sockets,
@@ -179,7 +188,7 @@ int run(const Config& config) {
       {.here = config.node_name, .workers = config.workers, .patrol = patrol_time(config)});
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
-      service_settings(config, session));
+      service_settings(config, session, filesystem));
   const auto examine_here = [&] {
     return doctor::examine(doctors_subject(config, &store, arbiter::to_text(arbiter.counts())),
                            runner);

@@ -49,7 +49,8 @@ Reply attach(const Context& context, const Arguments& arguments) {
   const api::AttachRequest request{.options = read_options(arguments[0]), .node = arguments[1]};
   const std::string result =
       context.agent().call(api::kAttachPath, api::to_json(request), context.patience());
-  return {.device = api::from_json<api::DeviceReply>(result).device};
+  const auto reply = api::from_json<api::DeviceReply>(result);
+  return {.message = reply.message, .device = reply.device};
 }
 
 Reply wait_for_attach(const Context& context, const Arguments& arguments) {
@@ -123,7 +124,9 @@ void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::s
   }
 }
 
-void ask_and_mount(const Context& context, const api::MountRequest& request, bool placeholder) {
+// Answers what of the options the volume does not have.
+std::string ask_and_mount(const Context& context, const api::MountRequest& request,
+                          bool placeholder) {
   check_target(request.target);
   AgentClient agent = context.agent();
   const auto reply = api::from_json<api::MountReply>(
@@ -134,6 +137,7 @@ void ask_and_mount(const Context& context, const api::MountRequest& request, boo
     tell_failure(agent, reply, request.target, error);
     throw;
   }
+  return reply.message;
 }
 
 Reply mount(const Context& context, const Arguments& arguments) {
@@ -142,24 +146,22 @@ Reply mount(const Context& context, const Arguments& arguments) {
                                   .device = "",
                                   .attached_before = context.settings.capabilities.attach};
   try {
-    ask_and_mount(context, request, false);
+    return {.message = ask_and_mount(context, request, false)};
   } catch (const Error&) {
     give_up_target(request.target, context.trace);
     throw;
   }
-  return {};
 }
 
 // Only called where attach was called before: the settings may have changed since then. `mount`
 // mounts the device itself, so what stands on the kubelet's directory of the device need not be it.
 Reply mount_device(const Context& context, const Arguments& arguments) {
-  ask_and_mount(context,
-                {.options = read_options(arguments[2]),
-                 .target = resolve_target(arguments[0]),
-                 .device = arguments[1],
-                 .attached_before = true},
-                true);
-  return {};
+  return {.message = ask_and_mount(context,
+                                   {.options = read_options(arguments[2]),
+                                    .target = resolve_target(arguments[0]),
+                                    .device = arguments[1],
+                                    .attached_before = true},
+                                   true)};
 }
 
 Reply unmount(const Context& context, const Arguments& arguments) {
@@ -174,13 +176,13 @@ Reply unmount(const Context& context, const Arguments& arguments) {
   return {};
 }
 
-constexpr std::size_t kAnyNumber = 99;
 Reply cannot_grow(const Context& /*context*/, const Arguments& /*arguments*/) {
   return {
       .status = Status::NotSupported,
       .message = "volumes cannot be grown in this version: make a larger one, and copy the data"};
 }
 
+constexpr std::size_t kAnyNumber = 99;
 
 struct Call {
   std::string_view name;

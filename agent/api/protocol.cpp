@@ -19,7 +19,7 @@ constexpr auto fields_of(const WaitForAttachRequest*) {
   return std::tuple{may("device", &S::device), must("options", &S::options)};
 }
 constexpr auto fields_of(const DeviceReply*) {
-  return std::tuple{must("device", &DeviceReply::device)};
+  return std::tuple{must("device", &DeviceReply::device), may("message", &DeviceReply::message)};
 }
 constexpr auto fields_of(const IsAttachedReply*) {
   return std::tuple{must("attached", &IsAttachedReply::attached)};
@@ -34,10 +34,11 @@ constexpr auto fields_of(const MountRequest*) {
 }
 constexpr auto fields_of(const MountReply*) {
   using S = MountReply;
-  return std::tuple{
-      must("volume", &S::volume), must("device", &S::device),       must("major", &S::major),
-      must("minor", &S::minor),   must("fs_type", &S::fs_type),     may("flags", &S::flags),
-      may("data", &S::data),      must("read_only", &S::read_only), must("call_id", &S::call_id)};
+  return std::tuple{must("volume", &S::volume),   must("device", &S::device),
+                    must("major", &S::major),     must("minor", &S::minor),
+                    must("fs_type", &S::fs_type), may("flags", &S::flags),
+                    may("data", &S::data),        must("read_only", &S::read_only),
+                    must("call_id", &S::call_id), may("message", &S::message)};
 }
 constexpr auto fields_of(const MountedRequest*) {
   using S = MountedRequest;
@@ -63,7 +64,12 @@ constexpr auto fields_of(const CreateVolumeRequest*) {
                     may("nodes", &S::nodes),
                     may("pool", &S::pool),
                     may("fs_type", &S::fs_type),
-                    may("mkfs_options", &S::mkfs_options)};
+                    may("mkfs_options", &S::mkfs_options),
+                    may("namespace", &S::tenant)};
+}
+constexpr auto fields_of(const SetVolumeRequest*) {
+  using S = SetVolumeRequest;
+  return std::tuple{must("name", &S::name), must("namespace", &S::tenant)};
 }
 constexpr auto fields_of(const VolumeNameRequest*) {
   return std::tuple{must("name", &VolumeNameRequest::name)};
@@ -99,7 +105,9 @@ constexpr auto fields_of(const VolumeInfo*) {
                     may("state", &S::state),       may("attached_to", &S::attached_to),
                     may("deleting", &S::deleting), may("drbd_minor", &S::drbd_minor),
                     may("epoch", &S::epoch),       may("forced", &S::forced),
-                    may("replicas", &S::replicas), may("former", &S::former)};
+                    may("replicas", &S::replicas), may("former", &S::former),
+                    may("copies", &S::copies),     may("copies_asked", &S::copies_asked),
+                    may("namespace", &S::tenant)};
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
@@ -246,6 +254,9 @@ std::string to_json(const HelperReply& value) {
 std::string to_json(const CreateVolumeRequest& value) {
   return to_text_of(value);
 }
+std::string to_json(const SetVolumeRequest& value) {
+  return to_text_of(value);
+}
 std::string to_json(const VolumeNameRequest& value) {
   return to_text_of(value);
 }
@@ -310,6 +321,7 @@ template UnmountedRequest from_json(const std::string&);
 template HelperRequest from_json(const std::string&);
 template HelperReply from_json(const std::string&);
 template CreateVolumeRequest from_json(const std::string&);
+template SetVolumeRequest from_json(const std::string&);
 template VolumeNameRequest from_json(const std::string&);
 template ForceCurrentRequest from_json(const std::string&);
 template DeleteVolumeReply from_json(const std::string&);

@@ -47,7 +47,8 @@ inline constexpr const char* kVolumeCreatePath =
     "/v1/volume/create";  // CreateVolumeRequest -> VolumeInfo
 inline constexpr const char* kVolumeListPath = "/v1/volume/list";  // {} -> {"volumes":[VolumeInfo]}
 inline constexpr const char* kVolumeShowPath =
-    "/v1/volume/show";  // VolumeNameRequest -> VolumeInfo
+    "/v1/volume/show";                                           // VolumeNameRequest -> VolumeInfo
+inline constexpr const char* kVolumeSetPath = "/v1/volume/set";  // SetVolumeRequest -> VolumeInfo
 inline constexpr const char* kVolumeDeletePath =
     "/v1/volume/delete";  // VolumeNameRequest -> DeleteVolumeReply
 inline constexpr const char* kForceCurrentPath =
@@ -70,6 +71,8 @@ struct WaitForAttachRequest {
 };
 struct DeviceReply {
   std::string device;  // /dev/plexvol/<volume>: the same on every node, whatever is behind it
+  // What of the options the volume does not have; "" when it has all.
+  std::string message = {};
 };
 struct IsAttachedReply {
   bool attached = false;
@@ -96,8 +99,9 @@ struct MountReply {
   std::vector<std::string>
       flags;         // words as mount(8) spells them: noatime, nosuid, ...: for mount(2)'s flags
   std::string data;  // the rest, for mount(2)'s data: "nouuid,discard"
-  bool read_only = false;  // of this mount point only: the file system itself is mounted writable
-  std::string call_id;     // to be given back in `mounted`
+  bool read_only = false;    // of this mount point only: the file system itself is mounted writable
+  std::string call_id;       // to be given back in `mounted`
+  std::string message = {};  // what of the options the volume does not have; "" when it has all
 };
 struct MountedRequest {
   std::string call_id;
@@ -126,6 +130,13 @@ struct CreateVolumeRequest {
   std::string pool;                // empty: the only pool there is, or the one named "default"
   std::string fs_type;             // empty: ext4
   std::string mkfs_options;
+  std::string tenant = {};  // JSON "namespace"; empty: of the first pod that mounts it
+};
+// Stands for all namespaces, where a volume's namespace is given or told.
+inline constexpr const char* kAnyNamespace = "*";
+struct SetVolumeRequest {
+  std::string name;
+  std::string tenant;  // JSON "namespace": whose pods may mount it, or kAnyNamespace
 };
 struct VolumeNameRequest {
   std::string name;
@@ -172,6 +183,10 @@ struct VolumeInfo {
   std::string forced;  // the last time: "n2 by root on n3 at 2026-01-31T10:00:00Z"
   std::vector<ReplicaInfo> replicas;
   std::vector<std::string> former;  // nodes whose copy was replaced and is still to be removed
+  unsigned copies = 0;              // that it is to have
+  unsigned copies_asked = 0;        // by the options of the last call, when that is more; else 0
+  // JSON "namespace": whose pods may mount it; kAnyNamespace; "": no pod has mounted it yet.
+  std::string tenant = {};
 };
 struct PoolInfo {
   std::string name;
@@ -179,6 +194,8 @@ struct PoolInfo {
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;
   std::string error;
+  std::uint64_t promised_bytes = 0;   // the sizes of all copies that are to be in it
+  unsigned max_promised_percent = 0;  // of total_bytes; 0: no limit
 };
 struct NodeInfo {
   std::string name;
@@ -194,8 +211,6 @@ struct NodeInfo {
 struct NodeChange {
   std::string name;
   std::string action;  // cordon, uncordon, drain, forget
-  std::uint64_t promised_bytes = 0;   // the sizes of all copies that are to be in it
-  unsigned max_promised_percent = 0;  // of total_bytes; 0: no limit
 };
 struct NodeChangeReply {
   // What a drained or forgotten node still has. Empty: done.
@@ -248,6 +263,7 @@ std::string to_json(const UnmountedRequest&);
 std::string to_json(const HelperRequest&);
 std::string to_json(const HelperReply&);
 std::string to_json(const CreateVolumeRequest&);
+std::string to_json(const SetVolumeRequest&);
 std::string to_json(const VolumeNameRequest&);
 std::string to_json(const ForceCurrentRequest&);
 std::string to_json(const DeleteVolumeReply&);

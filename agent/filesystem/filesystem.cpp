@@ -1,11 +1,15 @@
 #include "agent/filesystem/filesystem.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <optional>
 
 #include "agent/api/error.h"
@@ -69,6 +73,26 @@ void Filesystem::make(const NewFilesystem& wanted) {
               process::to_text(command) + " ended with 0, but " + wanted.device + " now holds " +
                   made.detail +
                   " instead of the new file system; it said: " + process::said(output));
+}
+
+void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes) {
+  // As large as the volume, and without a page of memory: mkfs only asks how large it is.
+  const process::Descriptor file(::memfd_create("plexvol-mkfs", MFD_CLOEXEC));
+  if (file.get() < 0 || ::ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0) {
+    throw Error(ErrorCode::Internal, "mkfs cannot be tried: " + std::string(strerror(errno)));
+  }
+  NewFilesystem dry = wanted;
+  dry.device = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file.get());
+  std::vector<std::string> argv = mkfs_command(dry, kernel_release());
+  argv.insert(argv.begin() + 1, wanted.type == "xfs" ? "-N" : "-n");
+  const process::Output output =
+      runner_.run({.argv = argv, .input = {}, .stall_limit = kStallLimit});
+  if (output.exit_code == 0) return;
+  // mkfs.xfs adds all that it knows.
+  std::string words = process::said(output);
+  words.resize(std::min(words.find("; Usage:"), words.size()));
+  throw Error(ErrorCode::InvalidArgument,
+              "mkfs." + wanted.type + " does not take these mkfsOptions: " + words);
 }
 
 void Filesystem::check(const std::string& device, const std::string& type,

@@ -1,6 +1,7 @@
 // File systems on a block device: what is there, making one, checking one.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,9 @@ class Filesystem {
   // of the kernels cannot mount are left out (field-lessons 10). Throws Internal also when mkfs
   // ended well, but the file system is not there.
   void make(const NewFilesystem& wanted);
+  // Asks mkfs without letting it write: throws InvalidArgument, with its words, when it would not
+  // make such a file system of this size. `device` of `wanted` is not looked at.
+  void try_make(const NewFilesystem& wanted, std::uint64_t size_bytes);
   // fsck in preen mode: replays the journal, mends what is safe to mend without asking. Throws
   // Conflict with the tool's words, and with `how_to_look`, when an administrator must look at it.
   // The device must not be mounted. Nothing is done for xfs, whose log is replayed by the mount and

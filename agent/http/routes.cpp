@@ -82,6 +82,10 @@ const std::map<std::string, Route>& routes() {
        [](Service& s, const Request& r, const Call&) {
          return api::to_json(s.show_volume(body_of<api::VolumeNameRequest>(r).name));
        }},
+      {api::kVolumeSetPath,
+       [](Service& s, const Request& r, const Call&) {
+         return api::to_json(s.set_volume(body_of<api::SetVolumeRequest>(r)));
+       }},
       {api::kVolumeDeletePath,
        [](Service& s, const Request& r, const Call& c) {
          const auto name = body_of<api::VolumeNameRequest>(r).name;

@@ -65,7 +65,8 @@ std::string to_json(const Volume& volume) {
               {"secret", volume.secret},
               {"current_uuid", volume.current_uuid},
               {"format", word_of(kFormats, volume.format)},
-              {"deleting", volume.deleting}}
+              {"deleting", volume.deleting},
+              {"copies_asked", volume.copies_asked}}
       .dump();
 }
 
@@ -85,7 +86,8 @@ Volume from_json<Volume>(const std::string& text) {
                   .secret = json.at("secret"),
                   .current_uuid = json.at("current_uuid"),
                   .format = value_of(kFormats, json.at("format").get<std::string>()),
-                  .deleting = json.at("deleting")};
+                  .deleting = json.at("deleting"),
+                  .copies_asked = json.value("copies_asked", 0U)};
     for (const Json& replica : json.at("replicas")) {
       const auto place = static_cast<unsigned>(volume.replicas.size());
       volume.replicas.push_back({.node = replica.at("node"),
@@ -253,6 +255,17 @@ Cordon from_json<Cordon>(const std::string& text) {
   return decode("cordon", text, [](const Json& json) {
     return Cordon{
         .drain = json.at("drain"), .forget = json.at("forget"), .since = json.at("since")};
+  });
+}
+
+std::string to_json(const Tenant& tenant) {
+  return Json{{"volume_id", tenant.volume_id}, {"namespace", tenant.name}}.dump();
+}
+
+template <>
+Tenant from_json<Tenant>(const std::string& text) {
+  return decode("tenant", text, [](const Json& json) {
+    return Tenant{.volume_id = json.at("volume_id"), .name = json.at("namespace")};
   });
 }
 

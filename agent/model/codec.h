@@ -14,6 +14,7 @@ std::string to_json(const Attachment& attachment);
 std::string to_json(const Status& status);
 std::string to_json(const Node& node);
 std::string to_json(const Cordon& cordon);
+std::string to_json(const Tenant& tenant);
 
 template <class T>
 T from_json(const std::string& text);
@@ -29,5 +30,7 @@ template <>
 Node from_json<Node>(const std::string& text);
 template <>
 Cordon from_json<Cordon>(const std::string& text);
+template <>
+Tenant from_json<Tenant>(const std::string& text);
 
 }  // namespace plexvol::model

@@ -54,6 +54,7 @@ struct Volume {
   std::string current_uuid;  // DRBD's, of all copies when they are made: 16 hex digits
   Format format = Format::Never;
   bool deleting = false;
+  unsigned copies_asked = 0;  // by the options of the last call, when it has fewer; else 0
 
   bool mirrored() const { return minor != 0; }
   unsigned wanted_copies() const { return mirrored() ? 2 : 1; }
@@ -85,6 +86,13 @@ struct Current {
   std::map<std::string, std::int64_t> left;  // when those that are out were taken out, for people
   std::optional<Forced> forced;
   std::optional<Forced> last_forced = std::nullopt;  // for people, also when it counts no more
+};
+
+// tenants/<volume>: whose pods may mount it. A key of its own: an agent that does not know of it
+// must not drop it from the volume's record.
+struct Tenant {
+  std::string volume_id;  // of another volume of this name: it says nothing
+  std::string name;       // a Kubernetes namespace; api::kAnyNamespace: all
 };
 
 // Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last
@@ -148,7 +156,7 @@ struct Pool {
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;
   std::string error;
-  std::uint64_t extent_bytes = 0;  // what sizes are rounded up to; 0: nothing, or not known
+  std::uint64_t extent_bytes = 0;     // what sizes are rounded up to; 0: nothing, or not known
   unsigned max_promised_percent = 0;  // so much of it may be promised to volumes; 0: no limit
   bool operator==(const Pool&) const = default;
 };

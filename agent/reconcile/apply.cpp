@@ -56,6 +56,8 @@ void record_format(const Wanted& wanted, const Tools& tools, model::Format forma
     }
     if (volume.format >= format) return false;
     volume.format = format;
+    // Those that it was formatted with: until now a call could bring others.
+    if (format == model::Format::Done) volume.mkfs_options = wanted.volume.mkfs_options;
     return true;
   });
 }

@@ -19,6 +19,7 @@ struct Knowledge {
   std::map<std::string, model::Current> current;
   std::map<std::string, model::Attachment> attachments;
   std::map<std::string, model::Status> status;  // by "<node>/<volume>"
+  std::map<std::string, model::Tenant> tenants;
 };
 
 template <class T>
@@ -35,12 +36,19 @@ Knowledge read_knowledge(store::TypedStore& store) {
   return {.alive = store.list_alive_nodes(),
           .current = read_all<model::Current>(store, keys::current("")),
           .attachments = read_all<model::Attachment>(store, keys::attachment("")),
-          .status = read_all<model::Status>(store, status_prefix)};
+          .status = read_all<model::Status>(store, status_prefix),
+          .tenants = read_all<model::Tenant>(store, keys::tenant(""))};
 }
 
 Knowledge read_knowledge_of(store::TypedStore& store, const model::Volume& volume) {
-  Knowledge known{
-      .alive = store.list_alive_nodes(), .current = {}, .attachments = {}, .status = {}};
+  Knowledge known{.alive = store.list_alive_nodes(),
+                  .current = {},
+                  .attachments = {},
+                  .status = {},
+                  .tenants = {}};
+  if (const auto tenant = store.find_tenant(volume.name)) {
+    known.tenants[volume.name] = tenant->value;
+  }
   if (const auto current = store.find_current(volume.name)) {
     known.current[volume.name] = current->value;
   }
@@ -137,7 +145,14 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
                        .epoch = 0,
                        .forced = {},
                        .replicas = {},
-                       .former = {volume.former.begin(), volume.former.end()}};
+                       .former = {volume.former.begin(), volume.former.end()},
+                       .copies = volume.wanted_copies(),
+                       .copies_asked = volume.copies_asked,
+                       .tenant = {}};
+  if (const auto tenant = known.tenants.find(volume.name);
+      tenant != known.tenants.end() && tenant->second.volume_id == volume.id) {
+    info.tenant = tenant->second.name;
+  }
   if (const auto held = known.attachments.find(volume.name); held != known.attachments.end()) {
     info.attached_to = held->second.node;
   }
@@ -173,6 +188,7 @@ api::VolumeInfo Service::show_volume(const std::string& name) {
 std::vector<api::NodeInfo> Service::list_nodes() {
   const auto alive = store_.list_alive_nodes();
   const auto cordons = store_.list_cordons();
+  auto promised = placement::list_promises(store_.list_volumes());
   std::vector<api::NodeInfo> nodes;
   for (const model::Node& node : store_.list_nodes()) {
     api::NodeInfo info{.name = node.name,
@@ -185,10 +201,10 @@ std::vector<api::NodeInfo> Service::list_nodes() {
     if (const auto cordon = cordons.find(node.name); cordon != cordons.end()) {
       info.cordon = describe_cordon(cordon->second);
     }
+    placement::Promises& promises = promised[node.name];
     for (const model::Pool& pool : node.pools) {
       info.pools.push_back({.name = pool.name,
                             .type = pool.type,
-  auto promised = placement::list_promises(store_.list_volumes());
                             .total_bytes = pool.total_bytes,
                             .free_bytes = pool.free_bytes,
                             .error = pool.error,
@@ -203,7 +219,6 @@ std::vector<api::NodeInfo> Service::list_nodes() {
 api::VersionReply Service::version() {
   return {.version = settings_.version,
           .protocol = api::kProtocolVersion,
-    placement::Promises& promises = promised[node.name];
           .node = settings_.here,
           .store = store_.raw().kind()};
 }

@@ -3,6 +3,7 @@
 
 #include "agent/api/names.h"
 #include "agent/log.h"
+#include "agent/model/codec.h"
 #include "agent/service/service.h"
 
 namespace plexvol::service {
@@ -49,13 +50,46 @@ model::Volume Service::find_or_create(const Wish& wish, const std::string& node)
   }
   return create({.name = wish.volume,
                  .size_bytes = *wish.size_bytes,
-                 .replicas = wish.replicas,
+                 .replicas = wish.replicas.value_or(1),
                  .nodes = {},
                  .pool = wish.pool,
                  .fs_type = wish.fs_type,
                  .mkfs_options = wish.mkfs_options,
-                 .asking = node});
+                 .asking = node,
+                 .tenant = wish.tenant});
 }
+
+model::Volume Service::take_up(const Wish& wish, const model::Volume& volume) {
+  constexpr int kMaxRaces = 20;
+  const std::string key = store::keys::volume(volume.name);
+  for (int race = 0; race < kMaxRaces; ++race) {
+    const auto found = store_.find_volume(volume.name);
+    if (!found || found->value.id != volume.id) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " was deleted meanwhile");
+    }
+    model::Volume next = found->value;
+    if (!adopt(wish, next)) return next;
+    if (next.mkfs_options != found->value.mkfs_options) {
+      check_mkfs(next.fs_type, next.mkfs_options, next.size_bytes);
+    }
+    const auto change =
+        store::Change().require(key, found->revision).put(key, model::to_json(next)).wake(next);
+    if (store_.commit(change)) return next;
+  }
+  throw Error(ErrorCode::Unavailable, "volume " + volume.name + ": it changes too often");
+}
+
+namespace {
+
+// What a caller gets though it asked for something else is also in the log: a kubelet shows no
+// message of a call that succeeds.
+std::string tell_unmet(const Wish& wish, const model::Volume& volume) {
+  std::string unmet = describe_unmet(wish, volume);
+  if (!unmet.empty()) log::warn(unmet);
+  return unmet;
+}
+
+}  // namespace
 
 api::DeviceReply Service::attach(const api::AttachRequest& request, const Call& call) {
   check_node_name(request.node);
@@ -66,17 +100,17 @@ api::DeviceReply Service::attach(const api::AttachRequest& request, const Call& 
   if (!store_.find_node(request.node)) {
     throw Error(ErrorCode::NotFound, "no Plexvol agent has ever run on node " + request.node);
   }
-  const model::Volume volume = find_or_create(wish, request.node);
+  const model::Volume volume = take_up(wish, find_or_create(wish, request.node));
   const std::int64_t revision = hold(volume, request.node, wish.name, Claim::Attach, call);
   await_ready(volume, request.node, revision, call);
-  return {.device = device_of(volume.name)};
+  return {.device = device_of(volume.name), .message = tell_unmet(wish, volume)};
 }
 
 // Called again after a reboot, when nothing calls attach (fact 40): the attachment is in the store
 // still, and the device comes anew.
 api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& request,
                                           const Call& call) {
-  const Wish wish = parse_options(request.options);
+  const Wish wish = parse_options(request.options, UnknownOptions::Ignore);
   note_subject(call, wish.volume);
   const log::LogScope scope("volume", wish.volume);
   const std::string device = device_of(wish.volume);
@@ -89,12 +123,13 @@ api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& reque
   const model::Volume volume = find_existing(wish);
   const std::int64_t revision = hold(volume, settings_.here, wish.name, Claim::StayAttached, call);
   await_ready(volume, settings_.here, revision, call);
-  return {.device = device};
+  return {.device = device, .message = {}};
 }
 
 api::IsAttachedReply Service::is_attached(const api::AttachRequest& request) {
   try {
-    const auto attachment = store_.find_attachment(parse_options(request.options).volume);
+    const Wish wish = parse_options(request.options, UnknownOptions::Ignore);
+    const auto attachment = store_.find_attachment(wish.volume);
     return {.attached = attachment && attachment->value.node == request.node};
   } catch (const std::exception& error) {
     log::warn(std::string("isattached is answered with true, since nobody knows: ") + error.what());
@@ -135,13 +170,18 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
                                                 ", whose device is " + device);
   }
   await_announced(call);
-  const model::Volume volume =
+  const model::Volume found =
       request.attached_before ? find_existing(wish) : find_or_create(wish, settings_.here);
+  // Before anything is taken from others for a pod that may not have it.
+  check_tenant(found, wish.tenant);
+  const model::Volume volume = take_up(wish, found);
   const Claim claim = request.attached_before ? Claim::StayAttached : Claim::Mount;
   // Known before the volume is attached: an attachment without a mount or a mount call is let go at
   // once.
   CallGuard guard(calls_, volume.name);
   hold(volume, settings_.here, wish.name, claim, call);
+  // Only now: a pod that does not get the volume must not keep those out who have it.
+  claim_for_tenant(volume, wish.tenant);
   const auto prepared = await_prepared(volume, guard.id(), wish.name, claim, call);
   return {.volume = volume.name,
           .device = prepared.device,
@@ -151,13 +191,18 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
           .flags = wish.mount_flags,
           .data = wish.mount_data,
           .read_only = wish.read_only,
-          .call_id = guard.hand_over()};
+          .call_id = guard.hand_over(),
+          .message = tell_unmet(wish, volume)};
 }
 
 // The attachment may be lost while the device is being prepared (taken over, or released a moment
 // before): hold it again.
 mounting::Prepared Service::await_prepared(const model::Volume& volume, const std::string& call_id,
                                            const std::string& name, Claim claim, const Call& call) {
+  const std::stop_callback wake(call.stop, [&] { calls_.interrupt(call_id); });
+  std::chrono::seconds pause(1);
+  // Set up only for those that wait longer: most volumes are ready sooner.
+  std::unique_ptr<store::Watch> watch;
   while (true) {
     const auto slice = std::min(call.deadline, std::chrono::steady_clock::now() + pause);
     try {
@@ -165,6 +210,12 @@ mounting::Prepared Service::await_prepared(const model::Volume& volume, const st
     } catch (const Error& error) {
       if (error.code() != ErrorCode::Unavailable || slice == call.deadline) throw;
       if (call.stop.stop_requested()) throw;
+    }
+    if (!watch) {
+      pause = kRareLook;
+      watch =
+          store_.raw().watch(store::keys::attachment(volume.name),
+                             [this, call_id](const std::string&) { calls_.interrupt(call_id); });
     }
     const auto attachment = store_.find_attachment(volume.name);
     if (!attachment || attachment->value.node != settings_.here) {
@@ -198,10 +249,6 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   if (request.event != "fence-peer") {
     log::info("DRBD reports " + request.event + " of " + request.object);
     return {.exit_code = 0};
-  const std::stop_callback wake(call.stop, [&] { calls_.interrupt(call_id); });
-  std::chrono::seconds pause(1);
-  // Set up only for those that wait longer: most volumes are ready sooner.
-  std::unique_ptr<store::Watch> watch;
   }
   const auto volume = store_.find_volume(request.object);
   if (!volume || !volume->value.mirrored()) {
@@ -211,12 +258,6 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   const std::string peer = volume->value.peer_of(settings_.here);
   const arbiter::Arbiter::Question question(arbiter_, request.object);
   const auto verdict = arbiter_.take_out(request.object, settings_.here, peer,
-    if (!watch) {
-      pause = kRareLook;
-      watch =
-          store_.raw().watch(store::keys::attachment(volume.name),
-                             [this, call_id](const std::string&) { calls_.interrupt(call_id); });
-    }
                                          "DRBD on " + settings_.here + " asks, it lost " + peer);
   try {
     // The answer may come too late for the kernel, which then has nothing more to say: somebody has

@@ -1,9 +1,15 @@
 #include "agent/service/options.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <initializer_list>
+#include <numeric>
+#include <sstream>
+#include <string_view>
 
 #include "agent/api/names.h"
+#include "agent/api/text.h"
 #include "agent/filesystem/filesystem.h"
 
 namespace plexvol::service {
@@ -11,6 +17,68 @@ namespace plexvol::service {
 namespace {
 
 constexpr const char* kNameKey = "kubernetes.io/pvOrVolumeName";
+constexpr std::string_view kKubernetes = "kubernetes.io/";
+
+// volumeID and volumegroup are those of the FlexVolume documentation's LVM driver.
+constexpr std::array<std::string_view, 10> kKnown{
+    "volume",      "volumeID", "size",        "replicas",     "pool",
+    "volumegroup", "fsType",   "mkfsOptions", "mountOptions", "readOnly"};
+
+std::string in_lower_case(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return lower;
+}
+
+// How many letters have to be put in, left out or changed (Levenshtein).
+std::size_t distance(std::string_view from, std::string_view to) {
+  std::vector<std::size_t> row(to.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= from.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= to.size(); ++j) {
+      const std::size_t changed = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// The known option that this may be meant for; "" when none is near.
+std::string_view find_near(const std::string& name) {
+  constexpr std::size_t kLongest = 32;
+  if (name.size() > kLongest) return "";
+  const std::string lower = in_lower_case(name);
+  std::string_view nearest;
+  std::size_t least = std::max<std::size_t>(lower.size() / 3, 1) + 1;
+  for (const std::string_view known : kKnown) {
+    const std::size_t found = distance(lower, in_lower_case(known));
+    if (found >= least) continue;
+    least = found;
+    nearest = known;
+  }
+  return nearest;
+}
+
+void refuse_unknown(const api::Options& options) {
+  for (const auto& [name, value] : options) {
+    if (name.starts_with(kKubernetes)) continue;
+    if (std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
+    const std::string_view near = find_near(name);
+    std::string known;
+    for (const std::string_view word : kKnown) {
+      known.append(known.empty() ? "" : ", ").append(word);
+    }
+    throw Error(ErrorCode::InvalidArgument,
+                "option " + in_quotes(name) + " is unknown" +
+                    (near.empty() ? "" : "; did you mean " + in_quotes(near) + "?") +
+                    " Known are: " + known);
+  }
+}
 
 // The first of the keys that holds anything.
 std::string pick(const api::Options& options, std::initializer_list<const char*> keys) {
@@ -21,8 +89,8 @@ std::string pick(const api::Options& options, std::initializer_list<const char*>
   return "";
 }
 
-unsigned parse_replicas(const std::string& text) {
-  if (text.empty()) return 1;
+std::optional<unsigned> parse_replicas(const std::string& text) {
+  if (text.empty()) return std::nullopt;
   unsigned replicas = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), replicas);
   if (error != std::errc() || end != text.data() + text.size()) {
@@ -31,6 +99,14 @@ unsigned parse_replicas(const std::string& text) {
   }
   check_replicas(replicas);
   return replicas;
+}
+
+// Blanks between them do not matter.
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
 }
 
 bool parse_flag(const std::string& name, const std::string& text) {
@@ -65,7 +141,8 @@ void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
   }
 }
 
-Wish parse_options(const api::Options& options) {
+Wish parse_options(const api::Options& options, UnknownOptions unknown) {
+  if (unknown == UnknownOptions::Refuse) refuse_unknown(options);
   Wish wish;
   wish.volume = pick(options, {"volume", "volumeID", kNameKey});
   if (wish.volume.empty()) {
@@ -91,7 +168,42 @@ Wish parse_options(const api::Options& options) {
   wish.mount_data = mount_options.data;
   wish.read_only = mount_options.read_only || parse_flag("readOnly", pick(options, {"readOnly"})) ||
                    pick(options, {"kubernetes.io/readwrite"}) == "ro";
+  wish.tenant = pick(options, {"kubernetes.io/pod.namespace"});
+  if (!wish.tenant.empty()) check_namespace(wish.tenant);
   return wish;
+}
+
+bool adopt(const Wish& wish, model::Volume& volume) {
+  bool changed = false;
+  if (volume.format != model::Format::Done && !wish.mkfs_options.empty() &&
+      words_of(wish.mkfs_options) != words_of(volume.mkfs_options)) {
+    filesystem::parse_mkfs_options(volume.fs_type, wish.mkfs_options);
+    volume.mkfs_options = wish.mkfs_options;
+    changed = true;
+  }
+  const unsigned asked = wish.replicas.value_or(volume.copies_asked);
+  const unsigned unmet = asked > volume.wanted_copies() ? asked : 0;
+  changed = changed || volume.copies_asked != unmet;
+  volume.copies_asked = unmet;
+  return changed;
+}
+
+std::string describe_unmet(const Wish& wish, const model::Volume& volume) {
+  std::string text;
+  const unsigned copies = volume.wanted_copies();
+  if (wish.replicas && *wish.replicas > copies) {
+    text = "volume " + volume.name + " has " + std::to_string(copies) +
+           " copy, and the options ask for " + std::to_string(*wish.replicas) +
+           " replicas: a copy cannot be added in this version; make a new volume with replicas " +
+           std::to_string(*wish.replicas) + " and copy the data";
+  }
+  if (volume.format == model::Format::Done && !wish.mkfs_options.empty() &&
+      words_of(wish.mkfs_options) != words_of(volume.mkfs_options)) {
+    text += (text.empty() ? "" : "; ") + std::string("volume ") + volume.name +
+            " was formatted with mkfsOptions " + in_quotes(volume.mkfs_options) +
+            ", so the options' " + in_quotes(wish.mkfs_options) + " change nothing";
+  }
+  return text;
 }
 
 void check_same_volume(const Wish& wish, const model::Volume& volume) {

@@ -18,21 +18,32 @@ struct Wish {
   std::string
       name;  // the PV's or pod volume's name: all that detach will be told (contract fact 33)
   std::optional<std::uint64_t> size_bytes;
-  unsigned replicas = 1;
+  std::optional<unsigned> replicas;
   std::string pool;     // `pool`, else `volumegroup`
   std::string fs_type;  // `fsType`, else kubernetes.io/fsType
   std::string mkfs_options;
   std::vector<std::string> mount_flags;
   std::string mount_data;
   bool read_only = false;
+  std::string tenant;  // the pod's namespace; "" where no pod is named
 };
 
-// Throws InvalidArgument naming the option.
-Wish parse_options(const api::Options& options);
+// A call for what is attached or mounted already goes on with a manifest that older versions took.
+enum class UnknownOptions { Refuse, Ignore };
+// Throws InvalidArgument naming the option, and for one that is not known the nearest that is.
+Wish parse_options(const api::Options& options, UnknownOptions unknown = UnknownOptions::Refuse);
 
 // Throws InvalidArgument when the options speak of another volume than the one that exists under
 // this name (fact 45).
 void check_same_volume(const Wish& wish, const model::Volume& volume);
+
+// What of the options a volume that exists still takes on: the words for mkfs until it is
+// formatted, and how many copies are asked for. True: it was changed. Throws InvalidArgument for
+// words that mkfs must not be given.
+bool adopt(const Wish& wish, model::Volume& volume);
+
+// What of the options the volume does not have, and what to do about it; "" when it has all.
+std::string describe_unmet(const Wish& wish, const model::Volume& volume);
 
 // The words that create() stores, checked: "" becomes ext4.
 std::string check_fs_type(const std::string& fs_type);

@@ -29,6 +29,11 @@ struct Settings {
   std::uint16_t first_port = 7000;
   // A holder that is cut off from the copy where the volume is wanted may take so long to answer.
   std::chrono::milliseconds silence{2'000};
+  // Throws InvalidArgument when mkfs would not take the words for a volume of this size. May be
+  // empty: then only their form is checked.
+  std::function<void(const std::string& fs_type, const std::string& mkfs_options,
+                     std::uint64_t size_bytes)>
+      try_mkfs = {};
 };
 
 class Service {
@@ -54,6 +59,7 @@ class Service {
   api::VolumeInfo create_volume(const api::CreateVolumeRequest& request, const Call& call);
   std::vector<api::VolumeInfo> list_volumes();
   api::VolumeInfo show_volume(const std::string& name);
+  api::VolumeInfo set_volume(const api::SetVolumeRequest& request);
   api::DeleteVolumeReply delete_volume(const std::string& name, const Call& call);
   api::VolumeInfo force_current(const api::ForceCurrentRequest& request);
   std::vector<api::NodeInfo> list_nodes();
@@ -70,6 +76,7 @@ class Service {
     std::string fs_type;
     std::string mkfs_options;
     std::string asking;
+    std::string tenant;
   };
   using Placements = std::map<std::string, std::int64_t>;  // by node: keys::placement()'s revision
 
@@ -83,9 +90,20 @@ class Service {
   // Made when it does not exist and they carry a size.
   model::Volume find_or_create(const Wish& wish, const std::string& node);
   model::Volume create(const NewVolume& wanted);
+  static bool is_same(const NewVolume& wanted, const std::string& fs_type,
+                      const model::Volume& old);
   api::VolumeInfo await_first_connection(const model::Volume& volume, const Call& call);
   placement::Placement place(const NewVolume& wanted, Placements& placements);
-  bool store_new(model::Volume volume, bool mirrored, const Placements& placements);
+  bool store_new(model::Volume volume, bool mirrored, const std::string& tenant,
+                 const Placements& placements);
+  void check_mkfs(const std::string& fs_type, const std::string& mkfs_options,
+                  std::uint64_t size_bytes) const;
+  // The volume with what it takes on of the options; throws when it is no longer this one.
+  model::Volume take_up(const Wish& wish, const model::Volume& volume);
+  // Throws Conflict unless pods of the namespace may mount the volume; "" is no pod's.
+  void check_tenant(const model::Volume& volume, const std::string& tenant);
+  // The same, and a volume that has no namespace yet is of this one from now on.
+  void claim_for_tenant(const model::Volume& volume, const std::string& tenant);
 
   // What a call wants of the attachment. Where attaching is a call of its own, no other one
   // attaches: a volume that was detached while its kubelet still worked on it (fact 43) would be

@@ -17,11 +17,18 @@ using store::Change;
 namespace keys = store::keys;
 
 // False: the store changed in between.
-bool Service::store_new(model::Volume volume, bool mirrored, const Placements& placements) {
+bool Service::store_new(model::Volume volume, bool mirrored, const std::string& tenant,
+                        const Placements& placements) {
   Change change;
   change.require(keys::volume(volume.name), 0);
   for (const auto& [node, revision] : placements) {
     change.require(keys::placement(node), revision).put(keys::placement(node), volume.id);
+  }
+  if (tenant.empty()) {
+    change.remove(keys::tenant(volume.name));
+  } else {
+    const model::Tenant owner{.volume_id = volume.id, .name = tenant};
+    change.put(keys::tenant(volume.name), model::to_json(owner));
   }
   if (mirrored) {
     const auto next = store_.raw().get(keys::next_slot());
@@ -75,26 +82,43 @@ placement::Placement Service::place(const NewVolume& wanted, Placements& placeme
   return placed;
 }
 
+void Service::check_mkfs(const std::string& fs_type, const std::string& mkfs_options,
+                         std::uint64_t size_bytes) const {
+  filesystem::parse_mkfs_options(fs_type, mkfs_options);
+  if (settings_.try_mkfs && !mkfs_options.empty()) {
+    settings_.try_mkfs(fs_type, mkfs_options, size_bytes);
+  }
+}
+
+// What was asked for, and made before: by the same call, or by one like it.
+bool Service::is_same(const NewVolume& wanted, const std::string& fs_type,
+                      const model::Volume& old) {
+  return old.size_bytes == wanted.size_bytes && old.wanted_copies() == wanted.replicas &&
+         old.fs_type == fs_type && (wanted.pool.empty() || old.pool == wanted.pool) &&
+         (wanted.mkfs_options.empty() || old.mkfs_options == wanted.mkfs_options) &&
+         std::all_of(wanted.nodes.begin(), wanted.nodes.end(),
+                     [&](const std::string& node) { return old.find_replica(node) != nullptr; });
+}
+
 model::Volume Service::create(const NewVolume& wanted) {
   check_new_volume_name(wanted.name);
+  if (!wanted.tenant.empty() && wanted.tenant != api::kAnyNamespace) check_namespace(wanted.tenant);
   check_replicas(wanted.replicas);
   const std::string fs_type = check_fs_type(wanted.fs_type);
   check_fs_size(fs_type, wanted.size_bytes);
-  filesystem::parse_mkfs_options(fs_type, wanted.mkfs_options);
+  check_mkfs(fs_type, wanted.mkfs_options, wanted.size_bytes);
   constexpr int kMaxRaces = 20;
   for (int race = 0; race < kMaxRaces; ++race) {
     if (const auto found = store_.find_volume(wanted.name)) {
       const model::Volume& old = found->value;
-      const bool same = !old.deleting && old.size_bytes == wanted.size_bytes &&
-                        old.wanted_copies() == wanted.replicas && old.fs_type == fs_type &&
-                        (wanted.pool.empty() || old.pool == wanted.pool);
-      if (same) return old;
+      if (!old.deleting && is_same(wanted, fs_type, old)) return old;
       throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
                   old.deleting
                       ? "volume " + wanted.name + " is still being deleted"
                       : "volume " + wanted.name + " exists already, of size " +
                             size_to_text(old.size_bytes) + " with " +
-                            std::to_string(old.wanted_copies()) + " replica(s) of " + old.fs_type);
+                            std::to_string(old.wanted_copies()) + " replica(s) of " + old.fs_type +
+                            " in pool " + old.pool + ": not as it is asked for now");
     }
     Placements placements;
     const auto placed = place(wanted, placements);
@@ -112,9 +136,12 @@ model::Volume Service::create(const NewVolume& wanted) {
                          // DRBD keeps the lowest bit for itself ("was primary").
                          .current_uuid = random_hex(15) + "8",
                          .format = model::Format::Never,
-                         .deleting = false};
+                         .deleting = false,
+                         .copies_asked = 0};
     for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
-    if (store_new(volume, wanted.replicas > 1, placements)) return get_volume(wanted.name);
+    if (store_new(volume, wanted.replicas > 1, wanted.tenant, placements)) {
+      return get_volume(wanted.name);
+    }
   }
   throw Error(ErrorCode::Unavailable, "the store changes too often to create " + wanted.name);
 }
@@ -130,8 +157,14 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
                                        .pool = request.pool,
                                        .fs_type = request.fs_type,
                                        .mkfs_options = request.mkfs_options,
-                                       .asking = ""});
+                                       .asking = "",
+                                       .tenant = request.tenant});
   note_subject(call, volume.name);
+  if (!request.tenant.empty() && show_volume(volume.name).tenant != request.tenant) {
+    throw Error(ErrorCode::AlreadyExists, "volume " + volume.name +
+                                              " exists already, and not for namespace " +
+                                              request.tenant + "; see `plexvol volume set`");
+  }
   std::vector<std::string> watched{keys::volume(volume.name)};
   for (const std::string& node : volume.nodes()) watched.push_back(keys::status(node, volume.name));
   Awaiter awaiter(store_.raw(), watched);

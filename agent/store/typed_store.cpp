@@ -51,6 +51,9 @@ std::string slot(unsigned slot) {
 std::string next_slot() {
   return "slots-next";
 }
+std::string tenant(const std::string& volume) {
+  return "tenants/" + volume;
+}
 std::string placement(const std::string& node) {
   return "placements/" + node;
 }
@@ -198,7 +201,7 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
   if (next.concerned_nodes().empty()) {
     change.remove(keys::volume(next.name))
         .remove(keys::current(next.name))
-        ;
+        .remove(keys::tenant(next.name));
     if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
   } else {
     change.put(keys::volume(next.name), model::to_json(next)).wake(next);
@@ -248,6 +251,10 @@ std::vector<model::Volume> TypedStore::list_volumes_on(const std::string& node) 
     volumes.push_back(model::from_json<model::Volume>(entry.value));
   }
   return volumes;
+}
+
+std::optional<Versioned<model::Tenant>> TypedStore::find_tenant(const std::string& volume) {
+  return find<model::Tenant>(store_, keys::tenant(volume));
 }
 
 std::optional<Versioned<model::Current>> TypedStore::find_current(const std::string& volume) {

@@ -30,6 +30,7 @@ std::string name(const std::string& node, const std::string& name);
 std::string slot(unsigned slot);
 std::string slot_prefix();
 std::string next_slot();
+std::string tenant(const std::string& volume);
 // placements/<node>: changes whenever a copy is placed there, so that of two volumes that were
 // placed by the same look only one is recorded.
 std::string placement(const std::string& node);
@@ -91,6 +92,7 @@ class TypedStore {
   std::vector<model::Volume> list_volumes();
   // That the node has to look after.
   std::vector<model::Volume> list_volumes_on(const std::string& node);
+  std::optional<Versioned<model::Tenant>> find_tenant(const std::string& volume);
   std::optional<Versioned<model::Current>> find_current(const std::string& volume);
   std::optional<Versioned<model::Attachment>> find_attachment(const std::string& volume);
   std::optional<model::Status> find_status(const std::string& node, const std::string& volume);

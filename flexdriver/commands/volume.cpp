@@ -32,6 +32,22 @@ std::string nodes_of(const api::VolumeInfo& volume) {
   return join(nodes);
 }
 
+// "1 of 2": fewer than the options of the last call ask for.
+std::string copies_text(const api::VolumeInfo& volume) {
+  if (volume.copies_asked <= volume.copies) return "";
+  return std::to_string(volume.copies) + " of " + std::to_string(volume.copies_asked) +
+         " asked for";
+}
+
+std::string replicas_text(const api::VolumeInfo& volume) {
+  const std::string copies = copies_text(volume);
+  return nodes_of(volume) + (copies.empty() ? "" : " (" + copies + ")");
+}
+
+std::string namespace_text(const api::VolumeInfo& volume) {
+  return volume.tenant == api::kAnyNamespace ? "any" : volume.tenant;
+}
+
 std::string current_text(const api::ReplicaInfo& replica) {
   if (replica.current) return "yes";
   return replica.left_at == 0 ? "no" : "no, since " + time_to_text(replica.left_at);
@@ -57,10 +73,10 @@ std::string out_of_sync_text(const api::ReplicaInfo& replica) {
 }
 
 void print_list(const std::vector<api::VolumeInfo>& volumes) {
-  Rows rows{{"NAME", "SIZE", "STATE", "ATTACHED TO", "REPLICAS", "POOL", "FS"}};
+  Rows rows{{"NAME", "SIZE", "STATE", "ATTACHED TO", "REPLICAS", "POOL", "FS", "NAMESPACE"}};
   for (const api::VolumeInfo& volume : volumes) {
     rows.push_back({volume.name, size_to_text(volume.size_bytes), volume.state, volume.attached_to,
-                    nodes_of(volume), volume.pool, volume.fs_type});
+                    replicas_text(volume), volume.pool, volume.fs_type, namespace_text(volume)});
   }
   print_line(format_table(rows));
 }
@@ -74,6 +90,11 @@ void print_volume(const api::VolumeInfo& volume) {
              {"File system:", volume.fs_type},
              {"DRBD minor:", volume.drbd_minor == 0 ? "" : std::to_string(volume.drbd_minor)},
              {"Epoch:", std::to_string(volume.epoch)}};
+  if (!volume.tenant.empty()) facts.push_back({"Namespace:", namespace_text(volume)});
+  if (const std::string copies = copies_text(volume); !copies.empty()) {
+    facts.push_back({"Copies:", copies + ": one cannot be added in this version; make a new "
+                                         "volume with more replicas, and copy the data"});
+  }
   if (!volume.forced.empty()) facts.push_back({"Forced:", volume.forced});
   if (!volume.former.empty()) facts.push_back({"Removed soon from:", join(volume.former)});
   Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "OUT OF SYNC", "CURRENT",
@@ -103,6 +124,8 @@ void add_create(CLI::App& parent, const CommandContext& context) {
   verb->add_option("--pool", request->pool, "the nodes' pool to take the room from");
   verb->add_option("--fs-type", request->fs_type, "ext4 (default) or xfs");
   verb->add_option("--mkfs-options", request->mkfs_options, "further words for mkfs");
+  verb->add_option("--namespace", request->tenant,
+                   "whose pods may mount it; default: that of the first pod that does");
   verb->callback([request, &context] {
     const std::string result = context.ask(api::kVolumeCreatePath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
@@ -131,6 +154,43 @@ void add_show(CLI::App& parent, const CommandContext& context) {
     const std::string result = context.ask(api::kVolumeShowPath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
     print_volume(api::from_json<api::VolumeInfo>(result));
+  });
+}
+
+std::string whose(const std::string& tenant) {
+  return tenant == api::kAnyNamespace ? "any namespace" : "namespace " + tenant;
+}
+
+// How to get back to what was before.
+std::string undo_text(const api::VolumeInfo& before) {
+  if (before.tenant.empty()) return "before: none had mounted it yet";
+  const std::string flag =
+      before.tenant == api::kAnyNamespace ? "--any-namespace" : "--namespace " + before.tenant;
+  return "to undo: plexvol volume set " + before.name + ' ' + flag;
+}
+
+void add_set(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand("set", "change whose pods may mount a volume");
+  verb->footer(
+      "Pods that have it mounted keep it.\n"
+      "Examples:\n"
+      "  plexvol volume set data --namespace shop\n"
+      "  plexvol volume set data --any-namespace");
+  const auto request = std::make_shared<api::SetVolumeRequest>();
+  const auto any = std::make_shared<bool>(false);
+  verb->add_option("NAME", request->name, "the volume")->required();
+  CLI::App* choice = verb->add_option_group("namespace");
+  choice->add_option("--namespace", request->tenant, "only pods of this namespace");
+  choice->add_flag("--any-namespace", *any, "pods of all namespaces: they share its files");
+  choice->require_option(1);
+  verb->callback([request, any, &context] {
+    if (*any) request->tenant = api::kAnyNamespace;
+    const auto before = api::from_json<api::VolumeInfo>(
+        context.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{request->name})));
+    const std::string result = context.ask(api::kVolumeSetPath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
+    print_line("volume " + request->name + ": pods of " + whose(request->tenant) +
+               " may mount it (" + undo_text(before) + ")");
   });
 }
 
@@ -181,11 +241,12 @@ void add_force_current(CLI::App& parent, const CommandContext& context) {
 }  // namespace
 
 void add_volume_commands(CLI::App& app, const CommandContext& context) {
-  CLI::App* noun = app.add_subcommand("volume", "create, list, show and delete volumes");
+  CLI::App* noun = app.add_subcommand("volume", "create, list, show, set and delete volumes");
   noun->require_subcommand(1);
   add_create(*noun, context);
   add_list(*noun, context);
   add_show(*noun, context);
+  add_set(*noun, context);
   add_delete(*noun, context);
   add_force_current(*noun, context);
 }

@@ -68,6 +68,13 @@ def test_nothing_but_the_three_dot_files_is_ever_in_the_drivers_directory(driver
     assert sorted(path.name for path in driver.directory.iterdir()) == [".plexvol.json", "plexvol"]
 
 
+@pytest.mark.finding("O7")
+def test_what_the_volume_does_not_have_is_said_with_the_success(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/attach"] = result({"device": "/dev/plexvol/pv-1", "message": "volume pv-1 has 1 copy\x1b[2J"})
+    reply = driver.run("attach", OPTIONS_TEXT, "n1").reply
+    assert reply == {"status": "Success", "device": "/dev/plexvol/pv-1", "message": "volume pv-1 has 1 copy?[2J"}
+
+
 def test_attach_asks_the_agent_and_answers_the_device(driver: Driver, agent: FakeAgent) -> None:
     agent.answers["/v1/attach"] = result({"device": "/dev/plexvol/pv-1"})
     assert driver.run("attach", OPTIONS_TEXT, "n1").reply == {"status": "Success", "device": "/dev/plexvol/pv-1"}

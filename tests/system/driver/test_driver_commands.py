@@ -14,7 +14,8 @@ REPLICAS = [{"node": "n1", "alive": True, "pool": "fast", "device": "/dev/vg0/da
              "mounts": [], "error": "lvs stalled"}]
 VOLUME = {"name": "data", "size_bytes": 3 << 29, "pool": "fast", "fs_type": "xfs", "state": "Syncing",
           "attached_to": "n1", "deleting": False, "drbd_minor": 1000, "epoch": 7, "replicas": REPLICAS}
-EMPTY = {**VOLUME, "name": "a-much-longer-name", "attached_to": "", "replicas": [REPLICAS[0]]}
+EMPTY = {**VOLUME, "name": "a-much-longer-name", "attached_to": "", "replicas": [REPLICAS[0]],
+         "copies": 1, "copies_asked": 2, "namespace": "shop"}
 NODE = {"name": "n1", "alive": True, "address": "10.0.0.1", "version": "0.1.0", "drbd_version": "8.4.11",
         "pools": [{"name": "fast", "type": "lvm", "total_bytes": 10 << 30, "free_bytes": 4 << 30, "error": ""},
                   {"name": "slow", "type": "lvm-thin", "total_bytes": 1 << 40, "free_bytes": 1 << 39,
@@ -30,9 +31,9 @@ def test_volume_list_is_a_table_of_aligned_columns(driver: Driver, agent: FakeAg
     outcome = driver.run("volume", "list")
     assert (outcome.status, outcome.err) == (0, "")
     heading, first, second = outcome.out.splitlines()
-    assert columns(heading) == ["NAME", "SIZE", "STATE", "ATTACHED TO", "REPLICAS", "POOL", "FS"]
-    assert columns(first) == ["data", "1.5Gi", "Syncing", "n1", "n1, n2", "fast", "xfs"]
-    assert columns(second) == ["a-much-longer-name", "1.5Gi", "Syncing", "-", "n1", "fast", "xfs"]
+    assert columns(heading) == ["NAME", "SIZE", "STATE", "ATTACHED TO", "REPLICAS", "POOL", "FS", "NAMESPACE"]
+    assert columns(first) == ["data", "1.5Gi", "Syncing", "n1", "n1, n2", "fast", "xfs", "-"]
+    assert columns(second) == ["a-much-longer-name", "1.5Gi", "Syncing", "-", "n1 (1 of 2 asked for)", "fast", "xfs", "shop"]
     assert heading.index("SIZE") == first.index("1.5Gi") == second.index("1.5Gi")
 
 
@@ -76,7 +77,7 @@ def test_volume_create_sends_what_was_typed(driver: Driver, agent: FakeAgent) ->
     assert outcome.out == "volume data of 1.5Gi is created on n1, n2\n"
     assert agent.request("/v1/volume/create").body == {
         "name": "data", "size": "1536Mi", "replicas": 2, "nodes": ["n1", "n2"], "pool": "fast", "fs_type": "xfs",
-        "mkfs_options": "-m crc=1"}
+        "mkfs_options": "-m crc=1", "namespace": ""}
 
 
 def test_volume_delete_says_what_it_waits_for(driver: Driver, agent: FakeAgent) -> None:
@@ -195,3 +196,70 @@ def test_a_drain_that_needs_a_person_says_so_and_ends(driver: Driver, agent: Fak
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.out) == (1, "data: is in use there: move its pod away\n")
     assert outcome.err == "plexvol: what is left on n2 needs a person\n"
+
+
+HOSTILE = "process 7 (\x1b]0;mine\x07\u009b2J\u202e) has it open\nn9: all is well"
+
+
+@pytest.mark.finding("S6")
+@pytest.mark.parametrize("command", [["volume", "list"], ["volume", "show", "data"], ["node", "list"], ["node", "drain", "n2"],
+                                     ["doctor"], ["volume", "delete", "data"]])
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_nothing_that_a_pod_wrote_steers_the_terminal(driver: Driver, agent: FakeAgent, command: list[str], form: str) -> None:
+    volume = {**VOLUME, "replicas": [{**REPLICAS[0], "error": HOSTILE, "mounts": [HOSTILE]}]}
+    agent.answers["/v1/volume/list"] = result({"volumes": [{**VOLUME, "state": HOSTILE}]})
+    agent.answers["/v1/volume/show"] = result(volume)
+    agent.answers["/v1/volume/delete"] = error("Conflict", HOSTILE)
+    agent.answers["/v1/node/list"] = result({"nodes": [{**NODE, "pools": [{**NODE["pools"][0], "error": HOSTILE}]}]})
+    agent.answers["/v1/node/change"] = result({"left": [{"volume": "data", "why": HOSTILE, "needs_person": True}]})
+    agent.answers["/v1/doctor"] = result({"findings": [{"what": "x", "level": "fault", "found": HOSTILE, "wanted": HOSTILE,
+                                                        "advice": HOSTILE}]})
+    outcome = driver.run(*command, "-o", form)
+    text = outcome.out + outcome.err
+    assert "process 7 (" in text
+    for character in "\x1b\x07\u009b\u202e":
+        assert character not in text
+    assert not any(line.startswith("n9: ") for line in text.splitlines())
+
+
+@pytest.mark.finding("S7")
+def test_volume_set_says_what_it_did_and_how_to_undo_it(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/show"] = [result(VOLUME), result({**VOLUME, "namespace": "shop"}), result({**VOLUME, "namespace": "*"})]
+    agent.answers["/v1/volume/set"] = result(VOLUME)
+    said = [driver.run("volume", "set", "data", *words).out
+            for words in (["--namespace", "shop"], ["--any-namespace"], ["--namespace", "x"])]
+    assert said == [
+        "volume data: pods of namespace shop may mount it (before: none had mounted it yet)\n",
+        "volume data: pods of any namespace may mount it (to undo: plexvol volume set data --namespace shop)\n",
+        "volume data: pods of namespace x may mount it (to undo: plexvol volume set data --any-namespace)\n"]
+    bodies = [request.body for request in agent.requests if request.path == "/v1/volume/set"]
+    assert bodies == [{"name": "data", "namespace": namespace} for namespace in ("shop", "*", "x")]
+    for words in ([], ["--namespace", "a", "--any-namespace"]):
+        assert driver.run("volume", "set", "data", *words).status == 2
+
+
+@pytest.mark.finding("S7", "O7")
+def test_volume_show_says_whose_it_is_and_what_it_lacks(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/volume/show"] = [result(EMPTY), result({**VOLUME, "namespace": "*"})]
+    out = driver.run("volume", "show", "data").out
+    assert "shop" in out and "1 of 2 asked for: one cannot be added in this version" in out
+    assert "any" in driver.run("volume", "show", "data").out
+
+
+@pytest.mark.finding("O10")
+def test_node_list_says_what_is_promised(driver: Driver, agent: FakeAgent) -> None:
+    thick, thin = ({**pool, "error": "", "promised_bytes": 3 << 39, "max_promised_percent": 200} for pool in NODE["pools"])
+    agent.answers["/v1/node/list"] = result({"nodes": [{**NODE, "pools": [thick, thin, {**thin, "max_promised_percent": 0}]}]})
+    lines = driver.run("node", "list").out.splitlines()
+    assert lines[1].endswith("fast (lvm, 4Gi of 10Gi free)")
+    assert lines[2].endswith("slow (lvm-thin, 512Gi of 1Ti free, 150% promised of at most 200%)")
+    assert lines[3].endswith("slow (lvm-thin, 512Gi of 1Ti free, 150% promised)")
+
+
+@pytest.mark.finding("O9")
+def test_a_forgotten_node_that_is_gone_by_the_second_question_is_forgotten(driver: Driver, agent: FakeAgent) -> None:
+    waits = {"volume": "data", "why": "its only copy is there until a second one has been made", "needs_person": False}
+    agent.answers["/v1/node/change"] = [result({"left": [waits]}), error("NotFound", "no node named n2; there are: n1")]
+    assert driver.run("node", "forget", "n2").out.endswith("node n2 is forgotten\n")
+    outcome = driver.run("node", "forget", "n2")
+    assert (outcome.status, outcome.err) == (1, "plexvol: no node named n2; there are: n1\n")

@@ -163,3 +163,32 @@ TEST_CASE("features that the oldest of the kernels does not know are left out [D
   CHECK(is_bigtime({"6.1.0"}));
   CHECK_FALSE(is_bigtime({"6.1.0", "4.15.0-213-generic", "5.15.0"}));
 }
+
+TEST_CASE("mkfs says beforehand what it would not take, and nothing is written [O6]") {
+  plexvol::process::BoostRunner runner;
+  Filesystem filesystem(runner);
+  struct Case {
+    const char* type;
+    std::vector<std::string> good;
+    std::vector<std::string> bad;
+    const char* words;
+  };
+  const Case cases[] = {{"ext4", {"-I", "256"}, {"-I", "100"}, "invalid inode size 100"},
+                        {"xfs", {"-i", "size=512"}, {"-i", "size=100"}, "Value is too small"}};
+  for (const Case& test : cases) {
+    for (const std::uint64_t size : {std::uint64_t{320} << 20U, std::uint64_t{8} << 40U}) {
+      filesystem.try_make({.device = "", .type = test.type, .uuid = kUuid, .options = test.good},
+                          size);
+      try {
+        filesystem.try_make({.device = "", .type = test.type, .uuid = kUuid, .options = test.bad},
+                            size);
+        FAIL("taken");
+      } catch (const Error& error) {
+        const std::string message = error.what();
+        CHECK(error.code() == ErrorCode::InvalidArgument);
+        CHECK(message.find(test.words) != std::string::npos);
+        CHECK(message.find("Usage") == std::string::npos);
+      }
+    }
+  }
+}
