@@ -239,6 +239,7 @@ def filled(host: Host, name: str = "pv-1") -> str:
     return asked
 
 
+@pytest.mark.finding("K10")
 @pytest.mark.parametrize("loop", ["with its loop device", "after a reboot"])
 def test_a_volume_whose_image_vanished_is_reported(host: Host, loop: str) -> None:
     asked = filled(host)
@@ -248,7 +249,8 @@ def test_a_volume_whose_image_vanished_is_reported(host: Host, loop: str) -> Non
     if loop == "after a reboot":
         host.start()
     naming = ("pv-1", "is gone", NODE, "not made anew")
-    host.mounting.refused("mount", host.pod_dir("pv-1"), asked, naming=naming)
+    reply = host.mounting.refused("mount", host.pod_dir("pv-1"), asked, naming=naming)
+    assert "logical volume" not in reply.message, "it was an image"
     host.attaching.refused("attach", asked, NODE, naming=naming)
     assert "is gone" in host.volume("pv-1")["replicas"][0]["error"]
     assert not (host.pool / "pv-1.img").exists()
