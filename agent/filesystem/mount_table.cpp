@@ -43,6 +43,7 @@ std::vector<std::vector<std::string>> list_mounts(const std::vector<MountedThing
         return true;
       });
   std::vector<std::vector<std::string>> lists;
+  lists.reserve(found.size());
   for (auto& points : found) {
     lists.emplace_back(std::make_move_iterator(points.begin()),
                        std::make_move_iterator(points.end()));

@@ -144,12 +144,14 @@ std::vector<Loop> list_loops(const std::string& sys) {
 std::vector<LoopPlace> find_loop_places(const std::vector<Loop>& loops,
                                         const std::vector<DeviceNumber>& devices) {
   std::vector<std::string> paths;
+  paths.reserve(loops.size());
   for (const Loop& loop : loops) paths.push_back("/dev/" + loop.name);
   const auto findings = process::look_in_children(
       loops.size(),
       [&](std::size_t at) { return look_at_loop(paths[at].c_str(), loops[at].number, devices); },
       kLimit);
   std::vector<LoopPlace> places;
+  places.reserve(findings.size());
   for (const auto& finding : findings) {
     places.push_back(finding ? static_cast<LoopPlace>(*finding) : LoopPlace::Unknown);
   }

@@ -20,7 +20,8 @@ struct DeviceNumber {
   unsigned major = 0;
   unsigned minor = 0;
 
-  auto operator<=>(const DeviceNumber&) const = default;
+  // clang-tidy 14 takes what the compiler makes for a null pointer.
+  auto operator<=>(const DeviceNumber&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct MountEntry {

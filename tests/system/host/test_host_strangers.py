@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lab import wait_until
 from plexvol_host import BUILD, NODE, Host
-from test_host_dangers import attach, mount_device, process_on
+from test_host_dangers import attach, mount_for_pod, process_on
 
 SILENT_FUSE = Path(__file__).with_name("silent_fuse.py")
 
@@ -52,7 +52,7 @@ def test_no_path_of_a_pods_choice_is_unmounted(host: Host) -> None:
     victim = made(host.directory / "victim")
     bound = made(host.directory / "bound")
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    _, folder = mount_for_pod(host, asked, device)
     crafted = Path(f"{folder}/s\r{victim}\rrw\r-\rext4\rx")
     made(host.see(crafted))
     with mounted(host, "-t", "tmpfs", "tmpfs", victim):
@@ -76,7 +76,7 @@ def test_a_file_system_that_never_answers_is_not_asked(host: Host) -> None:
         # More often than the agent has workers.
         for number in range(5):
             asked, device = attach(host, f"pv-{number}")
-            mount_device(host, asked, device)
+            mount_for_pod(host, asked, device)
             host.attaching.must("detach", f"pv-{number}", NODE)
         assert log.read_text() == ""
     finally:
@@ -108,7 +108,7 @@ def peak_kib(host: Host) -> int:
 @pytest.mark.finding("S4")
 def test_twenty_thousand_mounts_of_a_pod_take_no_memory_of_the_agent(host: Host) -> None:
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    _, folder = mount_for_pod(host, asked, device)
     long_path = "/".join(["x" * 240] * 4)
     source = made(host.see(folder / long_path))
     assert source.is_dir()
@@ -131,13 +131,16 @@ def test_twenty_thousand_mounts_of_a_pod_take_no_memory_of_the_agent(host: Host)
 def test_a_volume_that_is_mounted_in_another_namespace_is_not_checked_again(host: Host) -> None:
     """As by a kubelet in a container of its own. e2fsck would find the device in use, and the call would fail."""
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    folder, pod = mount_for_pod(host, asked, device)
+    host.attaching.must("unmount", pod)
     host.attaching.must("unmountdevice", folder)
     elsewhere = made(host.directory / "elsewhere")
     with process_on(host, f"mount {device} {elsewhere}", "unshare", "--mount"):
         assert host.mounts() == []
         host.attaching.must("mountdevice", folder, device, asked)
-        assert host.mounts() == [str(folder)]
+        host.attaching.must("mount", pod, asked)
+        assert str(pod) in host.mounts()
+        host.attaching.must("unmount", pod)
         host.attaching.must("unmountdevice", folder)
     wait_until(lambda: host.attaching.call("detach", "pv-1", NODE).succeeded, 120, "detach is no longer refused")
 
@@ -145,7 +148,7 @@ def test_a_volume_that_is_mounted_in_another_namespace_is_not_checked_again(host
 @pytest.mark.finding("D3")
 def test_detach_is_refused_while_the_volume_is_used_through_an_overlay(host: Host) -> None:
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    _, folder = mount_for_pod(host, asked, device)
     merged = made(host.directory / "merged")
     for name in ("lower", "upper", "work"):
         host.see(folder / name).mkdir()
@@ -162,7 +165,7 @@ def test_detach_is_refused_while_the_volume_is_used_through_an_overlay(host: Hos
 @pytest.mark.finding("D3")
 def test_detach_is_refused_while_a_loop_device_lies_over_a_file_of_the_volume(host: Host) -> None:
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    _, folder = mount_for_pod(host, asked, device)
     image = folder / "image"
     host.machine.run("truncate", "--size", "1M", image)
     loop = host.machine.run("losetup", "--find", "--show", image).strip()

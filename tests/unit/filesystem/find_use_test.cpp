@@ -176,7 +176,7 @@ TEST_CASE("an overlay of other directories is no use [D3]") {
   for (const char* folder : {"lower", "upper", "work", "merged"}) {
     std::filesystem::create_directory(other.path() / folder);
   }
-  const std::string base = below.point();
+  const std::string& base = below.point();
   const std::string options =
       "lowerdir=" + base + "/lower,upperdir=" + base + "/upper,workdir=" + base + "/work";
   REQUIRE(mount("overlay", (base + "/merged").c_str(), "overlay", 0, options.c_str()) == 0);
