@@ -7,6 +7,9 @@ from recording import RECORDINGS, Recording, load_all
 from replay import Replay
 
 ALL = load_all()
+# In these a volume is detached while a mount of a pod is left.
+LEAVE_MOUNTS = {"b5_kubelet_attach_two_pods", "f2_pod_deleted_while_kubelet_down", "g1_failures_up", "i1_two_pods_one_pv",
+                "s1_kcm_killed_during_attach"}
 
 
 def test_all_recordings_are_there() -> None:
@@ -14,16 +17,17 @@ def test_all_recordings_are_there() -> None:
     assert len(ALL) >= 49, f"{len(ALL)} recordings in {RECORDINGS}"
 
 
-# Pods of which a mount is left when their volume is detached are gone.
-@pytest.mark.usefixtures("runtime")
 @pytest.mark.parametrize("recording", ALL, ids=lambda recording: recording.name)
-def test_each_call_is_answered_as_its_caller_reads_it(host: Host, recording: Recording) -> None:
+def test_each_call_is_answered_as_its_caller_reads_it(
+    host: Host, recording: Recording, request: pytest.FixtureRequest
+) -> None:
+    if recording.name in LEAVE_MOUNTS:
+        request.getfixturevalue("runtime")  # knows no pod: they are gone
     replay = Replay(host, recording)
     replay.play()
     replay.end()
 
 
-@pytest.mark.usefixtures("runtime")
 @pytest.mark.parametrize("recording", [r for r in ALL if r.overlaps], ids=lambda recording: recording.name)
 def test_calls_that_overlapped_overlap_again(host: Host, recording: Recording) -> None:
     replay = Replay(host, recording)
