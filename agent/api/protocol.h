@@ -175,7 +175,8 @@ struct VolumeInfo {
   std::string pool;
   std::string fs_type;
   std::string
-      state;  // one word for the table: Creating, Ready, Degraded, Syncing, Unavailable, Deleting
+      state;  // one word for the table: Creating, Ready, Degraded, Syncing, Unavailable, Deleting;
+              // Unreadable: nothing but the name is known, since its record cannot be read
   std::string attached_to;  // a node, or ""
   bool deleting = false;
   unsigned drbd_minor = 0;  // 0: no DRBD

@@ -174,7 +174,10 @@ void tell_promised(const Measured& measured, const Examination& examination) {
 std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
   try {
     std::set<std::string> ids;
-    for (const model::Volume& volume : subject.store->list_volumes()) {
+    const auto listing = subject.store->read_volumes();
+    // Any copy may be that volume's, and is no remains as long as nobody knows.
+    if (!listing.unreadable.empty()) return std::nullopt;
+    for (const auto& [name, volume] : listing.records) {
       if (volume.concerns(subject.here)) ids.insert(volume.id);
     }
     return ids;

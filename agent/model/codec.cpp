@@ -1,19 +1,21 @@
 #include "agent/model/codec.h"
 
+#include <limits>
 #include <utility>
 
-#include <nlohmann/json.hpp>
+#include "agent/model/members.h"
 
 namespace plexvol::model {
 
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr std::pair<Format, const char*> kFormats[] = {
     {Format::Never, "Never"}, {Format::Started, "Started"}, {Format::Done, "Done"}};
 constexpr std::pair<Holder, const char*> kHolders[] = {{Holder::Attach, "attach"},
                                                        {Holder::Mount, "mount"}};
+
+// No device is larger (2^63 - 1 bytes), and sums of two sizes do not overflow.
+constexpr auto kMaxSize = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 template <class E, std::size_t N>
 const char* word_of(const std::pair<E, const char*> (&table)[N], E value) {
@@ -24,115 +26,166 @@ const char* word_of(const std::pair<E, const char*> (&table)[N], E value) {
 }
 
 template <class E, std::size_t N>
-E value_of(const std::pair<E, const char*> (&table)[N], const std::string& text) {
+E value_of(const std::pair<E, const char*> (&table)[N], const char* key, Members& members) {
+  const std::string text = members.text(key);
   for (const auto& [candidate, word] : table) {
     if (text == word) return candidate;
   }
-  throw Error(ErrorCode::Internal, "the store holds the unknown word \"" + text + "\"");
+  members.reject(key, "is \"" + text + "\", which this version does not know");
 }
 
-// One place turns the library's exceptions into our own error, with the value's kind in front.
-template <class F>
-auto decode(const char* what, const std::string& text, F read) {
-  try {
-    return read(Json::parse(text));
-  } catch (const Json::exception& e) {
-    throw Error(ErrorCode::Internal,
-                std::string("the store's ") + what + " cannot be read: " + e.what());
-  }
+// Names and messages of others' making may be no UTF-8, and must not keep a report from being
+// written.
+std::string dump_any(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_members(const Replica& replica) {
+  return with_unknown({{"node", replica.node},
+                       {"made", replica.made},
+                       {"filled_by_peer", replica.filled_by_peer},
+                       {"number", replica.number}},
+                      replica.unknown);
+}
+
+Replica to_replica(Members members, unsigned place) {
+  Replica replica{.node = members.text("node"),
+                  .made = members.flag("made"),
+                  .filled_by_peer = members.flag("filled_by_peer", false),
+                  .number = members.number_or("number", place)};
+  replica.unknown = members.rest();
+  return replica;
+}
+
+Json to_members(const Current::Forced& forced) {
+  return with_unknown({{"node", forced.node},
+                       {"at", forced.at},
+                       {"by", forced.by},
+                       {"disk_state", forced.disk_state}},
+                      forced.unknown);
+}
+
+std::optional<Current::Forced> find_forced(const char* key, Members& current) {
+  if (current.find(key) == nullptr) return std::nullopt;
+  Members members = current.object(key);
+  Current::Forced forced{.node = members.text("node"),
+                         .at = members.number_or<std::int64_t>("at", 0),
+                         .by = members.text("by", ""),
+                         .disk_state = members.text("disk_state", "")};
+  forced.unknown = members.rest();
+  return forced;
+}
+
+Json to_members(const Release& release) {
+  return with_unknown({{"id", release.id}, {"reason", release.reason}}, release.unknown);
+}
+
+std::optional<Release> find_release(Members& attachment) {
+  if (attachment.find("release") == nullptr) return std::nullopt;
+  Members members = attachment.object("release");
+  Release release{.id = members.text("id"), .reason = members.text("reason", "")};
+  release.unknown = members.rest();
+  return release;
+}
+
+Json to_members(const Pool& pool) {
+  return with_unknown({{"name", pool.name},
+                       {"type", pool.type},
+                       {"total_bytes", pool.total_bytes},
+                       {"free_bytes", pool.free_bytes},
+                       {"error", pool.error},
+                       {"extent_bytes", pool.extent_bytes},
+                       {"max_promised_percent", pool.max_promised_percent}},
+                      pool.unknown);
+}
+
+Pool to_pool(Members members) {
+  Pool pool{.name = members.text("name"),
+            .type = members.text("type", ""),
+            .total_bytes = members.number_or<std::uint64_t>("total_bytes", 0),
+            .free_bytes = members.number_or<std::uint64_t>("free_bytes", 0),
+            .error = members.text("error", ""),
+            .extent_bytes = members.number_or<std::uint64_t>("extent_bytes", 0),
+            .max_promised_percent = members.number_or<unsigned>("max_promised_percent", 0)};
+  pool.unknown = members.rest();
+  return pool;
+}
+
+template <class T>
+Json to_list(const std::vector<T>& parts) {
+  Json list = Json::array();
+  for (const T& part : parts) list.push_back(to_members(part));
+  return list;
 }
 
 }  // namespace
 
 std::string to_json(const Volume& volume) {
-  Json replicas = Json::array();
-  for (const Replica& replica : volume.replicas) {
-    replicas.push_back({{"node", replica.node},
-                        {"made", replica.made},
-                        {"filled_by_peer", replica.filled_by_peer},
-                        {"number", replica.number}});
-  }
-  return Json{{"name", volume.name},
-              {"id", volume.id},
-              {"size_bytes", volume.size_bytes},
-              {"pool", volume.pool},
-              {"replicas", replicas},
-              {"former", volume.former},
-              {"fs_type", volume.fs_type},
-              {"mkfs_options", volume.mkfs_options},
-              {"minor", volume.minor},
-              {"port", volume.port},
-              {"secret", volume.secret},
-              {"current_uuid", volume.current_uuid},
-              {"format", word_of(kFormats, volume.format)},
-              {"deleting", volume.deleting},
-              {"copies_asked", volume.copies_asked}}
+  return with_unknown({{"name", volume.name},
+                       {"id", volume.id},
+                       {"size_bytes", volume.size_bytes},
+                       {"pool", volume.pool},
+                       {"replicas", to_list(volume.replicas)},
+                       {"former", volume.former},
+                       {"fs_type", volume.fs_type},
+                       {"mkfs_options", volume.mkfs_options},
+                       {"minor", volume.minor},
+                       {"port", volume.port},
+                       {"secret", volume.secret},
+                       {"current_uuid", volume.current_uuid},
+                       {"format", word_of(kFormats, volume.format)},
+                       {"deleting", volume.deleting},
+                       {"copies_asked", volume.copies_asked}},
+                      volume.unknown)
       .dump();
 }
 
+// What says whose the data is, where it is and whether it may be formatted has no default: without
+// a minor it would be used beside its mirror, without a format made anew.
 template <>
 Volume from_json<Volume>(const std::string& text) {
-  return decode("volume", text, [](const Json& json) {
-    Volume volume{.name = json.at("name"),
-                  .id = json.at("id"),
-                  .size_bytes = json.at("size_bytes"),
-                  .pool = json.at("pool"),
-                  .replicas = {},
-                  .former = json.value("former", std::set<std::string>{}),
-                  .fs_type = json.at("fs_type"),
-                  .mkfs_options = json.at("mkfs_options"),
-                  .minor = json.at("minor"),
-                  .port = json.at("port"),
-                  .secret = json.at("secret"),
-                  .current_uuid = json.at("current_uuid"),
-                  .format = value_of(kFormats, json.at("format").get<std::string>()),
-                  .deleting = json.at("deleting"),
-                  .copies_asked = json.value("copies_asked", 0U)};
-    for (const Json& replica : json.at("replicas")) {
-      const auto place = static_cast<unsigned>(volume.replicas.size());
-      volume.replicas.push_back({.node = replica.at("node"),
-                                 .made = replica.at("made"),
-                                 .filled_by_peer = replica.value("filled_by_peer", false),
-                                 .number = replica.value("number", place)});
-    }
-    return volume;
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Volume volume{.name = members.text("name"),
+                .id = members.text("id"),
+                .size_bytes = members.number("size_bytes", kMaxSize),
+                .pool = members.text("pool"),
+                .replicas = {},
+                .former = members.texts("former", {}),
+                .fs_type = members.text("fs_type"),
+                .mkfs_options = members.text("mkfs_options", ""),
+                .minor = members.number("minor", kFirstMinor + kSlots - 1),
+                .port = members.number<std::uint16_t>("port"),
+                .secret = members.text("secret"),
+                .current_uuid = members.text("current_uuid"),
+                .format = value_of(kFormats, "format", members),
+                .deleting = members.flag("deleting", false),
+                .copies_asked = members.number_or<unsigned>("copies_asked", 0)};
+  for (const Members& replica : members.objects("replicas")) {
+    volume.replicas.push_back(to_replica(replica, static_cast<unsigned>(volume.replicas.size())));
+  }
+  volume.unknown = members.rest();
+  return volume;
 }
 
 std::string to_json(const Current& current) {
   Json json{{"epoch", current.epoch}, {"nodes", current.nodes}, {"left", current.left}};
-  const auto put = [&json](const char* key, const std::optional<Current::Forced>& forced) {
-    if (!forced) return;
-    json[key] = {{"node", forced->node},
-                 {"at", forced->at},
-                 {"by", forced->by},
-                 {"disk_state", forced->disk_state}};
-  };
-  put("forced", current.forced);
-  put("last_forced", current.last_forced);
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (current.forced) json["forced"] = to_members(*current.forced);
+  if (current.last_forced) json["last_forced"] = to_members(*current.last_forced);
+  return dump_any(with_unknown(std::move(json), current.unknown));
 }
 
 template <>
 Current from_json<Current>(const std::string& text) {
-  return decode("current set", text, [](const Json& json) {
-    Current current{.epoch = json.at("epoch"),
-                    .nodes = json.at("nodes").get<std::set<std::string>>(),
-                    .left = json.at("left").get<std::map<std::string, std::int64_t>>(),
-                    .forced = {},
-                    .last_forced = {}};
-    const auto find = [&json](const char* key) -> std::optional<Current::Forced> {
-      if (!json.contains(key)) return std::nullopt;
-      const Json& forced = json.at(key);
-      return Current::Forced{.node = forced.at("node"),
-                             .at = forced.at("at"),
-                             .by = forced.at("by"),
-                             .disk_state = forced.at("disk_state")};
-    };
-    current.forced = find("forced");
-    current.last_forced = find("last_forced");
-    return current;
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Current current{.epoch = members.number<std::uint64_t>("epoch"),
+                  .nodes = members.texts("nodes"),
+                  .left = members.times("left"),
+                  .forced = find_forced("forced", members),
+                  .last_forced = find_forced("last_forced", members)};
+  current.unknown = members.rest();
+  return current;
 }
 
 std::string to_json(const Attachment& attachment) {
@@ -140,133 +193,147 @@ std::string to_json(const Attachment& attachment) {
             {"since", attachment.since},
             {"holder", word_of(kHolders, attachment.holder)},
             {"names", attachment.names}};
-  if (attachment.release) {
-    json["release"] = {{"id", attachment.release->id}, {"reason", attachment.release->reason}};
-  }
+  if (attachment.release) json["release"] = to_members(*attachment.release);
   if (!attachment.silent_session.empty()) json["silent_session"] = attachment.silent_session;
-  return json.dump();
+  return with_unknown(std::move(json), attachment.unknown).dump();
 }
 
 template <>
 Attachment from_json<Attachment>(const std::string& text) {
-  return decode("attachment", text, [](const Json& json) {
-    Attachment attachment{.node = json.at("node"),
-                          .since = json.at("since"),
-                          .holder = value_of(kHolders, json.at("holder").get<std::string>()),
-                          .names = json.at("names").get<std::set<std::string>>(),
-                          .release = {},
-                          .silent_session = json.value("silent_session", "")};
-    if (json.contains("release")) {
-      const Json& release = json.at("release");
-      attachment.release = Release{.id = release.at("id"), .reason = release.at("reason")};
-    }
-    return attachment;
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Attachment attachment{.node = members.text("node"),
+                        .since = members.number_or<std::int64_t>("since", 0),
+                        .holder = value_of(kHolders, "holder", members),
+                        .names = members.texts("names", {}),
+                        .release = find_release(members),
+                        .silent_session = members.text("silent_session", "")};
+  attachment.unknown = members.rest();
+  return attachment;
 }
 
 std::string to_json(const Status& status) {
-  return Json{{"session", status.session},
-              {"attachment_revision", status.attachment_revision},
-              {"ready", status.ready},
-              {"device", status.device},
-              {"role", status.role},
-              {"disk_state", status.disk_state},
-              {"connection", status.connection},
-              {"synced_percent", status.synced_percent},
-              {"out_of_sync_bytes", status.out_of_sync_bytes},
-              {"mounts", status.mounts},
-              {"refused_release", status.refused_release},
-              {"error_code", to_text(status.error_code)},
-              {"error", status.error},
-              {"device_bytes", status.device_bytes}}
-      .dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dump_any(with_unknown({{"session", status.session},
+                                {"attachment_revision", status.attachment_revision},
+                                {"ready", status.ready},
+                                {"device", status.device},
+                                {"role", status.role},
+                                {"disk_state", status.disk_state},
+                                {"connection", status.connection},
+                                {"synced_percent", status.synced_percent},
+                                {"out_of_sync_bytes", status.out_of_sync_bytes},
+                                {"mounts", status.mounts},
+                                {"refused_release", status.refused_release},
+                                {"error_code", to_text(status.error_code)},
+                                {"error", status.error},
+                                {"device_bytes", status.device_bytes}},
+                               status.unknown));
 }
 
 template <>
 Status from_json<Status>(const std::string& text) {
-  return decode("status", text, [](const Json& json) {
-    return Status{.session = json.at("session"),
-                  .attachment_revision = json.at("attachment_revision"),
-                  .ready = json.at("ready"),
-                  .device = json.at("device"),
-                  .role = json.at("role"),
-                  .disk_state = json.at("disk_state"),
-                  .connection = json.at("connection"),
-                  .synced_percent = json.at("synced_percent"),
-                  .out_of_sync_bytes = json.at("out_of_sync_bytes"),
-                  .mounts = json.at("mounts").get<std::vector<std::string>>(),
-                  .refused_release = json.at("refused_release"),
-                  .error_code = error_code_from_text(json.at("error_code").get<std::string>()),
-                  .error = json.at("error"),
-                  .device_bytes = json.value("device_bytes", std::uint64_t{0})};
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Status status{.session = members.text("session", ""),
+                .attachment_revision = members.number_or<std::int64_t>("attachment_revision", 0),
+                .ready = members.flag("ready", false),
+                .device = members.text("device", ""),
+                .role = members.text("role", ""),
+                .disk_state = members.text("disk_state", ""),
+                .connection = members.text("connection", ""),
+                .synced_percent = members.percent("synced_percent", 100),
+                .out_of_sync_bytes = members.number_or<std::uint64_t>("out_of_sync_bytes", 0),
+                .mounts = members.text_list("mounts"),
+                .refused_release = members.text("refused_release", ""),
+                .error_code = error_code_from_text(members.text("error_code", "Internal")),
+                .error = members.text("error", ""),
+                .device_bytes = members.number_or<std::uint64_t>("device_bytes", 0)};
+  status.unknown = members.rest();
+  return status;
 }
 
 std::string to_json(const Node& node) {
-  Json pools = Json::array();
-  for (const Pool& pool : node.pools) {
-    pools.push_back({{"name", pool.name},
-                     {"type", pool.type},
-                     {"total_bytes", pool.total_bytes},
-                     {"free_bytes", pool.free_bytes},
-                     {"error", pool.error},
-                     {"extent_bytes", pool.extent_bytes},
-                     {"max_promised_percent", pool.max_promised_percent}});
-  }
-  return Json{{"name", node.name},
-              {"address", node.address},
-              {"version", node.version},
-              {"drbd_version", node.drbd_version},
-              {"mirror_error", node.mirror_error},
-              {"pools", pools},
-              {"kernel", node.kernel}}
-      .dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dump_any(with_unknown({{"name", node.name},
+                                {"address", node.address},
+                                {"version", node.version},
+                                {"drbd_version", node.drbd_version},
+                                {"mirror_error", node.mirror_error},
+                                {"pools", to_list(node.pools)},
+                                {"kernel", node.kernel}},
+                               node.unknown));
 }
 
 template <>
 Node from_json<Node>(const std::string& text) {
-  return decode("node", text, [](const Json& json) {
-    Node node{.name = json.at("name"),
-              .address = json.at("address"),
-              .version = json.at("version"),
-              .drbd_version = json.at("drbd_version"),
-              .mirror_error = json.at("mirror_error"),
-              .pools = {},
-              .kernel = json.value("kernel", "")};
-    for (const Json& pool : json.at("pools")) {
-      node.pools.push_back({.name = pool.at("name"),
-                            .type = pool.at("type"),
-                            .total_bytes = pool.at("total_bytes"),
-                            .free_bytes = pool.at("free_bytes"),
-                            .error = pool.at("error"),
-                            .extent_bytes = pool.value("extent_bytes", std::uint64_t{0}),
-                            .max_promised_percent = pool.value("max_promised_percent", 0U)});
-    }
-    return node;
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Node node{.name = members.text("name"),
+            .address = members.text("address", ""),
+            .version = members.text("version", ""),
+            .drbd_version = members.text("drbd_version", ""),
+            .mirror_error = members.text("mirror_error", ""),
+            .pools = {},
+            .kernel = members.text("kernel", "")};
+  for (const Members& pool : members.objects_or_none("pools")) node.pools.push_back(to_pool(pool));
+  node.unknown = members.rest();
+  return node;
 }
 
 std::string to_json(const Cordon& cordon) {
-  return Json{{"drain", cordon.drain}, {"forget", cordon.forget}, {"since", cordon.since}}.dump();
+  return with_unknown({{"drain", cordon.drain}, {"forget", cordon.forget}, {"since", cordon.since}},
+                      cordon.unknown)
+      .dump();
 }
 
 template <>
 Cordon from_json<Cordon>(const std::string& text) {
-  return decode("cordon", text, [](const Json& json) {
-    return Cordon{
-        .drain = json.at("drain"), .forget = json.at("forget"), .since = json.at("since")};
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Cordon cordon{.drain = members.flag("drain", false),
+                .forget = members.flag("forget", false),
+                .since = members.number_or<std::int64_t>("since", 0)};
+  cordon.unknown = members.rest();
+  return cordon;
+}
+
+std::string to_json(const Schema& schema) {
+  return with_unknown({{"writers", schema.writers}, {"by", schema.by}}, schema.unknown).dump();
+}
+
+template <>
+Schema from_json<Schema>(const std::string& text) {
+  const Json json = parse_record(text);
+  Members members(json);
+  Schema schema{.writers = members.number<unsigned>("writers"), .by = members.text("by", "")};
+  schema.unknown = members.rest();
+  return schema;
+}
+
+std::string to_json(const Machine& machine) {
+  return with_unknown({{"id", machine.id}, {"since", machine.since}}, machine.unknown).dump();
+}
+
+template <>
+Machine from_json<Machine>(const std::string& text) {
+  const Json json = parse_record(text);
+  Members members(json);
+  Machine machine{.id = members.text("id"), .since = members.number_or<std::int64_t>("since", 0)};
+  machine.unknown = members.rest();
+  return machine;
 }
 
 std::string to_json(const Tenant& tenant) {
-  return Json{{"volume_id", tenant.volume_id}, {"namespace", tenant.name}}.dump();
+  return with_unknown({{"volume_id", tenant.volume_id}, {"namespace", tenant.name}}, tenant.unknown)
+      .dump();
 }
 
 template <>
 Tenant from_json<Tenant>(const std::string& text) {
-  return decode("tenant", text, [](const Json& json) {
-    return Tenant{.volume_id = json.at("volume_id"), .name = json.at("namespace")};
-  });
+  const Json json = parse_record(text);
+  Members members(json);
+  Tenant tenant{.volume_id = members.text("volume_id"), .name = members.text("namespace")};
+  tenant.unknown = members.rest();
+  return tenant;
 }
 
 }  // namespace plexvol::model

@@ -1,5 +1,9 @@
-// The store's values as JSON text and back. Decoding throws Error(Internal) naming the field: a
-// value that cannot be read is never taken for an empty one.
+// The store's values as JSON text and back.
+//
+// Decoding keeps the members that it does not know, for to_json to write them again. A member that
+// is missing has its struct's default, but for those that a safety rule rests on. Throws
+// Error(Internal), naming the member, when one of those is missing, or one has a value that is none
+// of its kind: what cannot be read is never taken for empty.
 #pragma once
 
 #include <string>
@@ -15,6 +19,8 @@ std::string to_json(const Status& status);
 std::string to_json(const Node& node);
 std::string to_json(const Cordon& cordon);
 std::string to_json(const Tenant& tenant);
+std::string to_json(const Schema& schema);
+std::string to_json(const Machine& machine);
 
 template <class T>
 T from_json(const std::string& text);
@@ -32,5 +38,9 @@ template <>
 Cordon from_json<Cordon>(const std::string& text);
 template <>
 Tenant from_json<Tenant>(const std::string& text);
+template <>
+Schema from_json<Schema>(const std::string& text);
+template <>
+Machine from_json<Machine>(const std::string& text);
 
 }  // namespace plexvol::model

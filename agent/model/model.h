@@ -13,6 +13,15 @@
 
 namespace plexvol::model {
 
+// The members of a record, or of a part of it, that this version does not know: a JSON object, or
+// "" when there are none. Only the codec looks inside. Whoever changes a record starts from a copy
+// of it, so that these are written again. A newer version must not believe what such a member
+// says of a moment: an older agent may have kept it while the world changed.
+struct Unknown {
+  std::string members;
+  bool operator==(const Unknown&) const = default;
+};
+
 // A volume's slot in the store gives it minor kFirstMinor + slot and port (the configured first) +
 // slot, cluster-wide.
 inline constexpr unsigned kFirstMinor = 1000;
@@ -30,6 +39,7 @@ struct Replica {
       false;  // it came later than the volume: its metadata begins as Inconsistent
   unsigned number =
       0;  // DRBD 9's node-id: its place among the copies, which a replacement inherits
+  Unknown unknown = {};
 };
 
 // Started is recorded before mkfs runs and Done after it. So a signature found under Never is a
@@ -55,6 +65,7 @@ struct Volume {
   Format format = Format::Never;
   bool deleting = false;
   unsigned copies_asked = 0;  // by the options of the last call, when it has fewer; else 0
+  Unknown unknown = {};
 
   bool mirrored() const { return minor != 0; }
   unsigned wanted_copies() const { return mirrored() ? 2 : 1; }
@@ -79,6 +90,7 @@ struct Current {
     std::int64_t at = 0;     // seconds since 1970
     std::string by;          // "root on n3"
     std::string disk_state;  // of that copy at that time, DRBD's word; "" when nobody knew
+    Unknown unknown = {};
   };
 
   std::uint64_t epoch = 0;
@@ -86,6 +98,7 @@ struct Current {
   std::map<std::string, std::int64_t> left;  // when those that are out were taken out, for people
   std::optional<Forced> forced;
   std::optional<Forced> last_forced = std::nullopt;  // for people, also when it counts no more
+  Unknown unknown = {};
 };
 
 // tenants/<volume>: whose pods may mount it. A key of its own: an agent that does not know of it
@@ -93,6 +106,7 @@ struct Current {
 struct Tenant {
   std::string volume_id;  // of another volume of this name: it says nothing
   std::string name;       // a Kubernetes namespace; api::kAnyNamespace: all
+  Unknown unknown = {};
 };
 
 // Who holds the volume: a call to attach (then only detach ends it), or mounts (then the last
@@ -103,6 +117,7 @@ enum class Holder { Attach, Mount };
 struct Release {
   std::string id;
   std::string reason;  // for people: "detach of pv-1", "mount on n2"
+  Unknown unknown = {};
 };
 
 // attachments/<volume>
@@ -117,6 +132,7 @@ struct Attachment {
   // was not over yet: the session of the agent there. As long as that one is all that is heard of,
   // nobody waits for the node.
   std::string silent_session;
+  Unknown unknown = {};
 };
 
 // status/<node>/<volume>: what the node's agent saw. For people and for waiting calls; no plan ever
@@ -137,6 +153,7 @@ struct Status {
   ErrorCode error_code = ErrorCode::Internal;
   std::string error;               // "" when the last pass did all there is to do
   std::uint64_t device_bytes = 0;  // of the backing device; 0: not known
+  Unknown unknown = {};
 
   bool operator==(const Status&) const = default;
 };
@@ -146,6 +163,7 @@ struct Cordon {
   bool drain = false;   // those that it has are to be moved away
   bool forget = false;  // it never comes back: what it has is lost, and may be given up unreplaced
   std::int64_t since = 0;  // seconds since 1970, for people
+  Unknown unknown = {};
 
   bool operator==(const Cordon&) const = default;
 };
@@ -158,6 +176,7 @@ struct Pool {
   std::string error;
   std::uint64_t extent_bytes = 0;     // what sizes are rounded up to; 0: nothing, or not known
   unsigned max_promised_percent = 0;  // so much of it may be promised to volumes; 0: no limit
+  Unknown unknown = {};
   bool operator==(const Pool&) const = default;
 };
 
@@ -170,9 +189,29 @@ struct Node {
   std::string mirror_error;  // why no replica of a mirrored volume can be here; "" when one can
   std::vector<Pool> pools;
   std::string kernel{};  // its release, as uname says; "" when an agent of 0.1.0 wrote this
+  Unknown unknown = {};
 
   const Pool* find_pool(const std::string& pool) const;
   bool operator==(const Node&) const = default;
+};
+
+// What this version makes of the store's records. Raised when an agent that knows only the one
+// before would break what is written from now on.
+inline constexpr unsigned kSchema = 1;
+
+// schema: which agents may write. Absent: all, as in 0.1.0. Written by the first agent that writes
+// what an older one would break.
+struct Schema {
+  unsigned writers = 1;  // the lowest kSchema of an agent that may write
+  std::string by;        // the version of the agent that asks for it, for people
+  Unknown unknown = {};
+};
+
+// machines/<node>: the machine that goes by the node's name.
+struct Machine {
+  std::string id;
+  std::int64_t since = 0;  // seconds since 1970, for people
+  Unknown unknown = {};
 };
 
 }  // namespace plexvol::model

@@ -235,7 +235,10 @@ class Reconciler::Pass {
       } else {
         log::warn(error_->what());
       }
-      if (wanted_ && concerns_mount_calls(*wanted_)) tools_.calls.report(volume_, *error_);
+      // Before it was read there is nothing to go by: then it is told to whoever waits.
+      if (!wanted_ ? error_->code() == ErrorCode::Internal : concerns_mount_calls(*wanted_)) {
+        tools_.calls.report(volume_, *error_);
+      }
     }
     if (!wanted_) return;
     note_seen();
@@ -274,6 +277,7 @@ class Reconciler::Pass {
                          .error_code = error_ ? error_->code() : ErrorCode::Internal,
                          .error = error_ ? error_->what() : note_,
                          .device_bytes = seen_.data ? device_size_bytes(seen_.data->device) : 0};
+    if (status_) status.unknown = status_->unknown;
     if (seen_.resource) {
       status.role = seen_.resource->role;
       status.disk_state = seen_.resource->disk_state;

@@ -94,6 +94,7 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     mine.since = held.since;
     mine.names.insert(held.names.begin(), held.names.end());
     mine.silent_session = held.silent_session;
+    mine.unknown = held.unknown;
     if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
     // Written even when nothing changes: the new revision makes the node look again and say what it
     // finds now.
@@ -147,7 +148,7 @@ std::optional<Service::Silent> Service::find_silent(const std::string& volume,
   if (!current || !current->value.nodes.contains(taker)) return std::nullopt;
   const auto status = store_.raw().get(keys::status(node, volume));
   if (status) {
-    const auto said = model::from_json<model::Status>(status->value);
+    const auto said = store::read_record<model::Status>(*status);
     const bool speaks = said.attachment_revision >= attachment->revision;
     if (speaks || said.refused_release == release_id) return std::nullopt;
   }

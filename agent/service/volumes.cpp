@@ -31,12 +31,11 @@ bool Service::store_new(model::Volume volume, bool mirrored, const std::string& 
     change.put(keys::tenant(volume.name), model::to_json(owner));
   }
   if (mirrored) {
-    const auto next = store_.raw().get(keys::next_slot());
-    const unsigned slot = placement::choose_slot(
-        store_.list_slots(), next ? static_cast<unsigned>(std::stoul(next->value)) : 0);
+    const auto next = store_.find_next_slot();
+    const unsigned slot = placement::choose_slot(store_.list_slots(), next.value);
     volume.minor = model::kFirstMinor + slot;
     volume.port = static_cast<std::uint16_t>(settings_.first_port + slot);
-    change.require(keys::slot(slot), 0).require(keys::next_slot(), next ? next->revision : 0);
+    change.require(keys::slot(slot), 0).require(keys::next_slot(), next.revision);
     change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
   }
   model::Current current;

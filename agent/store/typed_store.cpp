@@ -1,87 +1,26 @@
 #include "agent/store/typed_store.h"
 
 #include <algorithm>
+#include <charconv>
+#include <iterator>
 
 #include "agent/api/error.h"
 #include "agent/model/codec.h"
 
 namespace plexvol::store {
 
-namespace keys {
-
-std::string node(const std::string& node) {
-  return "nodes/" + node;
-}
-std::string alive(const std::string& node) {
-  return "alive/" + node;
-}
-std::string cordon_prefix() {
-  return "cordons/";
-}
-std::string cordon(const std::string& node) {
-  return cordon_prefix() + node;
-}
-std::string volume(const std::string& volume) {
-  return "volumes/" + volume;
-}
-std::string assigned_prefix(const std::string& node) {
-  return "assigned/" + node + "/";
-}
-std::string assigned(const std::string& node, const std::string& volume) {
-  return assigned_prefix(node) + volume;
-}
-std::string current(const std::string& volume) {
-  return "current/" + volume;
-}
-std::string attachment(const std::string& volume) {
-  return "attachments/" + volume;
-}
-std::string status(const std::string& node, const std::string& volume) {
-  return "status/" + node + "/" + volume;
-}
-std::string name(const std::string& node, const std::string& name) {
-  return "names/" + node + "/" + name;
-}
-std::string slot_prefix() {
-  return "slots/";
-}
-std::string slot(unsigned slot) {
-  return slot_prefix() + std::to_string(slot);
-}
-std::string next_slot() {
-  return "slots-next";
-}
-std::string tenant(const std::string& volume) {
-  return "tenants/" + volume;
-}
-std::string placement(const std::string& node) {
-  return "placements/" + node;
-}
-
-}  // namespace keys
-
 namespace {
 
 template <class T>
 std::optional<Versioned<T>> versioned(const std::optional<Entry>& entry) {
   if (!entry) return std::nullopt;
-  return Versioned<T>{model::from_json<T>(entry->value), entry->revision};
+  return Versioned<T>{read_record<T>(*entry), entry->revision};
 }
 
 template <class T>
 std::optional<T> value_of(const std::optional<Entry>& entry) {
   if (!entry) return std::nullopt;
-  return model::from_json<T>(entry->value);
-}
-
-// Of what somebody else says of itself: when nobody can read it, it has said nothing.
-template <class T>
-std::optional<T> readable_value_of(const std::optional<Entry>& entry) {
-  try {
-    return value_of<T>(entry);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
+  return read_record<T>(*entry);
 }
 
 template <class T>
@@ -90,18 +29,24 @@ std::optional<Versioned<T>> find(Store& store, const std::string& key) {
 }
 
 template <class T>
-std::vector<T> list(Store& store, const std::string& prefix) {
-  std::vector<T> found;
-  for (const Entry& entry : store.list(prefix)) {
-    found.push_back(model::from_json<T>(entry.value));
-  }
-  return found;
+std::vector<T> values_of(Listing<T> listing) {
+  std::vector<T> values;
+  for (auto& [name, record] : listing.records) values.push_back(std::move(record));
+  return values;
 }
 
 std::set<std::string> list_names(Store& store, const std::string& prefix) {
   std::set<std::string> found;
   for (const Entry& entry : store.list(prefix)) found.insert(entry.key.substr(prefix.size()));
   return found;
+}
+
+std::optional<unsigned> to_slot(const std::string& text) {
+  unsigned slot = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, slot);
+  if (error != std::errc() || stop != end || slot > model::kSlots) return std::nullopt;
+  return slot;
 }
 
 using Entries = std::map<std::string, Entry>;  // by key
@@ -129,12 +74,25 @@ std::vector<std::string> own_keys(const std::string& volume, const std::string& 
           keys::status(here, volume), keys::assigned(here, volume)};
 }
 
-VolumeView to_view(const Entries& entries, const std::string& volume, const std::string& here) {
+// Of what somebody says of himself: when nobody can read it, he has said nothing.
+template <class T>
+std::optional<T> readable_value_of(const std::optional<Entry>& entry, UnreadableLog& log) {
+  try {
+    return value_of<T>(entry);
+  } catch (const Error& error) {
+    log.tell(*entry, error);
+    return std::nullopt;
+  }
+}
+
+VolumeView to_view(const Entries& entries, const std::string& volume, const std::string& here,
+                   UnreadableLog& log) {
   const auto assigned = entry_of(entries, keys::assigned(here, volume));
   return {.volume = versioned<model::Volume>(entry_of(entries, keys::volume(volume))),
           .attachment = versioned<model::Attachment>(entry_of(entries, keys::attachment(volume))),
           .current = versioned<model::Current>(entry_of(entries, keys::current(volume))),
-          .status = readable_value_of<model::Status>(entry_of(entries, keys::status(here, volume))),
+          .status =
+              readable_value_of<model::Status>(entry_of(entries, keys::status(here, volume)), log),
           .assigned = assigned ? assigned->revision : 0,
           .nodes = {}};
 }
@@ -146,7 +104,8 @@ std::vector<std::string> nodes_of(const VolumeView& view, const std::string& her
   return volume.nodes();
 }
 
-void add_nodes(Store& store, std::map<std::string, VolumeView>& views, const std::string& here) {
+void add_nodes(Store& store, std::map<std::string, VolumeView>& views, const std::string& here,
+               UnreadableLog& log) {
   std::set<std::string> keys;
   for (const auto& [volume, view] : views) {
     for (const std::string& node : nodes_of(view, here)) {
@@ -158,10 +117,10 @@ void add_nodes(Store& store, std::map<std::string, VolumeView>& views, const std
     for (const std::string& node : nodes_of(view, here)) {
       const auto session = entry_of(entries, keys::alive(node));
       view.nodes[node] = {
-          .node = readable_value_of<model::Node>(entry_of(entries, keys::node(node))),
+          .node = readable_value_of<model::Node>(entry_of(entries, keys::node(node)), log),
           .session = session ? std::optional(session->value) : std::nullopt,
           .status =
-              readable_value_of<model::Status>(entry_of(entries, keys::status(node, volume)))};
+              readable_value_of<model::Status>(entry_of(entries, keys::status(node, volume)), log)};
     }
   }
 }
@@ -211,8 +170,9 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
 
 VolumeView TypedStore::view_volume(const std::string& volume, const std::string& here) {
   std::map<std::string, VolumeView> views;
-  views.emplace(volume, to_view(read(store_, own_keys(volume, here)), volume, here));
-  add_nodes(store_, views, here);
+  views.emplace(volume,
+                to_view(read(store_, own_keys(volume, here)), volume, here, unreadable_log_));
+  add_nodes(store_, views, here, unreadable_log_);
   return std::move(views.at(volume));
 }
 
@@ -226,12 +186,12 @@ std::map<std::string, VolumeView> TypedStore::view_volumes(const std::vector<std
   std::map<std::string, VolumeView> views;
   for (const std::string& volume : volumes) {
     try {
-      views.emplace(volume, to_view(entries, volume, here));
+      views.emplace(volume, to_view(entries, volume, here, unreadable_log_));
     } catch (const Error&) {
       // Its own pass will say so.
     }
   }
-  add_nodes(store_, views, here);
+  add_nodes(store_, views, here, unreadable_log_);
   return views;
 }
 
@@ -239,8 +199,59 @@ std::optional<Versioned<model::Volume>> TypedStore::find_volume(const std::strin
   return find<model::Volume>(store_, keys::volume(name));
 }
 
+template <class T>
+Listing<T> TypedStore::list(const std::string& prefix) {
+  Listing<T> listing;
+  for (const Entry& entry : store_.list(prefix)) {
+    const std::string name = entry.key.substr(prefix.size());
+    try {
+      listing.records.emplace(name, read_record<T>(entry));
+    } catch (const Error& error) {
+      unreadable_log_.tell(entry, error);
+      listing.unreadable.push_back({.key = entry.key, .name = name, .why = error.what()});
+    }
+  }
+  return listing;
+}
+
+Listing<model::Volume> TypedStore::read_volumes() {
+  return list<model::Volume>(keys::volume(""));
+}
+
 std::vector<model::Volume> TypedStore::list_volumes() {
-  return list<model::Volume>(store_, keys::volume(""));
+  return values_of(read_volumes());
+}
+
+Listing<model::Current> TypedStore::list_current() {
+  return list<model::Current>(keys::current(""));
+}
+
+Listing<model::Attachment> TypedStore::list_attachments() {
+  return list<model::Attachment>(keys::attachment(""));
+}
+
+Listing<model::Status> TypedStore::list_status() {
+  return list<model::Status>(keys::status_prefix());
+}
+
+Listing<model::Tenant> TypedStore::list_tenants() {
+  return list<model::Tenant>(keys::tenant(""));
+}
+
+std::vector<Unreadable> TypedStore::list_unreadable() {
+  std::vector<Unreadable> all;
+  const auto add = [&all](std::vector<Unreadable> some) {
+    std::ranges::move(some, std::back_inserter(all));
+  };
+  add(read_volumes().unreadable);
+  add(list_current().unreadable);
+  add(list_attachments().unreadable);
+  add(list_status().unreadable);
+  add(list_tenants().unreadable);
+  add(list<model::Node>(keys::node("")).unreadable);
+  add(list<model::Cordon>(keys::cordon_prefix()).unreadable);
+  add(list<model::Machine>(keys::machine("")).unreadable);
+  return all;
 }
 
 std::vector<model::Volume> TypedStore::list_volumes_on(const std::string& node) {
@@ -248,7 +259,8 @@ std::vector<model::Volume> TypedStore::list_volumes_on(const std::string& node) 
   for (const std::string& volume : list_assigned(node)) keys.push_back(keys::volume(volume));
   std::vector<model::Volume> volumes;
   for (const auto& [key, entry] : read(store_, keys)) {
-    volumes.push_back(model::from_json<model::Volume>(entry.value));
+    auto volume = readable_value_of<model::Volume>(entry, unreadable_log_);
+    if (volume) volumes.push_back(*std::move(volume));
   }
   return volumes;
 }
@@ -271,7 +283,7 @@ std::optional<model::Status> TypedStore::find_status(const std::string& node,
 }
 
 std::vector<model::Node> TypedStore::list_nodes() {
-  return list<model::Node>(store_, keys::node(""));
+  return values_of(list<model::Node>(keys::node("")));
 }
 
 std::optional<model::Node> TypedStore::find_node(const std::string& node) {
@@ -287,12 +299,10 @@ std::optional<Versioned<model::Cordon>> TypedStore::find_cordon(const std::strin
 }
 
 std::map<std::string, model::Cordon> TypedStore::list_cordons() {
-  std::map<std::string, model::Cordon> found;
-  const std::string prefix = keys::cordon_prefix();
-  for (const Entry& entry : store_.list(prefix)) {
-    found[entry.key.substr(prefix.size())] = model::from_json<model::Cordon>(entry.value);
-  }
-  return found;
+  auto listing = list<model::Cordon>(keys::cordon_prefix());
+  // Somebody wanted no new copy there, whatever else.
+  for (const Unreadable& unreadable : listing.unreadable) listing.records[unreadable.name] = {};
+  return std::move(listing.records);
 }
 
 bool TypedStore::is_alive(const std::string& node) {
@@ -310,10 +320,21 @@ std::set<std::string> TypedStore::list_assigned(const std::string& node) {
 
 std::set<unsigned> TypedStore::list_slots() {
   std::set<unsigned> slots;
-  for (const std::string& slot : list_names(store_, keys::slot_prefix())) {
-    slots.insert(static_cast<unsigned>(std::stoul(slot)));
+  for (const Entry& entry : store_.list(keys::slot_prefix())) {
+    const auto slot = to_slot(entry.key.substr(keys::slot_prefix().size()));
+    if (slot) {
+      slots.insert(*slot);
+    } else {
+      unreadable_log_.tell(entry, Error(ErrorCode::Internal, entry.key + ": is no slot's key"));
+    }
   }
   return slots;
+}
+
+Versioned<unsigned> TypedStore::find_next_slot() {
+  const auto entry = store_.get(keys::next_slot());
+  return {.value = entry ? to_slot(entry->value).value_or(0) : 0,
+          .revision = entry ? entry->revision : 0};
 }
 
 std::optional<std::string> TypedStore::find_named(const std::string& node,

@@ -1,4 +1,6 @@
-// The store in the model's words. The only place that knows what keys look like.
+// The store in the model's words.
+//
+// Single records: what cannot be read throws Error(Internal), naming the key. Lists pass over it.
 #pragma once
 
 #include <map>
@@ -8,33 +10,11 @@
 #include <vector>
 
 #include "agent/model/model.h"
+#include "agent/store/keys.h"
+#include "agent/store/records.h"
 #include "agent/store/store.h"
 
 namespace plexvol::store {
-
-namespace keys {
-std::string node(const std::string& node);
-std::string alive(const std::string& node);
-std::string cordon(const std::string& node);
-std::string cordon_prefix();
-std::string volume(const std::string& volume);
-std::string assigned(const std::string& node, const std::string& volume);
-std::string assigned_prefix(const std::string& node);
-std::string current(const std::string& volume);
-std::string attachment(const std::string& volume);
-std::string status(const std::string& node, const std::string& volume);
-// names/<node>/<PV or pod volume name>: which volume it is, for detach, which is told nothing else.
-std::string name(const std::string& node, const std::string& name);
-// slots/<n>: the volume that has DRBD minor and port number n. slots-next: where the search for a
-// free one begins, so that a number is not used again soon.
-std::string slot(unsigned slot);
-std::string slot_prefix();
-std::string next_slot();
-std::string tenant(const std::string& volume);
-// placements/<node>: changes whenever a copy is placed there, so that of two volumes that were
-// placed by the same look only one is recorded.
-std::string placement(const std::string& node);
-}  // namespace keys
 
 template <class T>
 struct Versioned {
@@ -93,6 +73,14 @@ class TypedStore {
   // That the node has to look after.
   std::vector<model::Volume> list_volumes_on(const std::string& node);
   std::optional<Versioned<model::Tenant>> find_tenant(const std::string& volume);
+  // For whoever must not take one that nobody can read for one that is not there.
+  Listing<model::Volume> read_volumes();
+  Listing<model::Current> list_current();
+  Listing<model::Attachment> list_attachments();
+  Listing<model::Tenant> list_tenants();
+  Listing<model::Status> list_status();  // by "<node>/<volume>"
+  // Of all kinds.
+  std::vector<Unreadable> list_unreadable();
   std::optional<Versioned<model::Current>> find_current(const std::string& volume);
   std::optional<Versioned<model::Attachment>> find_attachment(const std::string& volume);
   std::optional<model::Status> find_status(const std::string& node, const std::string& volume);
@@ -102,10 +90,12 @@ class TypedStore {
   // Of the agent that holds the node's lease; nullopt when none does.
   std::optional<std::string> find_session(const std::string& node);
   std::optional<Versioned<model::Cordon>> find_cordon(const std::string& node);
-  std::map<std::string, model::Cordon> list_cordons();  // by node
+  // By node. One that cannot be read counts as a cordon without a drain.
+  std::map<std::string, model::Cordon> list_cordons();
   bool is_alive(const std::string& node);
   std::set<std::string> list_assigned(const std::string& node);
-  std::set<unsigned> list_slots();  // that are taken
+  std::set<unsigned> list_slots();       // that are taken
+  Versioned<unsigned> find_next_slot();  // revision 0: there is none
   // The volume that this name stands for on this node.
   std::optional<std::string> find_named(const std::string& node, const std::string& name);
 
@@ -120,7 +110,11 @@ class TypedStore {
   Store& raw() { return store_; }
 
  private:
+  template <class T>
+  Listing<T> list(const std::string& prefix);
+
   Store& store_;
+  UnreadableLog unreadable_log_;
 };
 
 }  // namespace plexvol::store
