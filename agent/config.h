@@ -48,8 +48,9 @@ struct DrbdConfig {
 
 struct Config {
   std::string node_name;  // as Kubernetes calls this node; default: the host name in lower case
-  std::string
-      address;  // for DRBD; default: the source address of the default route; "" when there is none
+  std::string address;    // for DRBD; default: the source address of the default route; "" while
+                          // there is none
+  bool address_is_set = false;  // not found by itself
   std::vector<reconcile::PoolSettings> pools;
   std::vector<std::string> sockets = {api::kDefaultSocket};
   // Of the node's container runtimes, in the host's mount namespace: whether a pod is gone is asked

@@ -31,27 +31,6 @@ std::string host_name() {
   return text;
 }
 
-// The address that this machine would be seen from. Connecting a datagram socket asks the routing
-// table, and sends nothing.
-std::string default_route_address() {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(9);
-  address.sin_addr.s_addr = htonl(0xC0000201);  // 192.0.2.1, of the network kept for documentation
-  socklen_t size = sizeof(address);
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (socket < 0) return "";
-  const bool known =
-      connect(socket, generic, size) == 0 && getsockname(socket, generic, &size) == 0;
-  close(socket);
-  std::array<char, INET_ADDRSTRLEN> text{};
-  if (!known || inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size()) == nullptr) {
-    return "";
-  }
-  return text.data();
-}
-
 void check_range(const char* path, unsigned value, unsigned least, unsigned most) {
   if (value >= least && value <= most) return;
   throw BadValue(path, "must be from " + std::to_string(least) + " to " + std::to_string(most) +
@@ -181,9 +160,30 @@ std::vector<std::string> unreadable_files(const Config& config) {
   return problems;
 }
 
+// Connecting a datagram socket asks the routing table, and sends nothing.
+std::string default_route_address() {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(9);
+  address.sin_addr.s_addr = htonl(0xC0000201);  // 192.0.2.1, of the network kept for documentation
+  socklen_t size = sizeof(address);
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return "";
+  const bool known =
+      connect(socket, generic, size) == 0 && getsockname(socket, generic, &size) == 0;
+  close(socket);
+  std::array<char, INET_ADDRSTRLEN> text{};
+  if (!known || inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size()) == nullptr) {
+    return "";
+  }
+  return text.data();
+}
+
 void fill_in(Config& config) {
   if (config.node_name.empty()) config.node_name = host_name();
-  if (config.address.empty()) config.address = default_route_address();
+  config.address_is_set = !config.address.empty();
+  if (!config.address_is_set) config.address = default_route_address();
   if (config.store.directory.empty()) config.store.directory = config.state_directory + "/store";
   if (config.drbd.config_directory.empty()) {
     config.drbd.config_directory = config.state_directory + "/drbd.d";

@@ -20,6 +20,9 @@ class BadValue : public std::runtime_error {
 };
 
 // Host name, address, and the folders below the state directory, where they are empty.
+// The address that this machine would be seen from; "" while it has no default route.
+std::string default_route_address();
+
 void fill_in(Config& config);
 // Throws BadValue for the first that cannot be worked with.
 void check(const Config& config);

@@ -13,16 +13,22 @@
 #include "agent/api/report.h"
 #include "agent/api/text.h"
 #include "agent/config.h"
+#include "agent/config_check.h"
 #include "agent/doctor/doctor.h"
 #include "agent/http/routes.h"
+#include "agent/http/unix_socket.h"
 #include "agent/log.h"
+#include "agent/machine_id.h"
 #include "agent/make_store.h"
+#include "agent/node_lock.h"
 #include "agent/process/boost_runner.h"
 #include "agent/process/namespaces.h"
 #include "agent/reconcile/mirroring.h"
 #include "agent/reconcile/node_report.h"
+#include "agent/reconcile/own_address.h"
 #include "agent/reconcile/workers.h"
 #include "agent/service/random.h"
+#include "agent/store/guarded_store.h"
 
 namespace {
 
@@ -74,7 +80,7 @@ pods::Settings pods_settings(const Config& config) {
 }
 
 service::Settings service_settings(const Config& config, const std::string& session,
-                                   filesystem::Filesystem& filesystem) {
+                                   filesystem::Filesystem& filesystem, store::GuardedStore& guard) {
   return {.here = config.node_name,
           .session = session,
           .version = PLEXVOL_VERSION,
@@ -83,14 +89,16 @@ service::Settings service_settings(const Config& config, const std::string& sess
           // A node that is cut off and silent is rather done without than waited for until its
           // lease ends, which takes longer still when etcd has lost its leader with it.
           .silence = std::chrono::milliseconds(config.store.lease_seconds * 1000 / 8),
-          .try_mkfs = [&filesystem](const std::string& fs_type, const std::string& options,
-                                    std::uint64_t size_bytes) {
-            filesystem.try_make({.device = {},
-                                 .type = fs_type,
-                                 .uuid = service::random_uuid(),
-                                 .options = filesystem::parse_mkfs_options(fs_type, options)},
-                                size_bytes);
-          }};
+          .try_mkfs =
+              [&filesystem](const std::string& fs_type, const std::string& options,
+                            std::uint64_t size_bytes) {
+                filesystem.try_make({.device = {},
+                                     .type = fs_type,
+                                     .uuid = service::random_uuid(),
+                                     .options = filesystem::parse_mkfs_options(fs_type, options)},
+                                    size_bytes);
+              },
+          .give_name_up = [&guard] { guard.give_name_up(); }};
 }
 
 http::Settings server_settings(const Config& config) {
@@ -102,9 +110,8 @@ http::Settings server_settings(const Config& config) {
   return settings;
 }
 
-// `store` is nullptr where it is embedded and its agent may be using it.
-doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
-                                const std::string& decisions = {}) {
+// What the doctor looks at besides what a running agent knows.
+doctor::Subject doctors_subject(const Config& config) {
   return {.here = config.node_name,
           .address = config.address,
           .pools = config.pools,
@@ -117,8 +124,8 @@ doctor::Subject doctors_subject(const Config& config, store::TypedStore* store,
           .store_kind = config.store.kind,
           .endpoints = config.store.endpoints,
           .store_problems = {},
-          .decisions = decisions,
-          .store = store,
+          .decisions = {},
+          .store = nullptr,
           .places = {}};
 }
 
@@ -134,20 +141,50 @@ int examine(const Config& config) {
   }
   std::optional<store::TypedStore> store;
   if (raw_store) store.emplace(*raw_store);
-  doctor::Subject subject = doctors_subject(config, store ? &*store : nullptr);
+  doctor::Subject subject = doctors_subject(config);
+  // nullptr where it is embedded: its agent may be using it.
+  subject.store = store ? &*store : nullptr;
   subject.store_problems = problems;
   const auto findings = doctor::examine(subject, runner);
   std::fputs(api::to_report(findings).c_str(), stdout);
   return doctor::has_fault(findings) ? 1 : 0;
 }
 
+// An embedded store is this machine's own.
+store::Identity identity(const Config& config, const reconcile::OwnAddress& address) {
+  if (config.store.kind == "embedded") return {.node = config.node_name, .machine = {}};
+  const std::string machine = find_machine_id(config.state_directory);
+  if (machine.empty()) {
+    log::warn("this machine has no id, and none can be kept in " + config.state_directory +
+              ": another machine of the name " + config.node_name + " would not be noticed");
+  }
+  return {.node = config.node_name, .machine = machine, .address = [&address] {
+            return address.get();
+          }};
+}
+
+doctor::Subject running_subject(const Config& config, const reconcile::OwnAddress& address,
+                                const store::GuardedStore& guard) {
+  doctor::Subject subject = doctors_subject(config);
+  subject.address = address.get();
+  subject.new_address = address.changed_to();
+  subject.refusal = guard.refusal();
+  return subject;
+}
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
+  // Before anything is announced, served or touched: two agents on one node undo each other's work.
+  const NodeLock node_lock(config.state_directory);
+  std::vector<http::SocketLock> socket_locks = http::lock_sockets(config.sockets);
   const std::string session = service::random_hex(16);
   log::info("plexvold " PLEXVOL_VERSION " starts as node " + config.node_name);
 
+  reconcile::OwnAddress address(config.address_is_set ? config.address : "", default_route_address);
+  address.look();
   const std::unique_ptr<store::Store> raw_store = make_store(config);
-  store::TypedStore store(*raw_store);
+  store::GuardedStore guard(*raw_store, identity(config, address));
+  store::TypedStore store(guard);
   arbiter::Arbiter arbiter(store);
 
   process::BoostRunner tools;
@@ -158,7 +195,7 @@ int run(const Config& config) {
   drbd::Drbd drbd(runner, {.config_directory = config.drbd.config_directory,
                            .try_nine = config.drbd.newest >= 9});
   filesystem::Filesystem filesystem(runner);
-  reconcile::Mirroring mirroring(drbd, {.address = config.address,
+  reconcile::Mirroring mirroring(drbd, {.address = [&] { return address.get(); },
                                         .helper = config.drbd.helper,
                                         .helper_memory = helper_memory(config)});
   mirroring.keep();  // before the first volume is looked at
@@ -167,7 +204,7 @@ int run(const Config& config) {
                                {.here = config.node_name,
                                 .session = session,
                                 .lease = std::chrono::seconds(config.store.lease_seconds),
-                                .address = config.address,
+                                .address = [&] { return address.look(); },
                                 .version = PLEXVOL_VERSION,
                                 .mirror_error = [&] { return mirroring.keep(); },
                                 .pools = config.pools});
@@ -188,12 +225,16 @@ int run(const Config& config) {
       {.here = config.node_name, .workers = config.workers, .patrol = patrol_time(config)});
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
-      service_settings(config, session, filesystem));
+      service_settings(config, session, filesystem, guard));
   const auto examine_here = [&] {
-    return doctor::examine(doctors_subject(config, &store, arbiter::to_text(arbiter.counts())),
-                           runner);
+    doctor::Subject subject = running_subject(config, address, guard);
+    subject.decisions = arbiter::to_text(arbiter.counts());
+    subject.session = session;
+    subject.store = &store;
+    return doctor::examine(subject, runner);
   };
-  http::Server server(server_settings(config), http::make_routes(service, trace, examine_here));
+  http::Server server(server_settings(config), http::make_routes(service, trace, examine_here),
+                      std::move(socket_locks));
   log::info("serving " + config.sockets.front());
 
   int signal = 0;

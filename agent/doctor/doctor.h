@@ -25,7 +25,8 @@ struct Places {
 
 struct Subject {
   std::string here;
-  std::string address;  // "": no mirrored volumes
+  std::string address;           // "": no mirrored volumes
+  std::string new_address = {};  // the default route's, where it is no longer the one above
   std::vector<reconcile::PoolSettings> pools;
   std::uint16_t first_port = 7000;
   std::string helper;  // the installed driver
@@ -36,7 +37,9 @@ struct Subject {
   std::string store_kind;
   std::vector<std::string> endpoints;
   std::vector<std::string> store_problems;  // why there is no `store`, although it is etcd
-  std::string decisions;  // of the arbiter since the agent's start; "": no agent is asked
+  std::string decisions;     // of the arbiter since the agent's start; "": no agent is asked
+  std::string refusal = {};  // why the agent may not use the store; "": it may
+  std::string session = {};  // of the agent that is asked
   store::TypedStore* store = nullptr;  // nullptr: the embedded one, which only its agent may open
   Places places;
 };

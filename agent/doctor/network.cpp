@@ -213,12 +213,31 @@ void try_to_write(store::TypedStore& store) {
   store.commit(store::Change().require(key, std::numeric_limits<std::int64_t>::max()).put(key, ""));
 }
 
-}  // namespace
+void look_at_records(const Examination& examination) {
+  for (const store::Unreadable& unreadable : examination.subject.store->list_unreadable()) {
+    examination.report.fault("store's record " + unreadable.key, unreadable.why,
+                             "this version can read it",
+                             "what it tells of is left alone until then; all else goes on");
+  }
+}
 
-void look_at_store(const Examination& examination) {
+// Agents of 0.1.0 do not ask whether a name is taken.
+void look_at_name(const Examination& examination) {
+  const Subject& subject = examination.subject;
+  const auto session = subject.store->find_session(subject.here);
+  if (subject.session.empty() || !session || *session == subject.session) return;
+  examination.report.fault("node name", "another agent runs as node " + subject.here, "this one",
+                           "end the other agent, or give its machine a node_name of its own");
+}
+
+void look_at_store_itself(const Examination& examination) {
   const Subject& subject = examination.subject;
   Report& report = examination.report;
   constexpr const char* kWhat = "store";
+  if (!subject.refusal.empty()) {
+    return report.fault(kWhat, subject.refusal, "this agent may use it",
+                        "until then it leaves all of this node's volumes as they are");
+  }
   if (!subject.decisions.empty()) {
     report.ok("arbiter", subject.decisions, "for information: since the agent's start");
   }
@@ -246,11 +265,27 @@ void look_at_store(const Examination& examination) {
   }
 }
 
+}  // namespace
+
+void look_at_store(const Examination& examination) {
+  look_at_store_itself(examination);
+  if (examination.subject.store == nullptr || !examination.subject.refusal.empty()) return;
+  try {
+    look_at_records(examination);
+    look_at_name(examination);
+  } catch (const Error&) {
+    // That the store does not answer is told of already.
+  }
+}
+
 void look_at_network(const Examination& examination) {
   const Subject& subject = examination.subject;
   if (!is_mirroring(subject)) return;
   Report& report = examination.report;
-  if (is_ours(subject.address)) {
+  if (!subject.new_address.empty()) {
+    report.warn("address", subject.address + ", and the default route's is " + subject.new_address,
+                "the same", "restart the agent to use the new one, or set `address`");
+  } else if (is_ours(subject.address)) {
     report.ok("address", subject.address, "one of this node's");
   } else {
     report.fault("address", subject.address + " is on no interface", "one of this node's",

@@ -32,7 +32,7 @@ constexpr std::uint64_t kWakeUp = 1000;
 // Session.
 class Server::Loop {
  public:
-  Loop(Settings settings, Handler handler);
+  Loop(Settings settings, Handler handler, std::vector<SocketLock> locks);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop();
@@ -70,12 +70,12 @@ class Server::Loop {
   std::thread thread_;
 };
 
-Server::Loop::Loop(Settings settings, Handler handler)
+Server::Loop::Loop(Settings settings, Handler handler, std::vector<SocketLock> locks)
     : settings_(std::move(settings)), handler_(std::move(handler)) {
   if (epoll_.get() < 0 || wake_up_.get() < 0) fail("cannot make the server's descriptors");
   watch(wake_up_.get(), kWakeUp, EPOLLIN);
-  for (const std::string& path : settings_.socket_paths) {
-    listeners_.push_back(std::make_unique<Listener>(path));
+  for (SocketLock& lock : locks) {
+    listeners_.push_back(std::make_unique<Listener>(std::move(lock)));
     watch(listeners_.back()->fd(), listeners_.size() - 1, EPOLLIN);
   }
   thread_ = std::thread([this] { run(); });
@@ -198,8 +198,17 @@ void Server::Loop::wake_up() const {
   eventfd_write(wake_up_.get(), 1);
 }
 
+std::vector<SocketLock> lock_sockets(const std::vector<std::string>& paths) {
+  std::vector<SocketLock> locks;
+  for (const std::string& path : paths) locks.emplace_back(path);
+  return locks;
+}
+
 Server::Server(Settings settings, Handler handler)
-    : loop_(std::make_unique<Loop>(std::move(settings), std::move(handler))) {}
+    : Server(settings, std::move(handler), lock_sockets(settings.socket_paths)) {}
+
+Server::Server(Settings settings, Handler handler, std::vector<SocketLock> locks)
+    : loop_(std::make_unique<Loop>(std::move(settings), std::move(handler), std::move(locks))) {}
 
 Server::~Server() = default;
 

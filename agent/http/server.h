@@ -23,6 +23,8 @@
 
 namespace plexvol::http {
 
+class SocketLock;
+
 // The caller's side of a connection, for handlers to hold on to.
 class Connection {
  public:
@@ -85,10 +87,15 @@ struct Settings {
   uid_t allowed_uid = 0;                              // besides root, who may always: for tests
 };
 
+// For whoever must know before he does anything else that nobody else serves them.
+std::vector<SocketLock> lock_sockets(const std::vector<std::string>& paths);
+
 class Server {
  public:
-  // Listens when it returns. Throws what Listener does.
+  // Listens when it returns. Throws what SocketLock and Listener do.
   Server(Settings settings, Handler handler);
+  // By locks of its paths that were taken before, with lock_sockets().
+  Server(Settings settings, Handler handler, std::vector<SocketLock> locks);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   // Returns only when every handler has.

@@ -47,7 +47,7 @@ bool wait_for(int socket, short events, Deadline deadline) {
 
 }  // namespace
 
-Listener::Listener(std::string path) : path_(std::move(path)) {
+SocketLock::SocketLock(std::string path) : path_(std::move(path)) {
   const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
   std::error_code error;
   if (std::filesystem::create_directories(folder, error)) {
@@ -59,41 +59,40 @@ Listener::Listener(std::string path) : path_(std::move(path)) {
     throw Error(ErrorCode::Internal, "cannot make the folder " + folder.string() +
                                          " for the socket: " + error.message());
   }
-  const std::string lock_path = path_ + ".lock";
-  lock_ =
-      process::Descriptor(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (lock_.get() < 0) fail("open the lock file", lock_path);
-  lock();
+  const std::string file = path_ + ".lock";
+  lock_ = process::Descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (lock_.get() < 0) fail("open the lock file", file);
+  while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) fail("lock", file);
+    throw Error(ErrorCode::Conflict, "another plexvold serves " + path_ + " (it holds " + file +
+                                         "): stop it first, or use another socket");
+  }
+}
+
+Listener::Listener(SocketLock lock) : lock_(std::move(lock)) {
   listen_and_rename();
 }
 
 Listener::~Listener() {
-  if (socket_.get() >= 0) unlink(path_.c_str());
-}
-
-void Listener::lock() const {
-  while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) fail("lock", path_ + ".lock");
-    throw Error(ErrorCode::Conflict, "another plexvold serves " + path_ + " (it holds " + path_ +
-                                         ".lock): stop it first, or use another socket");
-  }
+  if (socket_.get() >= 0) unlink(lock_.path().c_str());
 }
 
 void Listener::listen_and_rename() {
-  const std::string temporary = path_ + ".new";
+  const std::string& path = lock_.path();
+  const std::string temporary = path + ".new";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (temporary.size() >= sizeof(address.sun_path)) {
     throw Error(ErrorCode::InvalidArgument,
-                "the socket path " + path_ + " is too long: at most " +
+                "the socket path " + path + " is too long: at most " +
                     std::to_string(sizeof(address.sun_path) - sizeof(".new")) +
                     " characters can be used");
   }
   std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
 
   process::Descriptor made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (made.get() < 0) fail("make a socket for", path_);
+  if (made.get() < 0) fail("make a socket for", path);
   if (unlink(temporary.c_str()) != 0 && errno != ENOENT) fail("remove", temporary);
   // Before bind: on Linux the file is then made with this mode.
   if (fchmod(made.get(), 0600) != 0) fail("set the mode of", temporary);
@@ -102,7 +101,7 @@ void Listener::listen_and_rename() {
     fail("bind", temporary);
   }
   if (listen(made.get(), kBacklog) != 0) fail("listen on", temporary);
-  if (rename(temporary.c_str(), path_.c_str()) != 0) fail("rename to", path_);
+  if (rename(temporary.c_str(), path.c_str()) != 0) fail("rename to", path);
   socket_ = std::move(made);
 }
 

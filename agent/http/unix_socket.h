@@ -19,11 +19,24 @@ using Deadline = std::chrono::steady_clock::time_point;
 // lock on `<path>.lock` keeps a second agent away from a socket that is served; the lock file
 // stays. Every name that is used begins as the path's own last part does, so in the driver's
 // directory a name with a leading dot is never seen by the kubelet.
-class Listener {
+// The right to serve a path, which one process has at a time.
+class SocketLock {
  public:
   // Makes the folder (0755) when it is missing. Throws Conflict when another process serves the
-  // path, InvalidArgument when the path is too long for a socket, Internal when the system refuses.
-  explicit Listener(std::string path);
+  // path, Internal when the system refuses.
+  explicit SocketLock(std::string path);
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  process::Descriptor lock_;
+};
+
+class Listener {
+ public:
+  // Throws InvalidArgument when the path is too long for a socket, Internal when the system
+  // refuses.
+  explicit Listener(SocketLock lock);
   Listener(Listener&&) = default;
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -33,11 +46,9 @@ class Listener {
   int fd() const { return socket_.get(); }
 
  private:
-  void lock() const;
   void listen_and_rename();
 
-  std::string path_;
-  process::Descriptor lock_;
+  SocketLock lock_;
   process::Descriptor socket_;
 };
 

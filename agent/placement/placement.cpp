@@ -95,7 +95,7 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
   if (request.mirrored) {
     if (!node.mirror_error.empty()) return node.mirror_error;
     if (std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
-    if (node.address.empty()) return "its agent is configured without an address for replication";
+    if (node.address.empty()) return "it has no address for replication";
     if (!request.drbd.empty() && generation_of(node.drbd_version) != generation_of(request.drbd)) {
       return "its DRBD is " + node.drbd_version + ", that of the other copy's node is " +
              request.drbd;

@@ -7,12 +7,18 @@
 
 namespace plexvol::reconcile {
 
+namespace {
+
+constexpr const char* kNoAddress =
+    "it has no address for replication: no default route, and `address` is not set";
+
+}  // namespace
+
 Mirroring::Mirroring(drbd::Drbd& drbd, MirroringSettings settings)
     : drbd_(drbd), settings_(std::move(settings)) {}
 
 std::string Mirroring::keep() {
-  if (settings_.address.empty())
-    return "its agent is configured without an address for replication";
+  if (settings_.address().empty()) return kNoAddress;
   // A kernel that had no module a moment ago is not asked for it by a process each time.
   if (!error_.empty() && drbd_.module_version().empty()) return error_;
   const std::string before = std::exchange(error_, look());

@@ -2,6 +2,7 @@
 // so: the module is loaded, and asks our program.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "agent/drbd/drbd.h"
@@ -9,7 +10,7 @@
 namespace plexvol::reconcile {
 
 struct MirroringSettings {
-  std::string address;  // for replication; "": none is configured
+  std::function<std::string()> address;  // for replication; answers "" while there is none
   std::string helper;
   std::string helper_memory;  // file: what the module asked before us
   drbd::ModuleFiles module{};

@@ -1,5 +1,6 @@
 #include "agent/reconcile/node_report.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -9,6 +10,12 @@
 #include "agent/log.h"
 
 namespace plexvol::reconcile {
+
+namespace {
+
+constexpr std::chrono::seconds kRetry{1};
+
+}  // namespace
 
 class NodeReport::Impl {
  public:
@@ -29,35 +36,90 @@ class NodeReport::Impl {
  private:
   void run(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      bool written = true;
+      std::string problem;
       try {
         report();
       } catch (const std::exception& error) {
-        log::warn(std::string("the node's state cannot be written: ") + error.what());
-        written = false;
+        problem = std::string("the node's state cannot be written: ") + error.what();
       }
-      std::unique_lock lock(mutex_);
-      const auto pause = written ? settings_.interval : std::chrono::seconds(1);
-      wake_.wait_for(lock, stop, pause, [this] { return wanted_; });
-      wanted_ = false;
+      tell(problem, problem_);
+      wait(stop, problem.empty() ? settings_.interval : kRetry);
     }
+  }
+
+  // Until it is time, or somebody wants a look, or the address that was missing is there.
+  void wait(const std::stop_token& stop, std::chrono::seconds pause) {
+    const auto end = std::chrono::steady_clock::now() + pause;
+    std::unique_lock lock(mutex_);
+    while (!wanted_ && !stop.stop_requested()) {
+      const auto now = std::chrono::steady_clock::now();
+      if (now >= end) break;
+      const auto slice = has_address_ ? end : std::min(end, now + kRetry);
+      if (wake_.wait_until(lock, stop, slice, [this] { return wanted_; })) break;
+      if (!has_address_ && !settings_.address().empty()) break;
+    }
+    wanted_ = false;
   }
 
   void report() {
-    if (!presence_) {
-      presence_ = store_.raw().announce(store::keys::alive(settings_.here), settings_.session,
-                                        settings_.lease);
-    }
-    const model::Node node = measure();
+    announce();
+    const std::optional<model::Node> before = find_written();
+    model::Node node = measure();
+    if (before) keep_unknown(*before, node);
     // Compared with the store, not with what was written last: somebody may have removed it.
-    if (store_.find_node(node.name) != node) store_.put_node(node);
+    if (before == node) return;
+    if (before && before->address != node.address && !before->address.empty()) {
+      log::warn("this node's address for replication was " + before->address + ", and is " +
+                (node.address.empty() ? "unknown" : node.address));
+    }
+    store_.put_node(node);
+  }
+
+  void announce() {
+    const std::string key = store::keys::alive(settings_.here);
+    const auto session = presence_ ? store_.find_session(settings_.here) : std::nullopt;
+    // What it was bound to may have changed: then it does not come back by itself.
+    if (!session) {
+      presence_.reset();
+      presence_ = store_.raw().announce(key, settings_.session, settings_.lease, {});
+    }
+    tell(!session || *session == settings_.session
+             ? ""
+             : "another agent runs as node " + settings_.here + " (its session: " + *session +
+                   "): end it, or give its machine a node_name of its own",
+         other_agent_);
+  }
+
+  // Nobody else writes it, so one that cannot be read is written anew.
+  std::optional<model::Node> find_written() {
+    try {
+      return store_.find_node(settings_.here);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::Internal) throw;
+      return std::nullopt;
+    }
+  }
+
+  static void keep_unknown(const model::Node& before, model::Node& node) {
+    node.unknown = before.unknown;
+    for (model::Pool& pool : node.pools) {
+      if (const auto* same = before.find_pool(pool.name)) pool.unknown = same->unknown;
+    }
+  }
+
+  // Once for each.
+  static void tell(const std::string& now, std::string& before) {
+    if (now != before && !now.empty()) log::warn(now);
+    before = now;
   }
 
   model::Node measure() {
-    // First: it may load the module.
+    const std::string address = settings_.address();
+    has_address_ = !address.empty();
+    // First of the rest: it may load the module.
     const std::string mirror_error = settings_.mirror_error();
     model::Node node{.name = settings_.here,
-                     .address = settings_.address,
+                     .address = address,
                      .version = settings_.version,
                      .drbd_version = drbd_.module_version(),
                      .mirror_error = mirror_error,
@@ -89,6 +151,9 @@ class NodeReport::Impl {
   drbd::Drbd& drbd_;
   NodeReportSettings settings_;
   std::unique_ptr<store::Presence> presence_;
+  bool has_address_ = true;
+  std::string problem_;      // as told last
+  std::string other_agent_;  // as told last
   std::mutex mutex_;
   std::condition_variable_any wake_;
   bool wanted_ = false;

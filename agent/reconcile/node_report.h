@@ -18,7 +18,7 @@ struct NodeReportSettings {
   std::string here;
   std::string session;
   std::chrono::seconds lease{15};
-  std::string address;
+  std::function<std::string()> address;  // asked at each look, and more often while it is ""
   std::string version;
   std::function<std::string()> mirror_error;  // asked at each look
   std::vector<PoolSettings> pools;

@@ -16,9 +16,10 @@ namespace keys = store::keys;
 
 void set_cordon(const std::string& node, bool drain, bool forget, store::TypedStore& store) {
   const auto found = store.find_cordon(node);
-  const model::Cordon before = found ? found->value : model::Cordon{.since = std::time(nullptr)};
-  if (found && before.drain == drain && before.forget == forget) return;
-  const model::Cordon next{.drain = drain, .forget = forget, .since = before.since};
+  model::Cordon next = found ? found->value : model::Cordon{.since = std::time(nullptr)};
+  if (found && next.drain == drain && next.forget == forget) return;
+  next.drain = drain;
+  next.forget = forget;
   // Two people at once: each sees the other's wish, and asks again.
   Change change;
   change.require(keys::cordon(node), found ? found->revision : 0)
@@ -100,27 +101,40 @@ void remove_node(const std::string& node, store::TypedStore& store) {
        {keys::assigned_prefix(node), keys::status(node, ""), keys::name(node, "")}) {
     for (const auto& entry : store.raw().list(prefix)) remove_keys(node, {entry.key}, store);
   }
-  remove_keys(node, {keys::node(node), keys::cordon(node), keys::placement(node)}, store);
+  remove_keys(node,
+              {keys::node(node), keys::cordon(node), keys::placement(node), keys::machine(node)},
+              store);
   log::warn("node " + node + " is forgotten");
 }
 
 // Who died with a volume has it no longer.
 void drop_attachments(const std::string& node, store::TypedStore& store) {
-  for (const auto& entry : store.raw().list(keys::attachment(""))) {
-    const auto held = model::from_json<model::Attachment>(entry.value);
-    if (held.node != node) continue;
+  for (const auto& [volume, listed] : store.list_attachments().records) {
+    if (listed.node != node) continue;
+    const auto held = store.find_attachment(volume);
+    if (!held || held->value.node != node) continue;
+    const std::string key = keys::attachment(volume);
     Change change;
-    change.require(entry.key, entry.revision).require(keys::alive(node), 0).remove(entry.key);
-    for (const std::string& name : held.names) change.remove(keys::name(node, name));
+    change.require(key, held->revision).require(keys::alive(node), 0).remove(key);
+    for (const std::string& name : held->value.names) change.remove(keys::name(node, name));
     store.commit(change);
+  }
+}
+
+// Their copies may be on any node.
+void add_unreadable(const std::vector<store::Unreadable>& unreadable, std::vector<Left>& left) {
+  for (const auto& record : unreadable) {
+    left.push_back({.volume = record.name, .why = record.why, .needs_person = true});
   }
 }
 
 std::vector<Left> list_left(const std::string& node, store::TypedStore& store) {
   std::vector<Left> left;
-  for (const model::Volume& volume : store.list_volumes()) {
+  const auto listing = store.read_volumes();
+  for (const auto& [name, volume] : listing.records) {
     if (volume.concerns(node)) left.push_back(describe_left(node, volume, store));
   }
+  add_unreadable(listing.unreadable, left);
   return left;
 }
 
@@ -128,7 +142,9 @@ std::vector<Left> list_left(const std::string& node, store::TypedStore& store) {
 // is connected to it. That is noticed some seconds after a node has died.
 std::vector<Left> list_connected(const std::string& node, store::TypedStore& store) {
   std::vector<Left> left;
-  for (const model::Volume& volume : store.list_volumes()) {
+  const auto listing = store.read_volumes();
+  add_unreadable(listing.unreadable, left);
+  for (const auto& [name, volume] : listing.records) {
     const std::string peer = volume.peer_of(node);
     if (volume.find_replica(node) == nullptr || peer.empty() || !store.is_alive(peer)) continue;
     const auto status = store.find_status(peer, volume.name);
@@ -168,11 +184,22 @@ std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
   return left;
 }
 
+// The next machine that calls itself so may be it.
+void give_name_up(const std::string& node, store::TypedStore& store) {
+  if (store.commit(Change().require(keys::alive(node), 0).remove(keys::machine(node)))) return;
+  throw Error(ErrorCode::Conflict,
+              "node " + node + ": its agent runs, or did a moment ago: stop that machine first");
+}
+
 }  // namespace
 
 api::NodeChangeReply Service::change_node(const api::NodeChange& request) {
   const std::string& node = request.name;
   check_node_name(node);
+  if (request.action == "adopt") {
+    node == settings_.here ? settings_.give_name_up() : give_name_up(node, store_);
+    return {};
+  }
   if (!store_.find_node(node)) throw_unknown_node(node, store_);
   if (request.action == "forget") return {.left = forget(node, store_)};
   if (request.action == "uncordon") {
@@ -180,8 +207,8 @@ api::NodeChangeReply Service::change_node(const api::NodeChange& request) {
     return {};
   }
   if (request.action != "cordon" && request.action != "drain") {
-    throw Error(ErrorCode::InvalidArgument,
-                "nothing is known of \"" + request.action + "\": cordon, uncordon, drain, forget");
+    throw Error(ErrorCode::InvalidArgument, "nothing is known of \"" + request.action +
+                                                "\": cordon, uncordon, drain, forget, adopt");
   }
   const bool drain = request.action == "drain";
   // To cordon a node that is being drained, or forgotten, changes nothing.

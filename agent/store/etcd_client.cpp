@@ -232,27 +232,19 @@ bool EtcdClient::probably_exists(const std::string& key, Cancellation& cancellat
   return response.kvs_size() != 0;
 }
 
-void EtcdClient::put_with_lease(const std::string& key, const std::string& value,
-                                std::int64_t lease, Cancellation& cancellation) {
-  put(key, value, lease, false, cancellation);
-}
-
-bool EtcdClient::create_with_lease(const std::string& key, const std::string& value,
-                                   std::int64_t lease, Cancellation& cancellation) {
-  return put(key, value, lease, true, cancellation);
-}
-
-bool EtcdClient::put(const std::string& key, const std::string& value, std::int64_t lease,
-                     bool only_if_absent, Cancellation& cancellation) {
+bool EtcdClient::put_with_lease(const LeasedKey& key, std::int64_t lease,
+                                Cancellation& cancellation) {
   etcdserverpb::TxnRequest request;
-  if (only_if_absent) expect_revision(request, full_key(key), 0);
+  for (const Condition& condition : key.conditions) {
+    expect_revision(request, full_key(condition.key), condition.revision);
+  }
   etcdserverpb::PutRequest& put = *request.add_success()->mutable_request_put();
-  put.set_key(full_key(key));
-  put.set_value(value);
+  put.set_key(full_key(key.key));
+  put.set_value(key.value);
   put.set_lease(lease);
   etcdserverpb::TxnResponse response;
   // Sent twice it does no harm: the same value under the same lease.
-  caller_->call({.what = "announce " + key, .cancellation = cancellation, .timeout = timeout_},
+  caller_->call({.what = "announce " + key.key, .cancellation = cancellation, .timeout = timeout_},
                 invoke_txn(request, response));
   return response.succeeded();
 }

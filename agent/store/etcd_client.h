@@ -79,6 +79,13 @@ struct WatchNews {
   std::vector<std::string> keys;   // that changed
 };
 
+// A key that ends with a lease, and what must hold for it to be written.
+struct LeasedKey {
+  std::string key;
+  std::string value;
+  std::vector<Condition> conditions;
+};
+
 class EtcdWatchStream {
  public:
   virtual ~EtcdWatchStream() = default;
@@ -102,11 +109,8 @@ class EtcdClient {
 
   // Answers from whatever the nearest member knows, which may be old.
   bool probably_exists(const std::string& key, Cancellation& cancellation);
-  void put_with_lease(const std::string& key, const std::string& value, std::int64_t lease,
-                      Cancellation& cancellation);
-  // False when the key exists.
-  bool create_with_lease(const std::string& key, const std::string& value, std::int64_t lease,
-                         Cancellation& cancellation);
+  // False when a condition does not hold.
+  bool put_with_lease(const LeasedKey& key, std::int64_t lease, Cancellation& cancellation);
   std::int64_t grant_lease(std::chrono::seconds ttl, Cancellation& cancellation);
   // False when etcd does not know the lease any more.
   bool keep_lease(std::int64_t lease, Cancellation& cancellation);
@@ -122,8 +126,6 @@ class EtcdClient {
   struct Page;
   Page read_page(const std::string& key, const std::string& range_end, std::int64_t revision);
   std::optional<std::vector<Entry>> try_list(const std::string& prefix);
-  bool put(const std::string& key, const std::string& value, std::int64_t lease,
-           bool only_if_absent, Cancellation& cancellation);
   Entry to_entry(etcdserverpb::KeyValue& found) const;
   std::string full_key(const std::string& key) const { return key_prefix_ + key; }
 

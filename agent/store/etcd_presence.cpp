@@ -16,13 +16,8 @@ constexpr milliseconds kRevokeTimeout{2'000};
 
 class EtcdPresence : public Presence {
  public:
-  EtcdPresence(std::shared_ptr<EtcdClient> client, std::string key, std::string value,
-               std::chrono::seconds ttl)
-      : client_(std::move(client)),
-        key_(std::move(key)),
-        value_(std::move(value)),
-        ttl_(ttl),
-        delay_(interval()) {
+  EtcdPresence(std::shared_ptr<EtcdClient> client, LeasedKey key, std::chrono::seconds ttl)
+      : client_(std::move(client)), key_(std::move(key)), ttl_(ttl), delay_(interval()) {
     try {
       establish();
     } catch (const Error&) {
@@ -67,17 +62,21 @@ class EtcdPresence : public Presence {
     }
     if (!is_written_) {
       establish();
-    } else if (!client_->probably_exists(key_, stop_)) {
+    } else if (!client_->probably_exists(key_.key, stop_)) {
       // Somebody removed it. One that was replaced is left alone: two that do so would go on for
       // ever.
-      client_->create_with_lease(key_, value_, lease_, stop_);
+      LeasedKey absent = key_;
+      absent.conditions.push_back({key_.key, 0});
+      client_->put_with_lease(absent, lease_, stop_);
     }
   }
 
   void establish() {
     if (lease_ == 0) lease_ = client_->grant_lease(ttl_, stop_);
     // Whatever is there is a left-over of a former life, under a lease that nobody keeps.
-    client_->put_with_lease(key_, value_, lease_, stop_);
+    if (!client_->put_with_lease(key_, lease_, stop_)) {
+      throw Error(ErrorCode::Conflict, key_.key + " is another machine's by now");
+    }
     is_written_ = true;
   }
 
@@ -91,8 +90,7 @@ class EtcdPresence : public Presence {
   }
 
   const std::shared_ptr<EtcdClient> client_;
-  const std::string key_;
-  const std::string value_;
+  const LeasedKey key_;
   const std::chrono::seconds ttl_;
   Cancellation stop_;
   RetryDelay delay_;
@@ -103,10 +101,9 @@ class EtcdPresence : public Presence {
 
 }  // namespace
 
-std::unique_ptr<Presence> make_etcd_presence(std::shared_ptr<EtcdClient> client,
-                                             const std::string& key, const std::string& value,
+std::unique_ptr<Presence> make_etcd_presence(std::shared_ptr<EtcdClient> client, LeasedKey key,
                                              std::chrono::seconds ttl) {
-  return std::make_unique<EtcdPresence>(std::move(client), key, value, ttl);
+  return std::make_unique<EtcdPresence>(std::move(client), std::move(key), ttl);
 }
 
 }  // namespace plexvol::store

@@ -9,9 +9,9 @@
 
 namespace plexvol::store {
 
-// The key exists when it returns. Throws as EtcdClient does.
-std::unique_ptr<Presence> make_etcd_presence(std::shared_ptr<EtcdClient> client,
-                                             const std::string& key, const std::string& value,
+// The key exists when it returns. Throws as EtcdClient does, and Error(Conflict) when a condition
+// does not hold.
+std::unique_ptr<Presence> make_etcd_presence(std::shared_ptr<EtcdClient> client, LeasedKey key,
                                              std::chrono::seconds ttl);
 
 }  // namespace plexvol::store

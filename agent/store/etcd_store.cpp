@@ -37,9 +37,10 @@ std::unique_ptr<Watch> EtcdStore::watch(const std::string& prefix, ChangeHandler
 }
 
 std::unique_ptr<Presence> EtcdStore::announce(const std::string& key, const std::string& value,
-                                              std::chrono::seconds ttl) {
-  check_transaction({.conditions = {}, .writes = {{key, value}}});
-  return make_etcd_presence(client_, key, value, ttl);
+                                              std::chrono::seconds ttl,
+                                              const std::vector<Condition>& conditions) {
+  check_transaction({.conditions = conditions, .writes = {{key, value}}});
+  return make_etcd_presence(client_, {.key = key, .value = value, .conditions = conditions}, ttl);
 }
 
 }  // namespace plexvol::store

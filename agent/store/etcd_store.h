@@ -54,7 +54,8 @@ class EtcdStore : public Store {
   std::unique_ptr<Watch> watch(const std::string& prefix, ChangeHandler on_change) override;
   // The key exists when it returns. etcd does not know a `ttl` below 2 s.
   std::unique_ptr<Presence> announce(const std::string& key, const std::string& value,
-                                     std::chrono::seconds ttl) override;
+                                     std::chrono::seconds ttl,
+                                     const std::vector<Condition>& conditions) override;
   std::string kind() const override { return "etcd"; }
 
  private:

@@ -120,9 +120,9 @@ void FileLog::lock() {
                                          " is in use by process " + read_all(lock_.get(), path) +
                                          ": only one agent may run on it");
   }
+  // For the message above alone, so a full disk is no reason not to start.
   const std::string owner = std::to_string(::getpid());
-  if (::ftruncate(lock_.get(), 0) != 0) fail("write " + path.string(), errno);
-  if (const int error = write_all(lock_.get(), owner, 0)) fail("write " + path.string(), error);
+  if (::ftruncate(lock_.get(), 0) == 0) write_all(lock_.get(), owner, 0);
 }
 
 void FileLog::read() {
@@ -186,7 +186,9 @@ void FileLog::compact_if_large(const Contents& contents) {
 
 void FileLog::write_base(const Contents& contents) {
   const std::filesystem::path new_path = path_.string() + ".new";
-  const std::string bytes = to_base(contents);
+  Contents durable = contents;
+  std::erase_if(durable.items, [](const auto& item) { return item.second.session; });
+  const std::string bytes = to_base(durable);
   Descriptor file = open_or_fail(new_path, O_RDWR | O_CREAT | O_TRUNC);
   if (const int error = write_all(file.get(), bytes, 0)) {
     ::unlink(new_path.c_str());

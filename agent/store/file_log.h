@@ -43,9 +43,9 @@ class FileLog {
   // only reading the file again tells.
   void append(std::int64_t revision, const std::vector<ItemChange>& changes);
 
-  // Makes the file anew without history when the history has become the larger part of it. Failures
-  // leave the file as it was and are tried again later; only one after which it is not known which
-  // file is in place breaks the object.
+  // Makes the file anew without history and sessions when the history has become the larger part of
+  // it. Failures leave the file as it was and are tried again later; only one after which it is not
+  // known which file is in place breaks the object.
   void compact_if_large(const Contents& contents);
 
   void check_usable() const;

@@ -15,7 +15,8 @@ class FileStore::Core {
  public:
   explicit Core(const std::filesystem::path& directory)
       : log_(directory), contents_(log_.take_contents()) {
-    remove_former_sessions();
+    // Those that an agent of 0.1.0 left in the file; they ended with it.
+    std::erase_if(contents_.items, [](const auto& item) { return item.second.session; });
   }
 
   std::optional<Entry> get(const std::string& key) {
@@ -49,10 +50,7 @@ class FileStore::Core {
     check_transaction(transaction);
     const std::lock_guard one_at_a_time(commit_mutex_);
     check_log();
-    if (!std::ranges::all_of(transaction.conditions,
-                             [this](const Condition& condition) { return holds(condition); })) {
-      return false;
-    }
+    if (!hold(transaction.conditions)) return false;
     std::vector<ItemChange> changes;
     for (const Write& write : transaction.writes) {
       if (write.value) {
@@ -65,13 +63,18 @@ class FileStore::Core {
     return true;
   }
 
-  // Returns the revision of the written key.
-  std::int64_t put_session(const std::string& key, const std::string& value) {
-    check_transaction({.conditions = {}, .writes = {{key, value}}});
+  // Returns the revision of the written key; nullopt when a condition does not hold. Such a key
+  // ends with this process, so it is kept in memory alone, and a full disk is no hindrance.
+  std::optional<std::int64_t> put_session(const std::string& key, const std::string& value,
+                                          const std::vector<Condition>& conditions) {
+    check_transaction({.conditions = conditions, .writes = {{key, value}}});
     const std::lock_guard one_at_a_time(commit_mutex_);
     check_log();
+    if (!hold(conditions)) return std::nullopt;
     const std::int64_t revision = contents_.revision + 1;
-    write({{key, Item{value, revision, true}}});
+    // The file has a record of this key when somebody else wrote it before.
+    if (is_in_file(key)) append(revision, {{key, std::nullopt}});
+    show(revision, {{key, Item{value, revision, true}}});
     return revision;
   }
 
@@ -89,18 +92,17 @@ class FileStore::Core {
     return Entry{key, found->second.value, found->second.revision};
   }
 
-  void remove_former_sessions() {
-    std::vector<ItemChange> changes;
-    for (const auto& [key, item] : contents_.items) {
-      if (item.session) changes.push_back({key, std::nullopt});
-    }
-    write(changes);
+  bool hold(const std::vector<Condition>& conditions) const {
+    return std::ranges::all_of(conditions, [this](const Condition& condition) {
+      const auto found = contents_.items.find(condition.key);
+      const std::int64_t revision = found == contents_.items.end() ? 0 : found->second.revision;
+      return revision == condition.revision;
+    });
   }
 
-  bool holds(const Condition& condition) const {
-    const auto found = contents_.items.find(condition.key);
-    const std::int64_t revision = found == contents_.items.end() ? 0 : found->second.revision;
-    return revision == condition.revision;
+  bool is_in_file(const std::string& key) const {
+    const auto found = contents_.items.find(key);
+    return found != contents_.items.end() && !found->second.session;
   }
 
   // Under commit_mutex_, which alone is enough to read contents_: nobody else changes it. Readers
@@ -108,7 +110,16 @@ class FileStore::Core {
   void write(const std::vector<ItemChange>& changes) {
     if (changes.empty()) return;
     const std::int64_t revision = contents_.revision + 1;
-    append(revision, changes);
+    std::vector<ItemChange> durable;
+    for (const ItemChange& change : changes) {
+      if (change.item || is_in_file(change.key)) durable.push_back(change);
+    }
+    if (!durable.empty()) append(revision, durable);
+    show(revision, changes);
+    log_.compact_if_large(contents_);
+  }
+
+  void show(std::int64_t revision, const std::vector<ItemChange>& changes) {
     {
       const std::lock_guard lock(contents_mutex_);
       contents_.apply(revision, changes);
@@ -117,7 +128,6 @@ class FileStore::Core {
     keys.reserve(changes.size());
     for (const ItemChange& change : changes) keys.push_back(change.key);
     hub_.publish(keys);
-    log_.compact_if_large(contents_);
   }
 
   void append(std::int64_t revision, const std::vector<ItemChange>& changes) {
@@ -161,8 +171,8 @@ class FileStore::Core {
 
 class FileStore::KeyPresence : public Presence {
  public:
-  KeyPresence(std::shared_ptr<Core> core, std::string key, const std::string& value)
-      : core_(std::move(core)), key_(std::move(key)), revision_(core_->put_session(key_, value)) {}
+  KeyPresence(std::shared_ptr<Core> core, std::string key, std::int64_t revision)
+      : core_(std::move(core)), key_(std::move(key)), revision_(revision) {}
 
   ~KeyPresence() override {
     try {
@@ -208,8 +218,11 @@ std::unique_ptr<Watch> FileStore::watch(const std::string& prefix, ChangeHandler
 }
 
 std::unique_ptr<Presence> FileStore::announce(const std::string& key, const std::string& value,
-                                              std::chrono::seconds /*ttl*/) {
-  return std::make_unique<KeyPresence>(core_, key, value);
+                                              std::chrono::seconds /*ttl*/,
+                                              const std::vector<Condition>& conditions) {
+  const auto revision = core_->put_session(key, value, conditions);
+  if (!revision) throw Error(ErrorCode::Conflict, key + " is another's by now");
+  return std::make_unique<KeyPresence>(core_, key, *revision);
 }
 
 std::string FileStore::opening_note() const {

@@ -32,7 +32,8 @@ class FileStore : public Store {
   std::unique_ptr<Watch> watch(const std::string& prefix, ChangeHandler on_change) override;
   // `ttl` has no meaning here: the key goes with this object, or at the next start.
   std::unique_ptr<Presence> announce(const std::string& key, const std::string& value,
-                                     std::chrono::seconds ttl) override;
+                                     std::chrono::seconds ttl,
+                                     const std::vector<Condition>& conditions) override;
   std::string kind() const override { return "embedded"; }
 
   // Empty, or what a crash left behind and was dropped at the opening: for the log.

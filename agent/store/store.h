@@ -80,9 +80,11 @@ class Store {
   // Calls the handler once with the prefix as soon as the watch stands.
   virtual std::unique_ptr<Watch> watch(const std::string& prefix, ChangeHandler on_change) = 0;
   // Removes the key when destroyed. Replaces a left-over of the same key from a former life of this
-  // node.
+  // node. Written, now and later, only while the conditions hold; throws Error(Conflict) when they
+  // do not.
   virtual std::unique_ptr<Presence> announce(const std::string& key, const std::string& value,
-                                             std::chrono::seconds ttl) = 0;
+                                             std::chrono::seconds ttl,
+                                             const std::vector<Condition>& conditions) = 0;
   virtual std::string kind() const = 0;  // "embedded", "etcd"
 };
 

@@ -116,6 +116,11 @@ constexpr Verb kVerbs[] = {
      "Its copies are made anew on other nodes, where there is room. Refused while its agent "
      "answers,\nand for volumes that have nothing but the copy there.\n",
      "is forgotten", true},
+    {"adopt", "let another machine be this node, with the disks of the one that was",
+     "For a node whose system was installed anew, or whose disks were put into another machine: "
+     "its\n"
+     "agent is refused until then. Refused while the agent of the former machine answers.\n",
+     "is the machine that asks to be it", false},
 };
 
 void add_change(CLI::App& parent, const CommandContext& context, const Verb& verb) {

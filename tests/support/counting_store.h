@@ -36,9 +36,10 @@ class CountingStore : public store::Store {
                                       store::ChangeHandler on_change) override {
     return store_.watch(prefix, std::move(on_change));
   }
-  std::unique_ptr<store::Presence> announce(const std::string& key, const std::string& value,
-                                            std::chrono::seconds ttl) override {
-    return store_.announce(key, value, ttl);
+  std::unique_ptr<store::Presence> announce(
+      const std::string& key, const std::string& value, std::chrono::seconds ttl,
+      const std::vector<store::Condition>& conditions) override {
+    return store_.announce(key, value, ttl, conditions);
   }
   std::string kind() const override { return store_.kind(); }
 

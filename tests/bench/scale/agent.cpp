@@ -65,7 +65,7 @@ class Agent::Parts {
     return {.here = node,
             .session = session(node),
             .lease = std::chrono::seconds(config_.store.lease_seconds),
-            .address = entry.address,
+            .address = [address = entry.address] { return address; },
             .version = entry.version,
             .mirror_error = [] { return std::string(); },
             .pools = {{.name = kPool,

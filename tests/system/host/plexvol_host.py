@@ -159,7 +159,8 @@ class UnixConnection(http.client.HTTPConnection):
 class Host:
     """A machine with an agent. Everything of it lies in one directory, for short enough that sockets fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
+        """`settings`: of the agent, beside or instead of the usual ones."""
         self.directory = Path(tempfile.mkdtemp(prefix="px-"))
         self.pool = self.directory / "pool"
         self.devices = self.directory / "dev"
@@ -168,7 +169,7 @@ class Host:
         for folder in (self.pool, self.devices):
             folder.mkdir()
         self._config_path = self.directory / "plexvold.json"
-        self._config = {
+        self.config: dict[str, Any] = {
             "node_name": NODE,
             "pools": [{"name": "files", "type": "file", "directory": str(self.pool)}],
             "sockets": [str(self.socket)],
@@ -176,8 +177,9 @@ class Host:
             "state_directory": str(self.directory / "state"),
             "device_directory": str(self.devices),
             "log_level": "debug",
+            **settings,
         }
-        self._config_path.write_text(json.dumps(self._config))
+        self._config_path.write_text(json.dumps(self.config))
         self.agent_argv: list[str | Path] = [BUILD / "plexvold", "--config", self._config_path]
         self.machine = Machine()
         self._agent: subprocess.Popen[str] | None = None
@@ -241,7 +243,7 @@ class Host:
 
     def reconfigure(self, **settings: Any) -> None:
         """The agent is started anew with these settings beside the usual ones."""
-        self._config_path.write_text(json.dumps({**self._config, **settings}))
+        self._config_path.write_text(json.dumps({**self.config, **settings}))
         self.stop()
         self.start()
 

@@ -18,8 +18,11 @@ namespace {
 struct Machine : drbd::Machine {
   const std::string helper = make_program("helper");
   const std::string memory = path("before");
-  Mirroring mirroring{
-      drbd, {.address = "10.0.0.1", .helper = helper, .helper_memory = memory, .module = module}};
+  Mirroring mirroring{drbd,
+                      {.address = [] { return std::string("10.0.0.1"); },
+                       .helper = helper,
+                       .helper_memory = memory,
+                       .module = module}};
 
   Machine() { load_module(); }
 
@@ -93,7 +96,7 @@ TEST_CASE("mirroring: each report of the node looks anew") {
   NodeReport report(store, pools, machine.drbd,
                     {.here = "n1",
                      .session = "s1",
-                     .address = "10.0.0.1",
+                     .address = [] { return std::string("10.0.0.1"); },
                      .version = "1",
                      .mirror_error = [&] { return machine.mirroring.keep(); },
                      .pools = {}});

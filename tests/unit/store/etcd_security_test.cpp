@@ -192,7 +192,7 @@ TEST_CASE("etcd store: it logs in again when etcd has forgotten the login or cha
   ChangeRecorder recorder;
   const auto watch = store.watch("v/", recorder.handler());
   REQUIRE(recorder.wait_for("v/"));
-  const auto presence = store.announce("alive/n1", "x", seconds(3));
+  const auto presence = store.announce("alive/n1", "x", seconds(3), {});
   etcd.control({"--user=root:secret", "user", "add", "another:one"});
   CHECK(put(store, "v/1", "1"));
   CHECK(recorder.wait_for("v/1"));

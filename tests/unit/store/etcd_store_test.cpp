@@ -89,7 +89,7 @@ TEST_CASE("etcd store: an etcd that is not there is said so in time, with its ad
   for (const Failure& failure :
        {failure_of([&] { store.get("a"); }), failure_of([&] { store.list("a"); }),
         failure_of([&] { put(store, "a", "1"); }),
-        failure_of([&] { store.announce("a", "", seconds(5)); })}) {
+        failure_of([&] { store.announce("a", "", seconds(5), {}); })}) {
     CAPTURE(failure.text);
     CHECK(failure.code == ErrorCode::Unavailable);
     CHECK(failure.says(settings.endpoints[0]));
@@ -109,7 +109,7 @@ TEST_CASE("etcd store: nothing hangs at its end when etcd is away") {
   auto store = std::make_unique<EtcdStore>(etcd.settings());
   auto watch = store->watch("a/", recorder.handler());
   REQUIRE(recorder.wait_for("a/"));
-  auto presence = store->announce("alive/n1", "", seconds(60));
+  auto presence = store->announce("alive/n1", "", seconds(60), {});
   SUBCASE("because it died") {
     etcd.kill();
   }
@@ -247,7 +247,7 @@ TEST_CASE("child: announces alive/n1 until it is killed" * doctest::skip()) {
   settings.endpoints = {support::variable("STORE_ENDPOINT")};
   EtcdStore store(settings);
   const auto presence =
-      store.announce("alive/n1", "child", seconds(std::stoi(support::variable("STORE_TTL"))));
+      store.announce("alive/n1", "child", seconds(std::stoi(support::variable("STORE_TTL"))), {});
   std::printf("announced.\n");
   std::fflush(stdout);
   ::pause();
@@ -283,7 +283,7 @@ TEST_CASE("etcd store: a presence takes the key over from a former life under an
   REQUIRE_MESSAGE(child.read_until("announced."), child.output());
   child.kill();
   REQUIRE(store.get("alive/n1")->value == "child");
-  auto presence = store.announce("alive/n1", "new", seconds(300));
+  auto presence = store.announce("alive/n1", "new", seconds(300), {});
   CHECK(store.get("alive/n1")->value == "new");
   presence.reset();
   CHECK_FALSE(store.get("alive/n1"));
@@ -293,7 +293,7 @@ TEST_CASE("etcd store: a presence is made again when its lease or its key was lo
   if (!EtcdProcess::has_control()) return;
   EtcdProcess etcd;
   EtcdStore store(etcd.settings());
-  const auto presence = store.announce("alive/n1", "x", seconds(3));
+  const auto presence = store.announce("alive/n1", "x", seconds(3), {});
   ChangeRecorder recorder;
   const auto watch = store.watch("alive/", recorder.handler());
   REQUIRE(recorder.wait_for("alive/"));

@@ -19,6 +19,7 @@
 #include <string>
 
 #include "agent/api/error.h"
+#include "agent/store/file_format.h"
 #include "tests/support/child_process.h"
 #include "tests/support/temporary_directory.h"
 
@@ -174,20 +175,43 @@ TEST_CASE("file store: a presence left behind by a process that died is gone at 
   {
     FileStore store(directory.path());
     put(store, "nodes/n1", "1");
-    const auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5));
+    const auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5), {});
     crashed = read_file(directory.path() / "store.log");
   }
-  CHECK(crashed.find("alive/n1") != std::string::npos);
+  // As agents of 0.1.0 wrote it.
+  crashed += to_record(10, {{"alive/n1", Item{"x", 10, true}}});
   write_file(directory.path() / "store.log", crashed);
   FileStore store(directory.path());
   CHECK_FALSE(store.get("alive/n1"));
   CHECK(store.get("nodes/n1"));
 }
 
+TEST_CASE("file store: a presence needs no room on the disk [O4]") {
+  const TemporaryDirectory directory;
+  const std::filesystem::path file = directory.path() / "store.log";
+  FileStore store(directory.path());
+  put(store, "alive/n2", "durable");
+  const auto before = std::filesystem::file_size(file);
+  {
+    const auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5), {});
+    CHECK(store.get("alive/n1")->value == "x");
+    // Conditions hold for it as for any key, and it is replaced and removed like any.
+    CHECK_FALSE(store.commit({.conditions = {{"alive/n1", 0}}, .writes = {}}));
+    CHECK(std::filesystem::file_size(file) == before);
+    put(store, "a", "1");
+    CHECK(store.get("a")->revision > store.get("alive/n1")->revision);
+  }
+  CHECK_FALSE(store.get("alive/n1"));
+  const auto over = store.announce("alive/n2", "y", std::chrono::seconds(5), {});
+  CHECK(store.get("alive/n2")->value == "y");
+  CHECK_THROWS_AS(store.announce("alive/n3", "z", std::chrono::seconds(5), {{"absent", 7}}), Error);
+  CHECK_FALSE(store.get("alive/n3"));
+}
+
 TEST_CASE("file store: a presence key that others wrote over stays theirs") {
   const TemporaryDirectory directory;
   FileStore store(directory.path());
-  auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5));
+  auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5), {});
   put(store, "alive/n1", "theirs");
   presence.reset();
   CHECK(store.get("alive/n1")->value == "theirs");
@@ -236,7 +260,7 @@ TEST_CASE("file store: its file does not grow with its history") {
   {
     FileStore store(directory.path());
     put(store, "kept", "x");
-    const auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5));
+    const auto presence = store.announce("alive/n1", "x", std::chrono::seconds(5), {});
     for (int n = 0; n < 300; ++n) put(store, "a", child_value(n));
     CHECK(std::filesystem::file_size(file) < 6'000'000);
     CHECK(store.get("alive/n1"));

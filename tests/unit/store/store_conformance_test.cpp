@@ -349,7 +349,8 @@ WORLD_CASE("store: a presence exists as long as its object, and watches hear of 
   ChangeRecorder recorder;
   const std::unique_ptr<Watch> watch = store.watch("alive/", recorder.handler());
   REQUIRE(recorder.wait_for("alive/"));
-  std::unique_ptr<Presence> presence = store.announce("alive/n1", "x", std::chrono::seconds(30));
+  std::unique_ptr<Presence> presence =
+      store.announce("alive/n1", "x", std::chrono::seconds(30), {});
   CHECK(value_of(store, "alive/n1") == "x");
   CHECK(recorder.wait_for("alive/n1"));
   recorder.clear();
@@ -361,9 +362,9 @@ WORLD_CASE("store: a presence exists as long as its object, and watches hear of 
 WORLD_CASE("store: a presence replaces what is there, and does not take its successor along") {
   REQUIRE_WORLD();
   put(store, "alive/n1", "left over");
-  std::unique_ptr<Presence> first = store.announce("alive/n1", "1", std::chrono::seconds(30));
+  std::unique_ptr<Presence> first = store.announce("alive/n1", "1", std::chrono::seconds(30), {});
   CHECK(value_of(store, "alive/n1") == "1");
-  std::unique_ptr<Presence> second = store.announce("alive/n1", "2", std::chrono::seconds(30));
+  std::unique_ptr<Presence> second = store.announce("alive/n1", "2", std::chrono::seconds(30), {});
   first.reset();
   CHECK(value_of(store, "alive/n1") == "2");
   second.reset();
@@ -372,7 +373,7 @@ WORLD_CASE("store: a presence replaces what is there, and does not take its succ
 
 WORLD_CASE("store: a presence can be a condition of a commit") {
   REQUIRE_WORLD();
-  std::unique_ptr<Presence> presence = store.announce("alive/n1", "", std::chrono::seconds(30));
+  std::unique_ptr<Presence> presence = store.announce("alive/n1", "", std::chrono::seconds(30), {});
   const std::int64_t seen = revision_of(store, "alive/n1");
   CHECK(seen > 0);
   CHECK(store.commit({.conditions = {{"alive/n1", seen}}, .writes = {{"a", "1"}}}));
