@@ -123,6 +123,15 @@ class Cluster:
         node.write_file(CONFIG, json.dumps(self._config(node)))
         node.start_service(AGENT, [*read_bounds(), str(BUILD / "plexvold")])
 
+    def install_from(self, build: Path, name: str) -> None:
+        """Agent and driver of this node become those of another build."""
+        node = self.node(name)
+        node.stop_service(AGENT)
+        for path in (MOUNT_DRIVER, ATTACH_DRIVER):
+            node.sh(f"cp {build}/plexvol {path}.new && mv {path}.new {path}")
+        node.start_service(AGENT, [*read_bounds(), str(build / "plexvold")])
+        self.wait_alive([other.name for other in self.lab.nodes])
+
     def reconfigure(self, **settings: Any) -> None:
         """Every agent is started anew with these settings beside the usual ones."""
         for node in self.lab.nodes:
@@ -243,7 +252,7 @@ class Cluster:
 
     def left_in_store(self, name: str) -> list[str]:
         """The keys of any volume; what is known of nodes stays."""
-        kept = ("/plexvol/nodes/", "/plexvol/alive/", "/plexvol/slots-next")
+        kept = ("/plexvol/nodes/", "/plexvol/machines/", "/plexvol/alive/", "/plexvol/slots-next")
         return [key for key in self.store_keys(name) if not key.startswith(kept)]
 
     def left_over(self, name: str) -> list[str]:
