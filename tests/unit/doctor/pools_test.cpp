@@ -135,6 +135,10 @@ TEST_CASE("doctor: what belongs to no volume of the cluster is named, and nobody
   add_image("w", "plexvol\nplexvol.id=id-of-w\n");
   add_image("v-old", "plexvol\nplexvol.id=another\n");
   CHECK(find_remains() == "warning: v-old, w");
+  SUBCASE("while a volume's record cannot be read, any of them may be its copy [D6]") {
+    c.put(keys::volume("bad"), "?");
+    CHECK(find_remains().empty());
+  }
 }
 
 TEST_CASE("doctor: a pool that no node has is misspelt, or was never made") {

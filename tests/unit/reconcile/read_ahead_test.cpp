@@ -60,6 +60,22 @@ TEST_CASE("read ahead: a volume at rest is not asked for again") {
   CHECK(node.count_requests(node.store.view_volume("v", "n1")) == 0);
 }
 
+TEST_CASE("read ahead: what a newer version wrote into a status stays, and is no news [D6]") {
+  if (!support::can_use_loop_devices()) return;
+  Node node;
+  const std::string key = keys::status("n1", "v");
+  auto status = *node.store.find_status("n1", "v");
+  status.unknown.members = R"({"later":7})";
+  node.store.commit(Change().put(key, model::to_json(status)));
+  CHECK(node.count_requests(node.store.view_volume("v", "n1")) == 0);
+  // Nor when it is written again, by a pass of its own.
+  status.error = "no more";
+  node.store.commit(Change().put(key, model::to_json(status)));
+  node.count_requests(node.store.view_volume("v", "n1"));
+  CHECK(node.store.find_status("n1", "v")->error.empty());
+  CHECK(node.store.find_status("n1", "v")->unknown == status.unknown);
+}
+
 TEST_CASE("read ahead: nothing is done because of it") {
   if (!support::can_use_loop_devices()) return;
   Node node;

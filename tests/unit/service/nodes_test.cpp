@@ -84,6 +84,61 @@ TEST_CASE("drain: says of each volume what it waits for") {
   }
 }
 
+TEST_CASE("forget: not while nobody knows whether a volume has its last copy there [D6]") {
+  Case test;
+  test.store.commit(Change().remove(keys::alive("n2")).remove(keys::alive("n1")));
+  test.put(keys::volume("bad"), "{}");
+  const auto left = test.service.change_node({.name = "n2", .action = "forget"}).left;
+  REQUIRE(left.size() == 1);
+  CHECK(left.front().volume == "bad");
+  CHECK(left.front().needs_person);
+  CHECK(left.front().why.starts_with("volumes/bad: the record cannot be read"));
+  CHECK(test.store.find_node("n2"));
+  CHECK_FALSE(test.store.find_cordon("n2"));
+  test.store.commit(Change().remove(keys::volume("bad")));
+  test.put(keys::attachment("bad"), "?");
+  test.put("machines/n2", model::to_json(model::Machine{.id = "A", .since = 0}));
+  CHECK(test.service.change_node({.name = "n2", .action = "forget"}).left.empty());
+  CHECK_FALSE(test.store.find_node("n2"));
+  // The name is free for another machine.
+  CHECK_FALSE(test.raw.get("machines/n2"));
+}
+
+TEST_CASE("adopt: a node's name is given up by a machine whose agent is down only [D8]") {
+  Case test;
+  test.put("machines/n2", model::to_json(model::Machine{.id = "A", .since = 0}));
+  CHECK_THROWS_AS(test.service.change_node({.name = "n2", .action = "adopt"}), Error);
+  CHECK(test.raw.get("machines/n2"));
+  test.store.commit(Change().remove(keys::alive("n2")));
+  CHECK(test.service.change_node({.name = "n2", .action = "adopt"}).left.empty());
+  CHECK_FALSE(test.raw.get("machines/n2"));
+}
+
+TEST_CASE("cordon: what a newer version has written into it stays when a drain follows [D6]") {
+  Case test;
+  test.put(keys::cordon("n2"), R"({"drain": false, "forget": false, "since": 1, "why": "disks"})");
+  test.put(keys::volume("v"), model::to_json(test.volume));
+  test.service.change_node({.name = "n2", .action = "drain"});
+  const std::string now = test.raw.get(keys::cordon("n2"))->value;
+  CHECK_MESSAGE(now.find(R"("why":"disks")") != std::string::npos, now);
+  CHECK_MESSAGE(now.find(R"("drain":true)") != std::string::npos, now);
+}
+
+TEST_CASE("volume list: one that nobody can read is there by its name [D6]") {
+  Case test;
+  test.put(keys::volume("v"), model::to_json(test.volume));
+  test.put(keys::volume("bad"), "?");
+  test.put(keys::status("n1", "bad"), "?");
+  test.put(keys::current("bad"), "?");
+  const auto volumes = test.service.list_volumes();
+  REQUIRE(volumes.size() == 2);
+  CHECK(volumes[0].name == "v");
+  CHECK(volumes[1].name == "bad");
+  CHECK(volumes[1].state == "Unreadable");
+  test.put(keys::node("bad"), "?");
+  CHECK(test.service.list_nodes().size() == 3);
+}
+
 TEST_CASE("drain: of a copy that was replaced it says what keeps the new one from being whole") {
   Case test;
   test.moved_to_third();
