@@ -172,6 +172,27 @@ doctor::Subject running_subject(const Config& config, const reconcile::OwnAddres
   return subject;
 }
 
+reconcile::NodeReportSettings report_settings(const Config& config, const std::string& session,
+                                              reconcile::OwnAddress& address,
+                                              reconcile::Mirroring& mirroring) {
+  return {.here = config.node_name,
+          .session = session,
+          .lease = std::chrono::seconds(config.store.lease_seconds),
+          .address = [&address] { return address.look(); },
+          .version = PLEXVOL_VERSION,
+          .mirror_error = [&mirroring] { return mirroring.keep(); },
+          .pools = config.pools};
+}
+
+int serve_until(const sigset_t& signals, http::Server& server) {
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log::info("stops");
+  if (server.stop(std::chrono::seconds(5))) return 0;
+  log::warn("a call has not ended within 5 seconds; left as it is, the next agent carries on");
+  std::_Exit(0);
+}
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
   // Before anything is announced, served or touched: two agents on one node undo each other's work.
@@ -201,13 +222,7 @@ int run(const Config& config) {
   mirroring.keep();  // before the first volume is looked at
 
   reconcile::NodeReport report(store, pools, drbd,
-                               {.here = config.node_name,
-                                .session = session,
-                                .lease = std::chrono::seconds(config.store.lease_seconds),
-                                .address = [&] { return address.look(); },
-                                .version = PLEXVOL_VERSION,
-                                .mirror_error = [&] { return mirroring.keep(); },
-                                .pools = config.pools});
+                               report_settings(config, session, address, mirroring));
   reconcile::Queue queue;
   const pods::Pods pods(pods_settings(config));
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
@@ -237,12 +252,7 @@ int run(const Config& config) {
                       std::move(socket_locks));
   log::info("serving " + config.sockets.front());
 
-  int signal = 0;
-  sigwait(&signals, &signal);
-  log::info("stops");
-  if (server.stop(std::chrono::seconds(5))) return 0;
-  log::warn("a call has not ended within 5 seconds; left as it is, the next agent carries on");
-  std::_Exit(0);
+  return serve_until(signals, server);
 }
 
 }  // namespace

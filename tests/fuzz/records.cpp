@@ -23,6 +23,8 @@ void run(const std::string& bytes) {
   read<model::Status>(bytes);
   read<model::Node>(bytes);
   read<model::Cordon>(bytes);
+  read<model::Schema>(bytes);
+  read<model::Machine>(bytes);
 }
 
 }  // namespace plexvol::fuzz

@@ -1,9 +1,6 @@
 """A cluster is upgraded node by node: the last released agent and today's share one, and change the same volumes."""
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,27 +8,6 @@ import pytest
 from cluster import BUILD, Cluster, options, pod_dir
 from lab import wait_until
 from pods import checksum, mount_as_kubelets_do, write_random
-
-RELEASED = "872394e"  # 0.1.0
-CHECKOUT = BUILD.parent
-
-
-@pytest.fixture(scope="module")
-def released() -> Path:
-    """The build folder of the released commit: compiled from git, once for each checkout."""
-    found = subprocess.run(["git", "-C", str(CHECKOUT), "cat-file", "-e", f"{RELEASED}^{{commit}}"], capture_output=True)
-    if found.returncode != 0:
-        pytest.skip(f"commit {RELEASED} is not in this clone: git fetch --unshallow")
-    tree = BUILD / f"released-{RELEASED}"
-    if not (tree / "build/plexvold").exists():
-        shutil.rmtree(tree, ignore_errors=True)
-        tree.mkdir(parents=True)
-        archive = subprocess.run(["git", "-C", str(CHECKOUT), "archive", RELEASED], capture_output=True, check=True)
-        subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
-        words = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-        subprocess.run(["make", "-C", str(tree), "OPTIMISE=-O0", "build"], env=words, check=True)
-    return tree / "build"
-
 
 @pytest.fixture
 def mixed(cluster: Cluster, released: Path) -> Iterator[Cluster]:
