@@ -104,7 +104,7 @@ TEST_CASE(
         },
         [] { return std::string("the node's report"); });
   };
-  CHECK(report_over(R"({"name": "n1", "version": "old", "kernel": "6.1"})").find("\"6.1\"") !=
+  CHECK(report_over(R"({"name": "n1", "version": "old", "~later": "6.1"})").find("\"6.1\"") !=
         std::string::npos);
   CHECK(report_over("?").find("\"10.0.0.1\"") != std::string::npos);
 }
