@@ -20,6 +20,7 @@
 #include "agent/log.h"
 #include "agent/machine_id.h"
 #include "agent/make_store.h"
+#include "agent/mounting/pod_directories.h"
 #include "agent/node_lock.h"
 #include "agent/process/boost_runner.h"
 #include "agent/process/namespaces.h"
@@ -60,9 +61,32 @@ sigset_t block_signals() {
   return signals;
 }
 
+// Where this process sees the host's /: with the host's processes, as the agent needs them anyway,
+// its files are there, too.
+std::string host_root() {
+  return process::in_host_mount_namespace() ? "" : "/proc/1/root";
+}
+
+mounting::PodDirectorySettings directory_settings(const Config& config, const pods::Pods& pods,
+                                                  const mounting::MountCalls& calls,
+                                                  reconcile::Queue& queue) {
+  return {.memory = config.state_directory + "/kubelets",
+          .root = host_root,
+          .is_proved_dead =
+              [&pods](const std::string& uid) { return pods.find(uid).life == pods::Life::Dead; },
+          .is_being_mounted =
+              [&calls](const std::string& volume) {
+                const mounting::Counts counts = calls.counts(volume);
+                return counts.waiting + counts.mounting > 0;
+              },
+          .unmount = filesystem::unmount_in_host,
+          .changed = [&queue](const std::string& volume) { queue.add(volume); }};
+}
+
 reconcile::ReconcilerSettings reconciler_settings(const Config& config, const std::string& session,
                                                   reconcile::NodeReport& report,
-                                                  reconcile::Queue& queue) {
+                                                  reconcile::Queue& queue,
+                                                  const mounting::PodDirectories& directories) {
   return {.here = config.node_name,
           .session = session,
           .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
@@ -70,35 +94,39 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .resync_limits = {.max = config.drbd.max_resyncs,
                             .short_bytes = std::uint64_t{config.drbd.short_resync_mib} << 20U},
           .space_changed = [&report] { report.look_again(); },
-          .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); }};
+          .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); },
+          .unmounted = [&queue] { queue.add(reconcile::Workers::kDirectories); },
+          .missing_mounts =
+              [&directories](const std::string& volume) { return directories.missing(volume); }};
 }
 
 pods::Settings pods_settings(const Config& config) {
-  return {.runtime_sockets = config.runtime_sockets,
-          // With the host's processes, as the agent needs them anyway, its files are there, too.
-          .host_root = process::in_host_mount_namespace() ? "" : "/proc/1/root"};
+  return {.runtime_sockets = config.runtime_sockets, .host_root = host_root()};
 }
 
 service::Settings service_settings(const Config& config, const std::string& session,
-                                   filesystem::Filesystem& filesystem, store::GuardedStore& guard) {
-  return {.here = config.node_name,
-          .session = session,
-          .version = PLEXVOL_VERSION,
-          .device_directory = config.device_directory,
-          .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
-          // A node that is cut off and silent is rather done without than waited for until its
-          // lease ends, which takes longer still when etcd has lost its leader with it.
-          .silence = std::chrono::milliseconds(config.store.lease_seconds * 1000 / 8),
-          .try_mkfs =
-              [&filesystem](const std::string& fs_type, const std::string& options,
-                            std::uint64_t size_bytes) {
-                filesystem.try_make({.device = {},
-                                     .type = fs_type,
-                                     .uuid = service::random_uuid(),
-                                     .options = filesystem::parse_mkfs_options(fs_type, options)},
-                                    size_bytes);
-              },
-          .give_name_up = [&guard] { guard.give_name_up(); }};
+                                   filesystem::Filesystem& filesystem, store::GuardedStore& guard,
+                                   mounting::PodDirectories& directories) {
+  return {
+      .here = config.node_name,
+      .session = session,
+      .version = PLEXVOL_VERSION,
+      .device_directory = config.device_directory,
+      .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
+      // A node that is cut off and silent is rather done without than waited for until its
+      // lease ends, which takes longer still when etcd has lost its leader with it.
+      .silence = std::chrono::milliseconds(config.store.lease_seconds * 1000 / 8),
+      .try_mkfs =
+          [&filesystem](const std::string& fs_type, const std::string& options,
+                        std::uint64_t size_bytes) {
+            filesystem.try_make({.device = {},
+                                 .type = fs_type,
+                                 .uuid = service::random_uuid(),
+                                 .options = filesystem::parse_mkfs_options(fs_type, options)},
+                                size_bytes);
+          },
+      .target_named = [&directories](const std::string& target) { directories.remember(target); },
+      .give_name_up = [&guard] { guard.give_name_up(); }};
 }
 
 http::Settings server_settings(const Config& config) {
@@ -226,21 +254,26 @@ int run(const Config& config) {
   reconcile::Queue queue;
   const pods::Pods pods(pods_settings(config));
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
-  reconcile::Reconciler reconciler({.store = store,
-                                    .arbiter = arbiter,
-                                    .pools = pools,
-                                    .drbd = drbd,
-                                    .filesystem = filesystem,
-                                    .calls = calls,
-                                    .pods = pods,
-                                    .links = reconcile::Links(config.device_directory)},
-                                   reconciler_settings(config, session, report, queue));
+  mounting::PodDirectories directories(directory_settings(config, pods, calls, queue));
+  reconcile::Reconciler reconciler(
+      {.store = store,
+       .arbiter = arbiter,
+       .pools = pools,
+       .drbd = drbd,
+       .filesystem = filesystem,
+       .calls = calls,
+       .pods = pods,
+       .links = reconcile::Links(config.device_directory)},
+      reconciler_settings(config, session, report, queue, directories));
   const reconcile::Workers workers(
       reconciler, queue, store,
-      {.here = config.node_name, .workers = config.workers, .patrol = patrol_time(config)});
+      {.here = config.node_name,
+       .workers = config.workers,
+       .patrol = patrol_time(config),
+       .look_at_directories = [&directories] { return directories.look(); }});
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
-      service_settings(config, session, filesystem, guard));
+      service_settings(config, session, filesystem, guard, directories));
   const auto examine_here = [&] {
     doctor::Subject subject = running_subject(config, address, guard);
     subject.decisions = arbiter::to_text(arbiter.counts());

@@ -206,6 +206,7 @@ class Reconciler::Pass {
       }
       apply(action, *wanted_, seen_, tools_);
       if (changes_space(action.kind)) owner_.settings_.space_changed();
+      if (action.kind == ActionKind::Unmount) owner_.settings_.unmounted();
     }
     return backing_known;
   }
@@ -262,6 +263,10 @@ class Reconciler::Pass {
     owner_.remember_mounts(volume_, seen_);
   }
 
+  std::string note() const {
+    return note_.empty() ? owner_.settings_.missing_mounts(volume_) : note_;
+  }
+
   model::Status make_status() const {
     model::Status status{.session = owner_.settings_.session,
                          .attachment_revision = wanted_->attachment ? attachment_revision_ : 0,
@@ -275,7 +280,7 @@ class Reconciler::Pass {
                          .mounts = seen_.mounts,
                          .refused_release = seen_.refused_release,
                          .error_code = error_ ? error_->code() : ErrorCode::Internal,
-                         .error = error_ ? error_->what() : note_,
+                         .error = error_ ? error_->what() : note(),
                          .device_bytes = seen_.data ? device_size_bytes(seen_.data->device) : 0};
     if (status_) status.unknown = status_->unknown;
     if (seen_.resource) {

@@ -1,5 +1,6 @@
 #include "agent/reconcile/workers.h"
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <set>
@@ -80,8 +81,15 @@ class Workers::Impl {
     const std::string& name = item.name;
     try {
       if (name == kMounts) {
-        for (const std::string& volume : reconciler_.list_changed_mounts()) queue_.add(volume);
+        const auto changed = reconciler_.list_changed_mounts();
+        for (const std::string& volume : changed) queue_.add(volume);
+        if (!changed.empty() || watches_directories_) queue_.add(kDirectories);
         return Outcome::Settled;
+      }
+      if (name == kDirectories) {
+        const mounting::Look found = settings_.look_at_directories();
+        watches_directories_ = found != mounting::Look::Clear;
+        return found == mounting::Look::Again ? Outcome::TrySoon : Outcome::Settled;
       }
       if (name == kResyncs) {
         reconciler_.take_turns();
@@ -99,6 +107,7 @@ class Workers::Impl {
         // Not by the queue: a resync that begins or ends makes all be looked at again while a node
         // is drained, and the patrol is no such event.
         reconciler_.take_turns();
+        queue_.add(kDirectories);
         return Outcome::Settled;
       }
     } catch (const std::exception& error) {
@@ -139,6 +148,7 @@ class Workers::Impl {
   Queue& queue_;
   store::TypedStore& store_;
   WorkerSettings settings_;
+  std::atomic<bool> watches_directories_ = false;
   std::vector<std::thread> threads_;
   std::unique_ptr<store::Watch> store_watch_;
   std::unique_ptr<store::Watch> cordon_watch_;

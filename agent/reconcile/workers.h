@@ -3,9 +3,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "agent/mounting/pod_directories.h"
 #include "agent/reconcile/queue.h"
 #include "agent/reconcile/reconciler.h"
 
@@ -17,6 +19,8 @@ struct WorkerSettings {
   bool watch_drbd = true;  // whenever the module is loaded, be it later
   // All is looked at again so often: an event that was never sent must not be missed for ever.
   std::chrono::seconds patrol{60};
+  // At the directories that volumes were mounted on.
+  std::function<mounting::Look()> look_at_directories = [] { return mounting::Look::Clear; };
 };
 
 // Hints come from the store (assigned/<here>/), DRBD's events and the mount table; all end in
@@ -27,6 +31,8 @@ class Workers {
   // begins with a slash.
   static constexpr const char* kMounts = "/mounts";
   static constexpr const char* kResyncs = "/resyncs";  // for whose turn it is
+  // For the directories that volumes were mounted on.
+  static constexpr const char* kDirectories = "/directories";
 
   Workers(Reconciler& reconciler, Queue& queue, store::TypedStore& store, WorkerSettings settings);
   ~Workers();

@@ -169,6 +169,7 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
                                                 " does not belong to volume " + wish.volume +
                                                 ", whose device is " + device);
   }
+  settings_.target_named(request.target);
   await_announced(call);
   const model::Volume found =
       request.attached_before ? find_existing(wish) : find_or_create(wish, settings_.here);

@@ -34,6 +34,8 @@ struct Settings {
   std::function<void(const std::string& fs_type, const std::string& mkfs_options,
                      std::uint64_t size_bytes)>
       try_mkfs = {};
+  // Called before a driver is told what to mount there.
+  std::function<void(const std::string& target)> target_named = [](const std::string&) {};
   // This node's name moves to the machine that asks for it: for an agent that is refused.
   std::function<void()> give_name_up = [] {};
 };

@@ -10,6 +10,7 @@
 #include "agent/api/protocol.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/install/drop.h"
+#include "flexdriver/install/guards.h"
 #include "flexdriver/install/plugin_dirs.h"
 #include "flexdriver/install/remove.h"
 #include "flexdriver/system_text.h"
@@ -177,11 +178,13 @@ void add_uninstall(CLI::App& noun, const CommandContext& context) {
   const auto place = std::make_shared<Place>();
   const auto volumes = std::make_shared<std::vector<std::string>>();
   const auto helper = std::make_shared<std::string>();
+  const auto state = std::make_shared<std::string>("/var/lib/plexvol");
   add_place(*verb, *place);
   verb->add_option("--helper", *helper, "the copy that install has put there");
+  verb->add_option("--state-directory", *state, "the agent's, on the host");
   verb->add_option("--purge", *volumes,
                    "also delete these volumes, which must be all that have a copy here");
-  verb->callback([place, volumes, helper, &context] {
+  verb->callback([place, volumes, helper, state, &context] {
     const TrustedDir root = root_of(*place);
     const auto dirs = dirs_of(*place, root);
     refuse_while_mounted(*place);
@@ -192,6 +195,8 @@ void add_uninstall(CLI::App& noun, const CommandContext& context) {
           remove_driver(place->proc, root, dir.path, [&] { refuse_while_mounted(*place); });
       print_line(dir.path + "/plexvol~plexvol " + (was_there ? "is removed" : "is not there"));
     }
+    // From now on no call sets one.
+    clear_guards({.root = place->root, .proc = place->proc, .state_directory = *state});
     if (!remove_runtime_files(root)) {
       print_line(std::string(api::kDefaultSocket) + " stays: an agent answers there");
     }

@@ -11,6 +11,7 @@
 
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
+#include "agent/mounts/guard.h"
 #include "flexdriver/agent_client.h"
 #include "flexdriver/deadline.h"
 #include "flexdriver/install/drop.h"
@@ -134,6 +135,7 @@ bool remove_runtime_files(const TrustedDir& root) {
 
 bool is_mount_of_driver(const mounts::MountEntry& entry) {
   const std::string& point = entry.mount_point;
+  if (mounts::is_guard(entry.fs_type, entry.source)) return false;  // see install/guards.h
   return point.find("/volumes/plexvol~plexvol/") != std::string::npos ||
          point.find("/kubernetes.io/flexvolume/plexvol/plexvol/") != std::string::npos;
 }

@@ -231,6 +231,31 @@ def test_only_directories_of_pods_are_guarded(driver: Driver, disk: Disk, kubele
         remove_as_a_kubelet(target)
 
 
+@pytest.mark.finding("D1")
+def test_uninstalling_leaves_no_guard_behind(driver: Driver, disk: Disk, kubelet: Path, pod: Path) -> None:
+    """Nobody else would take it away. It is refused as long as a volume is mounted, and guards are none."""
+    leave_guard(pod)
+    proc, state = driver.directory / "proc", driver.directory / "state"
+    (proc / "1").mkdir(parents=True)
+    state.mkdir()
+    (state / "kubelets").write_text(f"/elsewhere/pods\n{kubelet}/pods\n")
+    arguments = ["driver", "uninstall", "--plugin-dir", str(driver.directory / "plugins"), "--proc", str(proc),
+                 "--state-directory", str(state)]
+
+    def uninstall() -> int:
+        (proc / "1" / "mountinfo").write_text(Path("/proc/self/mountinfo").read_text())
+        return driver.run(*arguments).status
+
+    driver.must("mount", str(pod), OPTIONS_TEXT)
+    assert uninstall() == 1
+    run("umount", disk.device)
+    assert is_guarded(pod)
+    for _ in range(2):
+        assert uninstall() == 0
+        assert not is_guarded(pod)
+    remove_as_a_kubelet(pod)
+
+
 # What a kubelet sees of its directory of a device. Its checks are those of Kubernetes 1.12 and 1.20.
 
 

@@ -1,9 +1,7 @@
 #include "agent/mounts/guard.h"
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,58 +9,16 @@
 #include <string>
 
 #include "agent/api/error.h"
-#include "agent/filesystem/filesystem.h"
-#include "agent/process/boost_runner.h"
+#include "tests/support/kubelet_directory.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace plexvol::mounts;  // NOLINT(google-build-using-namespace)
 using plexvol::Error;
 using plexvol::support::can_use_loop_devices;
-using plexvol::support::LoopDevice;
+using plexvol::support::KubeletDirectory;
 using plexvol::support::Mount;
 using plexvol::support::TemporaryDirectory;
-
-namespace {
-
-constexpr const char* kPod = "/pods/6f0c2f9e/volumes/plexvol~plexvol/data";
-
-// A kubelet's directory on ext4, which has the flag, or on ramfs, which has not.
-class Kubelet {
- public:
-  explicit Kubelet(bool has_flag)
-      : device_(directory_.path() / "image", 64U << 20U), mount_(make(has_flag)) {
-    std::filesystem::create_directories(pod());
-  }
-  Kubelet(const Kubelet&) = delete;
-  Kubelet& operator=(const Kubelet&) = delete;
-  ~Kubelet() {
-    while (umount2(pod().c_str(), UMOUNT_NOFOLLOW) == 0) {
-    }
-  }
-
-  std::string pods() const { return mount_.point() + "/pods"; }
-  std::string pod() const { return mount_.point() + kPod; }
-  bool can_write() const { return std::ofstream(pod() + "/file").put('x').good(); }
-
- private:
-  Mount make(bool has_flag) const {
-    const auto point = directory_.path() / "kubelet";
-    if (!has_flag) return {"ramfs", point, "ramfs"};
-    plexvol::process::BoostRunner runner;
-    plexvol::filesystem::Filesystem(runner).make({.device = device_.path(),
-                                                  .type = "ext4",
-                                                  .uuid = "01234567-89ab-cdef-0123-456789abcdef",
-                                                  .options = {}});
-    return {device_.path(), point, "ext4"};
-  }
-
-  TemporaryDirectory directory_;
-  LoopDevice device_;
-  Mount mount_;
-};
-
-}  // namespace
 
 TEST_CASE("guard: a pod's volume directory is known by its path") {
   const auto found = parse_pod_volume("/var/lib/kubelet/pods/6f0c/volumes/plexvol~plexvol/data");
@@ -103,7 +59,7 @@ TEST_CASE(
   if (!can_use_loop_devices()) return;
   for (const bool has_flag : {true, false}) {
     CAPTURE(has_flag);
-    const Kubelet kubelet(has_flag);
+    const KubeletDirectory kubelet(has_flag);
     auto bare = find_bare(kubelet.pod());
     REQUIRE(bare);
     CHECK_FALSE(bare->guarded);
@@ -124,7 +80,7 @@ TEST_CASE("guard: nothing that is mounted there is touched [D1]") {
   if (!can_use_loop_devices()) return;
   for (const bool has_flag : {true, false}) {
     CAPTURE(has_flag);
-    const Kubelet kubelet(has_flag);
+    const KubeletDirectory kubelet(has_flag);
     set_guard(kubelet.pod(), "pv-1");
     const Mount volume("tmpfs", kubelet.pod(), "tmpfs");
     CHECK_FALSE(find_bare(kubelet.pod()));
@@ -139,7 +95,7 @@ TEST_CASE("guard: nothing that is mounted there is touched [D1]") {
 
 TEST_CASE("guard: a directory is removed with its flag, unless something is in it [K3]") {
   if (!can_use_loop_devices()) return;
-  const Kubelet kubelet(true);
+  const KubeletDirectory kubelet(true);
   std::ofstream(kubelet.pod() + "/file").put('x');
   set_guard(kubelet.pod(), "pv-1");
   CHECK(remove_bare(kubelet.pod()) == Removal::NotEmpty);
