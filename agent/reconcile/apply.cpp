@@ -81,7 +81,7 @@ void drop_attachment(const Wanted& wanted, const Tools& tools) {
   Change change;
   const std::string key = keys::attachment(wanted.volume.name);
   change.require(key, found->revision).remove(key).wake(wanted.volume);
-  for (const std::string& name : found->value.names) change.remove(keys::name(wanted.here, name));
+  tools.store.remove_names(found->value, wanted.volume.name, change);
   tools.store.commit(change);
 }
 

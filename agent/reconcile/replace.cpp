@@ -137,7 +137,7 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
   // Who has no copy any more could never let go of it.
   if (serves) {
     change.remove(keys::attachment(name));
-    for (const std::string& held : attachment->value.names) change.remove(keys::name(peer, held));
+    store.remove_names(attachment->value, name, change);
   }
   if (!arbiter.take_out_with(name, *current, peer, reason_of(peer, wanted.peer_fate), change)) {
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");

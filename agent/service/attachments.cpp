@@ -15,24 +15,36 @@ using store::Change;
 using store::Versioned;
 namespace keys = store::keys;
 
-namespace {
-
-Change holding(const model::Volume& volume, const Attachment& next, const std::string& name,
-               Change change) {
-  return change.put(keys::attachment(volume.name), model::to_json(next))
-      .put(keys::name(next.node, name), volume.name)
-      .wake(volume);
+// The attachment, and the name that stands for it. Detach is told nothing but the name, so while
+// that stands for another attached volume it is refused, or that one would stay attached for ever.
+// Without attach calls none is needed: there, pods may well use one name for different volumes.
+Change Service::holding(const model::Volume& volume, const Attachment& next,
+                        const std::string& name, Claim claim, Change change) {
+  change.put(keys::attachment(volume.name), model::to_json(next)).wake(volume);
+  const std::string key = keys::name(next.node, name);
+  const auto entry = store_.raw().get(key);
+  if (entry && entry->value != volume.name) {
+    const auto other = store_.find_attachment(entry->value);
+    const bool in_use = other && other->value.node == next.node &&
+                        other->value.holder == Holder::Attach && other->value.names.contains(name);
+    if (in_use && claim != Claim::Mount) {
+      throw Error(ErrorCode::Conflict,
+                  "volume " + volume.name + " cannot be attached to " + next.node + " as " + name +
+                      ": this is the name there of volume " + entry->value +
+                      ", which is attached; give the pods' inline volumes different names");
+    }
+    if (in_use) return change;
+  }
+  return change.require(key, entry ? entry->revision : 0).put(key, volume.name);
 }
 
-Change taking_over(const model::Volume& volume, const Versioned<Attachment>& from,
-                   const Attachment& next, const std::string& name) {
+Change Service::taking_over(const model::Volume& volume, const Versioned<Attachment>& from,
+                            const Attachment& next, const std::string& name, Claim claim) {
   Change change;
   change.require(keys::attachment(volume.name), from.revision);
-  for (const std::string& old : from.value.names) change.remove(keys::name(from.value.node, old));
-  return holding(volume, next, name, change);
+  store_.remove_names(from.value, volume.name, change);
+  return holding(volume, next, name, claim, change);
 }
-
-}  // namespace
 
 bool Service::is_gone(const std::string& node) const {
   return node != settings_.here && !store_.is_alive(node);
@@ -87,7 +99,7 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     // fail.
     Change change;
     change.require(key, 0).require(keys::volume(volume.name), latest->revision);
-    return store_.commit(holding(volume, mine, name, change));
+    return store_.commit(holding(volume, mine, name, claim, change));
   }
   const Attachment& held = seen->value;
   if (held.node == node) {
@@ -98,26 +110,26 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
     if (held.holder == Holder::Attach) mine.holder = Holder::Attach;
     // Written even when nothing changes: the new revision makes the node look again and say what it
     // finds now.
-    return store_.commit(holding(volume, mine, name, Change().require(key, seen->revision)));
+    return store_.commit(holding(volume, mine, name, claim, Change().require(key, seen->revision)));
   }
   // The lease says only that it is time to try; whether it is safe is the arbiter's word.
-  if (is_gone(held.node)) return store_.commit(taking_over(volume, *seen, mine, name));
+  if (is_gone(held.node)) return store_.commit(taking_over(volume, *seen, mine, name, claim));
   if (held.holder == Holder::Attach) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is attached to " + held.node +
                                          " and must be detached there first");
   }
-  return ask_for(volume, *seen, mine, name, call);
+  return ask_for(volume, *seen, mine, name, claim, call);
 }
 
 // The holder lets go, or refuses (then it throws), or is taken for silent. False: look again.
 bool Service::ask_for(const model::Volume& volume, const Versioned<Attachment>& held,
-                      Attachment mine, const std::string& name, const Call& call) {
+                      Attachment mine, const std::string& name, Claim claim, const Call& call) {
   const std::string holder = held.value.node;
   const auto silent = request_release(
       volume, held, "volume " + volume.name + " is wanted on " + mine.node, mine.node, call);
   if (!silent) return false;
   mine.silent_session = silent->session;
-  Change change = taking_over(volume, silent->attachment, mine, name);
+  Change change = taking_over(volume, silent->attachment, mine, name, claim);
   change.require(keys::status(holder, volume.name), silent->status_revision);
   // With the arbiter's own step: it moves only when this copy has won, and the holder has not.
   const bool won = arbiter_.take_out_with(volume.name, silent->current, holder,
@@ -243,9 +255,7 @@ bool Service::remove_attachment(const model::Volume& volume,
   const std::string key = keys::attachment(volume.name);
   Change change;
   change.require(key, attachment.revision).remove(key).wake(volume);
-  for (const std::string& name : attachment.value.names) {
-    change.remove(keys::name(attachment.value.node, name));
-  }
+  store_.remove_names(attachment.value, volume.name, change);
   return store_.commit(change);
 }
 

@@ -20,6 +20,16 @@ std::string Service::device_of(const std::string& volume) const {
   return settings_.device_directory + "/" + volume;
 }
 
+// `device` is what an attach call has answered, perhaps by another node's agent, which may have
+// another device directory (contract fact 25): only the last part of the path is the volume's.
+void Service::check_device(const std::string& device, const std::string& volume) const {
+  if (device.empty() || device.substr(device.rfind('/') + 1) == volume) return;
+  throw Error(ErrorCode::InvalidArgument,
+              "device " + device + " does not belong to volume " + volume + ", whose device is " +
+                  device_of(volume) +
+                  ": two pods with inline volumes of the same name? Name each differently");
+}
+
 model::Volume Service::get_volume(const std::string& name) {
   check_volume_name(name);
   const auto found = store_.find_volume(name);
@@ -114,12 +124,7 @@ api::DeviceReply Service::wait_for_attach(const api::WaitForAttachRequest& reque
   note_subject(call, wish.volume);
   const log::LogScope scope("volume", wish.volume);
   const std::string device = device_of(wish.volume);
-  if (!request.device.empty() && request.device != device) {
-    throw Error(ErrorCode::InvalidArgument,
-                "device " + request.device + " does not belong to volume " + wish.volume +
-                    ", whose device is " + device +
-                    ": two pods with inline volumes of the same name? Name each differently");
-  }
+  check_device(request.device, wish.volume);
   const model::Volume volume = find_existing(wish);
   const std::int64_t revision = hold(volume, settings_.here, wish.name, Claim::StayAttached, call);
   await_ready(volume, settings_.here, revision, call);
@@ -163,12 +168,7 @@ api::MountReply Service::mount(const api::MountRequest& request, const Call& cal
   const Wish wish = parse_options(request.options);
   note_subject(call, wish.volume);
   const log::LogScope scope("volume", wish.volume);
-  const std::string device = device_of(wish.volume);
-  if (!request.device.empty() && request.device != device) {
-    throw Error(ErrorCode::InvalidArgument, "device " + request.device +
-                                                " does not belong to volume " + wish.volume +
-                                                ", whose device is " + device);
-  }
+  check_device(request.device, wish.volume);
   settings_.target_named(request.target);
   await_announced(call);
   const model::Volume found =

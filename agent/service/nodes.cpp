@@ -116,7 +116,7 @@ void drop_attachments(const std::string& node, store::TypedStore& store) {
     const std::string key = keys::attachment(volume);
     Change change;
     change.require(key, held->revision).require(keys::alive(node), 0).remove(key);
-    for (const std::string& name : held->value.names) change.remove(keys::name(node, name));
+    store.remove_names(held->value, volume, change);
     store.commit(change);
   }
 }

@@ -85,6 +85,7 @@ class Service {
   using Placements = std::map<std::string, std::int64_t>;  // by node: keys::placement()'s revision
 
   std::string device_of(const std::string& volume) const;
+  void check_device(const std::string& device, const std::string& volume) const;
   static void note_subject(const Call& call, const std::string& volume) {
     if (call.subject != nullptr) *call.subject = volume;
   }
@@ -135,7 +136,12 @@ class Service {
   std::optional<Silent> find_silent(const std::string& volume, const std::string& taker,
                                     const std::string& release_id);
   bool ask_for(const model::Volume& volume, const store::Versioned<model::Attachment>& held,
-               model::Attachment mine, const std::string& name, const Call& call);
+               model::Attachment mine, const std::string& name, Claim claim, const Call& call);
+  store::Change holding(const model::Volume& volume, const model::Attachment& next,
+                        const std::string& name, Claim claim, store::Change change);
+  store::Change taking_over(const model::Volume& volume,
+                            const store::Versioned<model::Attachment>& from,
+                            const model::Attachment& next, const std::string& name, Claim claim);
   std::optional<std::string> join_or_ask(const model::Volume& volume,
                                          const store::Versioned<model::Attachment>& attachment,
                                          const std::string& reason);

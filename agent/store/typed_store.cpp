@@ -344,6 +344,15 @@ std::optional<std::string> TypedStore::find_named(const std::string& node,
   return entry->value;
 }
 
+void TypedStore::remove_names(const model::Attachment& attachment, const std::string& volume,
+                              Change& change) {
+  for (const std::string& name : attachment.names) {
+    const std::string key = keys::name(attachment.node, name);
+    const auto entry = store_.get(key);
+    if (entry && entry->value == volume) change.require(key, entry->revision).remove(key);
+  }
+}
+
 void TypedStore::put_status(const std::string& node, const model::Volume& volume,
                             std::int64_t assigned, const model::Status& status) {
   const std::string key = keys::assigned(node, volume.name);

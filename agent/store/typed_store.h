@@ -98,6 +98,9 @@ class TypedStore {
   Versioned<unsigned> find_next_slot();  // revision 0: there is none
   // The volume that this name stands for on this node.
   std::optional<std::string> find_named(const std::string& node, const std::string& name);
+  // The volume's attachment ends: its names stand for nothing any more, unless another volume has
+  // taken one over.
+  void remove_names(const model::Attachment& attachment, const std::string& volume, Change& change);
 
   // Only while this very volume is assigned to the node, so that a late pass leaves no status
   // behind a deleted one. `assigned`: the assignment's revision as last read, which saves a
