@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <thread>
@@ -93,6 +94,7 @@ int try_connect(const std::string& path, FileDescriptor& connection) {
 }
 
 std::string AgentClient::call(const std::string& path, const std::string& body, Patience patience) {
+  Clock::time_point last_there = Clock::now();
   // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): it is read below
   const Clock::time_point begin = Clock::now();
   milliseconds pause = kFirstPause;
@@ -108,7 +110,9 @@ std::string AgentClient::call(const std::string& path, const std::string& body, 
       if (reason.empty() || Clock::now() < patience.deadline) reason = error.what();
       trace_.note(error.what());
     }
-    const milliseconds left = left_until(patience.deadline);
+    if (!is_absent_) last_there = Clock::now();
+    const Deadline deadline = std::min(patience.deadline, last_there + patience.agent_timeout);
+    const milliseconds left = left_until(deadline);
     if (left <= kFirstPause) {
       throw unavailable("gave up after " + as_seconds(Clock::now() - begin) + ": " + reason);
     }
@@ -134,19 +138,23 @@ HttpReply AgentClient::exchange(const std::string& path, const std::string& body
 
 void AgentClient::connect(Deadline deadline) {
   std::string problems;
+  is_absent_ = true;
   for (const std::string& path : sockets_) {
     int error = try_connect(path, connection_);
     while (error == EAGAIN && Clock::now() < deadline) {
       std::this_thread::sleep_for(kFirstPause);
       error = try_connect(path, connection_);
     }
+    if (error == 0 || error == EAGAIN) is_absent_ = false;
     if (error == 0) {
       connected_to_ = path;
       return;
     }
     problems += (problems.empty() ? "" : ", ") + path + " (" + error_text(error) + ')';
   }
-  throw unavailable("no agent answers on " + problems + ": is plexvold running on this node?");
+  throw unavailable("plexvold, the agent of this node, does not answer on " + problems +
+                    "; start it, or see why it ended: journalctl -u plexvold, or kubectl -n "
+                    "kube-system logs -l app=plexvold");
 }
 
 void AgentClient::send(const std::string& text, Deadline deadline) {

@@ -16,9 +16,14 @@ namespace plexvol::driver {
 // the middle, or answers Unavailable. Only for calls that may be repeated.
 enum class Retry { UntilDeadline, Never };
 
+// How long an agent may be away. An upgrade takes a few seconds; callers come again by themselves,
+// and until a call has failed a user sees no event.
+constexpr milliseconds kAgentTimeout(20'000);
+
 struct Patience {
   Deadline deadline;
   Retry retry = Retry::UntilDeadline;
+  milliseconds agent_timeout = kAgentTimeout;  // given up earlier when nothing listens for as long
 };
 
 class AgentClient {
@@ -43,6 +48,7 @@ class AgentClient {
   const Trace& trace_;
   FileDescriptor connection_;
   std::string connected_to_;
+  bool is_absent_ = false;  // nothing listened at the last attempt
 };
 
 // 0, or the errno of what went wrong: ECONNREFUSED says that nobody listens on this socket any

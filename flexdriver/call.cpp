@@ -30,13 +30,19 @@ struct Context {
   Deadline deadline;
 
   AgentClient agent() const { return AgentClient(settings.sockets, trace); }
-  Patience patience() const { return {.deadline = deadline, .retry = Retry::UntilDeadline}; }
+  Patience patience() const {
+    return {.deadline = deadline,
+            .retry = Retry::UntilDeadline,
+            .agent_timeout = settings.agent_timeout};
+  }
 };
 
 using Arguments = std::vector<std::string>;
 
+// Kubernetes reads the capabilities only; the message is for people and the doctor.
 Reply init(const Context& context, const Arguments& /*arguments*/) {
   Reply reply;
+  reply.message = context.settings.problem;
   reply.capabilities = context.settings.capabilities;
   return reply;
 }

@@ -18,6 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kFileName = ".plexvol.json";
+constexpr const char* kAdvice = "; mend it, or run plexvol driver install";
 constexpr const char* kSocketName = ".plexvold.sock";
 constexpr std::size_t kLargestFile = 65'536;
 // waitforattach is ended by the kubelet after ten minutes, and a driver that is then still there
@@ -71,7 +72,7 @@ class Reader {
 
  private:
   void complain(const char* key, const char* wanted) {
-    problem_ = std::string(kFileName) + ": " + key + " must be " + wanted + "; it is ignored";
+    problem_ = std::string(kFileName) + ": " + key + " must be " + wanted;
   }
 
   const Json& json_;
@@ -88,13 +89,14 @@ Settings parse_settings(const std::string& text, const std::string& directory) {
     Reader reader(json, settings.problem);
     reader.read("socket", socket);
     reader.read("timeout_seconds", settings.timeout);
+    reader.read("agent_seconds", settings.agent_timeout);
     reader.read("attach", settings.capabilities.attach);
     reader.read("selinuxRelabel", settings.capabilities.selinux_relabel);
     reader.read("supportsMetrics", settings.capabilities.supports_metrics);
     reader.read("fsGroup", settings.capabilities.fs_group);
     reader.refuse_true("requiresFSResize", "volumes do not grow in this version");
   } else {
-    settings.problem = std::string(kFileName) + " is not a JSON object; it is ignored";
+    settings.problem = std::string(kFileName) + " is not a JSON object";
   }
   if (!socket.empty()) settings.sockets.push_back(socket);
   if (socket != api::kDefaultSocket) settings.sockets.emplace_back(api::kDefaultSocket);
@@ -102,15 +104,31 @@ Settings parse_settings(const std::string& text, const std::string& directory) {
   return settings;
 }
 
-Settings load_settings() {
-  const std::string directory = executable_directory();
-  const auto text = read_file(directory + '/' + kFileName, kLargestFile);
+Settings load_settings(const std::string& directory) {
+  const auto text = read_file(directory + kSettingsFile, kLargestFile);
   const int error = errno;
   Settings settings = parse_settings(text.value_or(""), directory);
-  if (!text && error != ENOENT) {
-    settings.problem = std::string(kFileName) + ": " + error_text(error) + "; it is ignored";
+  if (!text) settings.problem = std::string(kFileName) + ": " + error_text(error);
+  if (text && text->empty()) settings.problem = std::string(kFileName) + " is empty";
+  if (settings.problem.empty()) return settings;
+  const auto good = read_file(directory + kGoodSettingsFile, kLargestFile);
+  if (!good && !text && error == ENOENT) {
+    // Put there by hand, without settings.
+    settings.problem.clear();
+    return settings;
   }
-  return settings;
+  Settings former = parse_settings(good.value_or(""), directory);
+  if (!good || !former.problem.empty()) {
+    settings.problem += kAdvice;
+    return settings;
+  }
+  former.problem = settings.problem + "; used instead: " + kFileName +
+                   ".good, as it was last installed" + kAdvice;
+  return former;
+}
+
+Settings load_settings() {
+  return load_settings(executable_directory());
 }
 
 }  // namespace plexvol::driver

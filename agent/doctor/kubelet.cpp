@@ -26,6 +26,11 @@ void look_at_driver(const Examination& examination) {
   const auto output = examination.runner.run({.argv = {driver, "init"}, .input = {}});
   const Json reply = Json::parse(output.out + output.err, nullptr, false);
   if (reply.is_object() && reply.value("status", "") == "Success") {
+    const std::string problem = reply.value("message", "");
+    if (!problem.empty()) {
+      return examination.report.fault(kWhat, driver + ": " + problem, "answers init",
+                                      "plexvol driver install (see installer/README.md)");
+    }
     return examination.report.ok(kWhat, driver, "answers init");
   }
   examination.report.fault(kWhat, driver + ": " + process::said(output), "answers init",

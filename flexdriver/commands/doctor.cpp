@@ -12,6 +12,7 @@
 #include "agent/api/report.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/install/plugin_dirs.h"
+#include "flexdriver/settings.h"
 #include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
@@ -19,6 +20,17 @@ namespace plexvol::driver {
 namespace {
 
 using Findings = std::vector<api::Finding>;
+
+void look_at_settings(const std::string& folder, Findings& findings) {
+  const std::string problem = load_settings(folder).problem;
+  if (problem.empty()) return;
+  findings.push_back({.what = "driver's settings",
+                      .level = "fault",
+                      .found = folder + ": " + problem,
+                      .wanted = "a JSON object that can be read",
+                      .advice = "plexvol driver install, with --attach true where Kubernetes "
+                                "attaches volumes"});
+}
 
 // What the agent cannot know: where a kubelet looks.
 void look_at_plugin_dirs(Findings& findings) {
@@ -33,6 +45,7 @@ void look_at_plugin_dirs(Findings& findings) {
                           .found = there ? driver : driver + ": " + error_text(errno),
                           .wanted = kWanted,
                           .advice = there ? "" : "plexvol driver install (" + dir.how + ")"});
+      if (there) look_at_settings(dir.path + "/plexvol~plexvol", findings);
     }
   } catch (const Error& error) {
     findings.push_back({.what = kWhat,

@@ -27,6 +27,7 @@ constexpr const char* kSparePrevious = ".plexvol.previous.new";
 constexpr const char* kBack = ".plexvol.back";
 constexpr const char* kSettings = ".plexvol.json";
 constexpr const char* kNewSettings = ".plexvol.json.new";
+constexpr const char* kGoodSettings = ".plexvol.json.good";
 constexpr std::size_t kMostBytes = 64U << 20U;
 
 std::string read_new_driver(const std::string& executable) {
@@ -49,7 +50,11 @@ Text read_driver(const TrustedDir& folder) {
 
 std::string settings_text(const TrustedDir& folder, const DropSettings& wanted) {
   const Text before = folder.read(kSettings, kMostBytes);
+  const Text good = folder.read(kGoodSettings, kMostBytes);
   Json json = before ? Json::parse(*before, nullptr, false) : Json::object();
+  const bool can_be_used =
+      before && !before->empty() && parse_settings(*before, "").problem.empty();
+  if (good && !can_be_used) json = Json::parse(*good, nullptr, false);
   if (!json.is_object()) {
     throw Error(ErrorCode::Conflict, folder.path_of(kSettings) +
                                          " is not a JSON object: mend or remove it, then install "
@@ -65,10 +70,17 @@ std::string settings_text(const TrustedDir& folder, const DropSettings& wanted) 
 
 // nullopt: there are none.
 void write_settings(const TrustedDir& folder, const Text& text) {
-  if (folder.read(kSettings, kMostBytes) == text) return;
-  if (!text) return folder.remove(kSettings);
-  folder.write(kNewSettings, *text, 0644);
-  folder.rename(kNewSettings, kSettings);
+  const bool is_good = !text || parse_settings(*text, "").problem.empty();
+  for (const char* name : {kGoodSettings, kSettings}) {
+    if (name == kGoodSettings && !is_good) continue;
+    if (folder.read(name, kMostBytes) == text) continue;
+    if (!text) {
+      folder.remove(name);
+      continue;
+    }
+    folder.write(kNewSettings, *text, 0644);
+    folder.rename(kNewSettings, name);
+  }
 }
 
 // Whoever looks meanwhile sees one name or the other, never none.

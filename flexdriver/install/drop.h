@@ -7,7 +7,7 @@
 // beside the old one, tried out there, and renamed over it once.
 //
 //   DIR/plexvol~plexvol/plexvol             the driver
-//   DIR/plexvol~plexvol/.plexvol.json       its settings
+//   DIR/plexvol~plexvol/.plexvol.json       its settings, and beside them .plexvol.json.good
 //   DIR/plexvol~plexvol/.plexvol.previous   the executable before this one
 //
 // Everything on the way there must be root's alone (trusted_dir.h). An executable that is not is

@@ -211,3 +211,37 @@ def test_many_calls_at_once_all_get_their_own_answer(driver: Driver, agent: Fake
     for thread in threads:
         thread.join()
     assert found == {number: f"/dev/plexvol/n{number}" for number in range(30)}
+
+
+@pytest.mark.finding("K6")
+def test_where_no_agent_listens_a_call_ends_sooner_and_says_what_to_do(driver: Driver) -> None:
+    """A kubelet comes again by itself; until a call has failed its user sees no event."""
+    driver.configure(timeout_seconds=100, agent_seconds=0.6)
+    for arguments in (["mount", str(driver.directory / "target"), OPTIONS_TEXT], ["attach", OPTIONS_TEXT, "n1"]):
+        message = driver.run(*arguments).message
+        for part in ("plexvold", str(driver.socket), "No such file or directory", "journalctl -u plexvold", "kubectl"):
+            assert part in message
+
+
+@pytest.mark.finding("K6")
+def test_an_agent_that_answers_has_the_whole_time(driver: Driver, agent: FakeAgent) -> None:
+    """Also one that has been away in between for less than it may be."""
+    driver.configure(timeout_seconds=100, agent_seconds=1.2)
+    no = error("Unavailable", "waiting for n1")
+    agent.answers["/v1/attach"] = [no] * 5 + [result(DEVICE)]  # pauses of 50, 100, 200, 400 and 800 ms
+    process = driver.start("attach", OPTIONS_TEXT, "n1")
+    for _ in range(3):
+        agent.arrived.get(timeout=60)
+    agent.stop()
+    agent.start()
+    assert driver.finish(process).reply == {"status": "Success", **DEVICE}
+
+
+@pytest.mark.finding("K6")
+def test_an_agent_that_goes_away_for_good_is_given_up(driver: Driver, agent: FakeAgent) -> None:
+    driver.configure(timeout_seconds=100, agent_seconds=0.5)
+    agent.answers["/v1/attach"] = HANG
+    process = driver.start("attach", OPTIONS_TEXT, "n1")
+    agent.arrived.get(timeout=60)
+    agent.stop()
+    assert "journalctl -u plexvold" in driver.finish(process).message

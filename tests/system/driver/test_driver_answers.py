@@ -37,7 +37,9 @@ def test_no_kubelet_is_told_that_volumes_grow(driver: Driver) -> None:
                                   " " * 100_000])
 def test_init_answers_the_defaults_when_the_settings_are_broken(driver: Driver, text: str) -> None:
     driver.write_settings(text)
-    assert driver.run("init").reply == {"status": "Success", "capabilities": DEFAULTS}
+    reply = driver.run("init").reply
+    assert reply["status"] == "Success" and reply["capabilities"] == DEFAULTS
+    assert ".plexvol.json" in reply["message"]
 
 
 def test_init_answers_the_defaults_when_the_settings_are_a_directory(driver: Driver) -> None:

@@ -146,6 +146,7 @@ def test_settings_that_are_not_named_stay(host: Host) -> None:
     assert "540" in host.refused("install", "--call-seconds", "9999")
     assert json.loads(file.read_text())["timeout_seconds"] == 30
     file.write_text("{ what")
+    (host.folder() / ".plexvol.json.good").unlink()
     assert ".plexvol.json is not a JSON object" in host.refused("install")
     assert file.read_text() == "{ what"
 
@@ -370,4 +371,5 @@ def test_two_installers_take_turns(host: Host) -> None:
         _, said = process.communicate(timeout=60)
         assert (process.returncode, said) == (0, b"")
     assert init_of(host.folder() / "plexvol").reply["status"] == "Success"
-    assert sorted(name for name in os.listdir(host.folder())) == [".plexvol.json", ".plexvol.previous", "plexvol"]
+    assert sorted(name for name in os.listdir(host.folder())) == [
+        ".plexvol.json", ".plexvol.json.good", ".plexvol.previous", "plexvol"]

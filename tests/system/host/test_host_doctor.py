@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import pytest
 from plexvol_host import Host
 
 
@@ -56,3 +57,14 @@ def test_the_agent_can_be_asked_before_it_is_started(host: Host) -> None:
     assert "embedded: this node only" in done.stdout
     assert done.returncode == (1 if "FAULT" in done.stdout else 0)
     host.start()
+
+
+@pytest.mark.finding("K8")
+def test_broken_settings_of_the_driver_are_a_fault(host: Host) -> None:
+    """Where it was installed with attach true, it may answer attach false now."""
+    host.reconfigure(drbd={"helper": str(host.attaching.path)})
+    assert findings_of(host)[1]["driver"]["level"] == "ok"
+    (host.attaching.path.parent / ".plexvol.json").write_text("{")
+    finding = findings_of(host)[1]["driver"]
+    assert finding["level"] == "fault" and ".plexvol.json is not a JSON object" in finding["found"]
+    assert "plexvol driver install" in finding["advice"]

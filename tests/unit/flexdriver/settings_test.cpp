@@ -66,3 +66,9 @@ TEST_CASE("settings: what is no JSON object is ignored, and said") {
     CHECK(settings.timeout == milliseconds(90'000));
   }
 }
+
+TEST_CASE("settings: how long an agent may be away is one of them [K6]") {
+  CHECK(parse_settings("", "").agent_timeout == milliseconds(20'000));
+  CHECK(parse_settings(R"({"agent_seconds":1.5})", "").agent_timeout == milliseconds(1'500));
+  CHECK(parse_settings(R"({"agent_seconds":-1})", "").problem != "");
+}
