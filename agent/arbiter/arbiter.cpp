@@ -131,6 +131,19 @@ bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
   return done;
 }
 
+bool Arbiter::use_forced(const std::string& volume, std::int64_t seen_revision) {
+  const auto seen = store_.find_current(volume);
+  if (!seen || seen->revision != seen_revision || !seen->value.forced) return false;
+  model::Current next = seen->value;
+  next.forced->disk_state.clear();
+  ++next.epoch;
+  const std::string key = store::keys::current(volume);
+  const bool done =
+      store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+  if (done) log_change(volume, seen->value, next, "the forced copy is attached");
+  return done;
+}
+
 Arbiter::Question::Question(Arbiter& arbiter, std::string volume)
     : arbiter_(arbiter), volume_(std::move(volume)) {
   const std::lock_guard lock(arbiter_.mutex_);

@@ -33,18 +33,19 @@ class Arbiter {
  public:
   explicit Arbiter(store::TypedStore& store) : store_(store) {}
 
-  // "If `asker` is still in the set, take `other` out of it." Every answer raises the epoch, also
+  // The kernel's own question, which knows of no earlier look, on the set as it is: "if `asker` is
+  // still in the set, take `other` out of it." Every answer raises the epoch, also
   // "lost", and one that leaves the set as it was (rule 2): so no look at the two that was taken
   // before it can put anybody back after it. May be asked any number of times. Throws Unavailable
   // when the store gives no answer: nobody has won then. `reason` is for the log.
-  //
-  // A node whose own disk has failed asks in its peer's name, with itself as the other one: so the
-  // set never becomes empty.
   Verdict take_out(const std::string& volume, const std::string& asker, const std::string& other,
                    const std::string& reason);
 
-  // The same by a set that was seen with the asker in it, and together with what else is to happen
-  // then. false: the set, or anything that `with` requires, has changed.
+  // Takes `other` out of the very set that a decision was made on, which the asker was seen to be
+  // in, together with what else is to happen then. It raises the epoch also when `other` is out
+  // already. A node whose own disk has failed asks in its peer's name, with itself as `other`: so
+  // the set never becomes empty. false: the set, or anything that `with` requires, has changed, and
+  // nothing was done.
   bool take_out_with(const std::string& volume, const store::Versioned<model::Current>& seen,
                      const std::string& other, const std::string& reason, store::Change with);
 
@@ -58,6 +59,10 @@ class Arbiter {
   // `with`: what has to be written in the same transaction.
   bool force(const std::string& volume, std::int64_t seen_revision,
              const model::Current::Forced& forced, store::Change with = {});
+
+  // Takes the word of the user who chose a copy though it had no disk: from now on it is as if it
+  // had had one. false: something has happened to the set since `seen_revision` was read.
+  bool use_forced(const std::string& volume, std::int64_t seen_revision);
 
   // While it lives, the kernel's own question about a volume is being answered here.
   class Question {

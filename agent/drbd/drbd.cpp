@@ -143,6 +143,24 @@ bool Drbd::has_config_of(const std::string& name, const std::string& secret) con
   return config && config->find("shared-secret \"" + secret + "\"") != std::string::npos;
 }
 
+bool Drbd::has_config(const std::string& name) const {
+  return ::access(config_path(settings_, name).c_str(), F_OK) == 0;
+}
+
+bool Drbd::is_own(const std::string& name, const ResourceState& state, unsigned minor,
+                  const std::string& secret) {
+  const bool has_device = !state.disk_state.empty();
+  if (has_device && state.minor != minor) return false;
+  if (has_config(name)) return has_config_of(name, secret);
+  const process::Output show = runner_.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
+  // The text of `show` holds the secret, so it does not go into a message.
+  if (show.exit_code != 0) {
+    throw Error(ErrorCode::Unavailable, "DRBD: drbdsetup show " + name + " ended with exit code " +
+                                            std::to_string(show.exit_code));
+  }
+  return show.out.find("\"" + secret + "\"") != std::string::npos;
+}
+
 void Drbd::adjust(const std::string& name) {
   check_resource_name(name);
   const std::string path = config_path(settings_, name);

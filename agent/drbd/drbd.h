@@ -113,6 +113,12 @@ class Drbd {
   std::vector<std::string> list_configured() const;  // the names of all resources that have one
   // There is one, and it is of this very volume, not of one that had the same name before.
   bool has_config_of(const std::string& name, const std::string& secret) const;
+  bool has_config(const std::string& name) const;  // of whatever volume
+  // Whether the kernel's resource of this name is the one with this minor and this secret, and not
+  // somebody else's, or that of an older volume of the name. Known from our own configuration;
+  // where there is none, the kernel itself is asked for the secret.
+  bool is_own(const std::string& name, const ResourceState& state, unsigned minor,
+              const std::string& secret);
 
   // Metadata, offline; needs no peer. Internal when the tool's answer is neither "none" nor some
   // (never guessed).

@@ -147,7 +147,8 @@ struct Status {
   std::string connection;
   double synced_percent = 100;
   std::uint64_t out_of_sync_bytes =
-      0;  // what this node knows that its peer lacks, or has to be sent
+      0;                      // what this node knows that its peer lacks, or has to be sent
+  bool backing_gone = false;  // the copy was made, and its backing devices surely exist no longer
   std::vector<std::string> mounts;
   std::string refused_release;  // the id of the Release that it refuses
   ErrorCode error_code = ErrorCode::Internal;

@@ -85,30 +85,60 @@ void drop_attachment(const Wanted& wanted, const Tools& tools) {
   tools.store.commit(change);
 }
 
-void ask_arbiter(const std::string& peer, const Wanted& wanted, const Tools& tools) {
-  const std::string without = peer.empty() ? "a second copy" : peer;
-  const auto verdict = tools.arbiter.take_out(
-      wanted.volume.name, wanted.here, peer,
-      wanted.here + (wanted.attached_here() ? " is to use it without " : " goes on without ") +
-          without);
-  if (verdict == arbiter::Verdict::Won) return;
-  throw Error(ErrorCode::Conflict, "the copy of volume " + wanted.volume.name + " on " +
-                                       wanted.here + " may lack the newest writes: " + peer +
-                                       " has gone on without it; bring " + peer + " back");
+Error set_changed(const std::string& volume) {
+  return {ErrorCode::Unavailable,
+          "volume " + volume + ": the current set changed concurrently; retrying"};
 }
 
-// One of the two copies must not count any more. The other one's node asks, or is asked for: only
-// while that is in the set, so that the set never becomes empty.
-void take_out(const std::string& node, const Wanted& wanted, const Tools& tools) {
+// After a change of its own, the set that the rest of the plan rests on. Another change in between
+// has raised the epoch once more.
+void read_own_change(Wanted& wanted, const Tools& tools) {
+  const auto now = tools.store.find_current(wanted.volume.name);
+  if (!now || now->value.epoch != wanted.current->epoch + 1) {
+    throw set_changed(wanted.volume.name);
+  }
+  wanted.current = now->value;
+  wanted.current_revision = now->revision;
+}
+
+// Takes `node` out of the very set that was planned from, in the name of one that is in it: so the
+// set never becomes empty.
+void take_out(const std::string& node, const std::string& asker, const std::string& reason,
+              Wanted& wanted, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
+  if (!wanted.current) {
+    throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
+  }
+  const bool won = wanted.current->nodes.contains(asker) &&
+                   tools.arbiter.take_out_with(volume, {*wanted.current, wanted.current_revision},
+                                               node, reason, {});
+  if (!won) throw set_changed(volume);
+  read_own_change(wanted, tools);
+}
+
+void ask_arbiter(const std::string& peer, Wanted& wanted, const Tools& tools) {
+  const std::string without = peer.empty() ? "a second copy" : peer;
+  take_out(peer, wanted.here,
+           wanted.here + (wanted.attached_here() ? " is to use it without " : " goes on without ") +
+               without,
+           wanted, tools);
+}
+
+void leave_set(Wanted& wanted, const Tools& tools) {
   const std::string& here = wanted.here;
-  const bool own = node == here;
-  const auto verdict = tools.arbiter.take_out(
-      volume, own ? wanted.volume.peer_of(here) : here, node,
-      here + " says that " + (own ? "its copy" : "the copy of " + node) + " must not count");
-  if (verdict == arbiter::Verdict::Won) return;
-  throw Error(ErrorCode::Unavailable,
-              "the current set of volume " + volume + " has just changed, looks again");
+  take_out(here, wanted.volume.peer_of(here), here + " says that its copy must not count", wanted,
+           tools);
+}
+
+void take_out_peer(const std::string& peer, Wanted& wanted, const Tools& tools) {
+  const std::string& here = wanted.here;
+  take_out(peer, here, here + " says that the copy of " + peer + " must not count", wanted, tools);
+}
+
+void use_forced(Wanted& wanted, const Tools& tools) {
+  const std::string& volume = wanted.volume.name;
+  if (!tools.arbiter.use_forced(volume, wanted.current_revision)) throw set_changed(volume);
+  read_own_change(wanted, tools);
 }
 
 void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
@@ -118,17 +148,15 @@ void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   if (!seen.config_current) tools.store.commit(store::Change().wake(wanted.volume));
 }
 
-// Rule 4. What was planned rests on a set that was read before the node was looked at: if this node
-// was put back since then, it has not lost at all. Of the pods that have it mounted everything is
-// killed, last of all: a container that was just restarted may use the volume in a moment.
+// Rule 4. If the set is another than the one that this node has just left, it may have been put
+// back, and has not lost at all. Of the pods that have it mounted everything is killed, last of all:
+// a container that was just restarted may use the volume in a moment.
 void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
   const auto current = tools.store.find_current(volume);
-  const bool is_back = !current || current->value.nodes.contains(wanted.here);
+  const bool unchanged = current && wanted.current && current->revision == wanted.current_revision;
   // Of a volume that is being deleted no copy counts.
-  if (is_back && !wanted.volume.deleting) {
-    throw Error(ErrorCode::Unavailable, "volume " + volume + " is back in the set, looks again");
-  }
+  if (!unchanged && !wanted.volume.deleting) throw set_changed(volume);
   if (!seen.device) return;
   filesystem::kill_users(seen.device->major, seen.device->minor);
   std::set<std::string> uids;
@@ -139,11 +167,17 @@ void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
 }
 
 void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools) {
-  const auto current = tools.store.find_current(wanted.volume.name);
-  if (!current || current->value.epoch != wanted.current->epoch) return;  // look again
-  if (!tools.arbiter.put_back(wanted.volume.name, current->revision, peer)) return;
+  if (!tools.arbiter.put_back(wanted.volume.name, wanted.current_revision, peer)) return;
   // A former copy may be waiting for this.
   tools.store.commit(Change().wake(wanted.volume));
+}
+
+// Another volume's file of the same name stays: by it a node knows that it has that one's copy.
+void remove_config(const model::Volume& volume, const Tools& tools) {
+  if (tools.drbd.has_config(volume.name) && !tools.drbd.has_config_of(volume.name, volume.secret)) {
+    return;
+  }
+  tools.drbd.remove_config(volume.name);
 }
 
 // Of those that have it.
@@ -204,7 +238,7 @@ void unmount(const std::string& mount_point, const Wanted& wanted) {
 }  // namespace
 
 // NOLINTNEXTLINE(readability-function-size): a table
-void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& tools) {
+void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   const auto pool = [&]() -> Pool& { return get_pool(tools, volume); };
   const auto resource = [&] { return to_resource(wanted, seen); };
@@ -237,9 +271,11 @@ void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& 
     case ActionKind::AskArbiter:
       return ask_arbiter(action.text, wanted, tools);
     case ActionKind::LeaveSet:
-      return take_out(wanted.here, wanted, tools);
+      return leave_set(wanted, tools);
     case ActionKind::TakeOut:
-      return take_out(action.text, wanted, tools);
+      return take_out_peer(action.text, wanted, tools);
+    case ActionKind::UseForced:
+      return use_forced(wanted, tools);
     case ActionKind::Disconnect:
       return tools.drbd.disconnect(volume.name);
     case ActionKind::ResumeIo:
@@ -281,7 +317,7 @@ void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& 
     case ActionKind::Down:
       return tools.drbd.down(volume.name);
     case ActionKind::RemoveConfig:
-      return tools.drbd.remove_config(volume.name);
+      return remove_config(volume, tools);
     case ActionKind::RemoveBacking:
       return pool().remove(list_names(wanted, seen, &Backing::ours));
     case ActionKind::ForgetReplica:

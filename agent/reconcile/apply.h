@@ -5,9 +5,10 @@
 
 namespace plexvol::reconcile {
 
-// Writes into `seen` what it made, so that no tool need be asked for it. Throws Error: the pass
-// ends there, and starts from the top later.
-void apply(const Action& action, const Wanted& wanted, Seen& seen, const Tools& tools);
+// Writes into `seen` what it made, so that no tool need be asked for it, and into `wanted` the set
+// as it left it. Throws Error: the pass ends there, and starts from the top later; Unavailable, and
+// nothing is done, when the set is another than the one in `wanted`.
+void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools);
 
 // After these the backing devices have to be looked at anew.
 bool touches_backing(ActionKind kind);

@@ -119,6 +119,7 @@ void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen, bool&
   if (volume.mirrored()) names.push_back(metadata_name(volume));
   Pool& pool = get_pool(tools, volume);
   // Before it is removed, its tags must say again that it is ours.
+  seen.absence_is_certain = pool.absence_is_certain();
   auto found = copy_stays(wanted) ? pool.recall(names, volume.id) : std::nullopt;
   if (!found) {
     fresh = false;
@@ -171,8 +172,14 @@ std::uint64_t device_size_bytes(const std::string& device) {
 }
 
 void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  const model::Volume& volume = wanted.volume;
   seen.resource.reset();
-  if (wanted.volume.mirrored()) seen.resource = tools.drbd.find_resource(wanted.volume.name);
+  seen.resource_is_foreign = false;
+  if (!volume.mirrored()) return;
+  auto found = tools.drbd.find_resource(volume.name);
+  if (!found) return;
+  seen.resource_is_foreign = !tools.drbd.is_own(volume.name, *found, volume.minor, volume.secret);
+  if (!seen.resource_is_foreign) seen.resource = std::move(found);
 }
 
 void observe_resource_and_backing(const Wanted& wanted, const Tools& tools, Seen& seen) {

@@ -37,6 +37,12 @@ bool is_unable(const model::Volume& volume, const std::string& node, const NodeV
          status->error_code != ErrorCode::Unavailable;
 }
 
+bool lacks_backing(const model::Volume& volume, const std::string& node, const NodeViews& views) {
+  const model::Replica* replica = volume.find_replica(node);
+  const model::Status* status = find_status(node, views);
+  return replica != nullptr && replica->made && status != nullptr && status->backing_gone;
+}
+
 bool is_to_be_filled(const model::Volume& volume, const std::optional<model::Current>& current,
                      const std::string& node, const NodeViews& views) {
   const model::Replica* replica = volume.find_replica(node);

@@ -19,6 +19,8 @@ bool are_whole(const model::Volume& volume, const NodeViews& views);
 bool is_unmade(const model::Volume& volume, const std::string& node);
 // What keeps it from that is no matter of time.
 bool is_unable(const model::Volume& volume, const std::string& node, const NodeViews& views);
+// Its agent says that the backing devices of the copy, which was made, no longer exist.
+bool lacks_backing(const model::Volume& volume, const std::string& node, const NodeViews& views);
 // This node's copy is new and not in the set yet. A node that is silent, or unable, does not count:
 // nothing waits for it.
 bool is_to_be_filled(const model::Volume& volume, const std::optional<model::Current>& current,

@@ -1,5 +1,6 @@
 #include "agent/reconcile/plan.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/reconcile/planner.h"
@@ -56,19 +57,41 @@ std::vector<Action> Planner::run() {
     plan_removal();
   } else if (replica == nullptr) {
     plan_leaving();
-  } else if (plan_parting() || plan_freeze() || plan_letting_go()) {
+  } else if (seen_.resource_is_foreign) {
+    refuse_foreign_resource();
+  } else if (!plan_parting() && !plan_freeze() && !plan_letting_go()) {
     // The first two before all that could hang on a device that answers nobody, the last one
     // before all that could fail: what is broken can still be let go of.
-  } else if (seen_.backing_error) {
+    plan_rest(*replica);
+  }
+  return std::move(actions_);
+}
+
+void Planner::plan_rest(const model::Replica& replica) {
+  if (seen_.backing_error) {
     plan_failed_disks();
     fail(seen_.backing_error->code(), seen_.backing_error->what());
-  } else if (!replica->made) {
+  } else if (!replica.made) {
     plan_making();
   } else if (plan_foundation()) {
     plan_attachment();
     if (actions_.empty()) plan_replacement();
   }
-  return std::move(actions_);
+  const auto ends_here = [](const Action& action) {
+    return action.kind == ActionKind::Fail || action.kind == ActionKind::LookAgain;
+  };
+  if (!held_by_.empty() && std::ranges::none_of(actions_, ends_here)) {
+    fail(ErrorCode::Unavailable, held_by_);
+  }
+}
+
+void Planner::refuse_foreign_resource() {
+  fail(ErrorCode::Conflict,
+       name() + ": DRBD on " + wanted_.here + " has a resource named " + volume_.name +
+           " that belongs to something else or to an older volume of this name, and it is not "
+           "touched: see `drbdsetup status " +
+           volume_.name +
+           "`; once nobody needs it, take it down, or delete this volume and choose another name");
 }
 
 bool Planner::refuse_strangers() {
@@ -87,6 +110,8 @@ bool Planner::refuse_strangers() {
 // stands.
 void Planner::plan_making() {
   if (refuse_strangers()) return;
+  const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
+  if (filled && clear_former_copy()) return;
   const bool wants_metadata = volume_.mirrored();
   const bool data_is_new = !seen_.data || seen_.data->making;
   const bool metadata_is_new = wants_metadata && (!seen_.metadata || seen_.metadata->making);
@@ -96,11 +121,30 @@ void Planner::plan_making() {
   if (data_is_new) add(ActionKind::WipeData);
   // What is to be filled by its peer must say so, whatever a former life of this node left there:
   // old metadata of this very volume would pass for a copy that has everything.
-  const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
   if (metadata_is_new || (wants_metadata && filled)) add(ActionKind::CreateMetadata);
   if (data_is_new || metadata_is_new) add(ActionKind::Finish);
   add(ActionKind::RecordMade);
   add(ActionKind::LookAgain);
+}
+
+// A copy that is made again on its own node, because its backing devices were gone: what is left of
+// the old one is worth nothing. False: nothing is left.
+bool Planner::clear_former_copy() {
+  if (primary()) {
+    if (wanted_.attached_here()) {
+      fail(ErrorCode::Unavailable,
+           name() + ": the replica on " + wanted_.here + " is to be rebuilt from " + peer() +
+               ", which waits until the volume is released on " + wanted_.here);
+    } else {
+      plan_unattached();
+    }
+    return true;
+  }
+  const bool half_gone = !seen_.data && seen_.metadata && !seen_.metadata->making;
+  if (!seen_.resource && !half_gone) return false;
+  add(seen_.resource ? ActionKind::Down : ActionKind::RemoveBacking);
+  add(ActionKind::LookAgain);
+  return true;
 }
 
 void Planner::plan_activation() {
@@ -111,46 +155,65 @@ void Planner::plan_activation() {
 // Logical volumes and, for a mirrored volume, the DRBD resource over them. False: the rest has
 // to wait.
 bool Planner::plan_foundation() {
-  if (refuse_strangers()) return false;
   const std::size_t before = actions_.size();
-  plan_failed_disks();
+  if (plan_failed_disks()) {
+    add(ActionKind::LookAgain);  // the peer is out: what is due now depends on that
+    return false;
+  }
+  if (refuse_strangers()) return false;
   if (!seen_.data || (volume_.mirrored() && !seen_.metadata)) {
-    const std::string what = seen_.data ? "DRBD metadata" : "data";
-    fail(ErrorCode::Conflict,
-         "the " + what + " of " + name() + " on " + wanted_.here +
-             " is gone: its device no longer exists in pool " + volume_.pool +
-             ". It held data, so it is not made anew; bring it back, or delete the volume");
+    fail_loss();
     return false;
   }
   plan_activation();
   if (volume_.mirrored()) plan_resource();
   if (actions_.size() == before) return true;
-  add(ActionKind::LookAgain);
+  if (actions_.back().kind != ActionKind::Fail) add(ActionKind::LookAgain);
   return false;
+}
+
+// Never proposes to delete the volume while a whole copy of it exists.
+void Planner::fail_loss() {
+  const std::string what = seen_.data ? "DRBD metadata" : "data";
+  std::string text = name() + ": the " + what + " of the replica on " + wanted_.here +
+                     " is gone: its device no longer exists in pool " + volume_.pool;
+  if (!volume_.mirrored() || volume_.find_replica(peer()) == nullptr) {
+    text += ". It was the only replica: bring its disk back, or delete the volume";
+  } else if (!is_current(peer())) {
+    text +=
+        ". It was the only current replica: bring its disk back. If it is lost for good, use "
+        "the older data on " +
+        peer() + ": `plexvol volume force-current " + volume_.name + " --node " + peer() + "`";
+  } else if (seen_.absence_is_certain) {
+    text += ". The data is safe on " + peer() +
+            ", which has the replica rebuilt as soon as it is "
+            "UpToDate and " +
+            wanted_.here + " is not using the volume";
+  } else {
+    text += ". The data is safe on " + peer() +
+            "; mount what the pool's directory lies on, or "
+            "move the replica: `plexvol node drain " +
+            wanted_.here + "`";
+  }
+  fail(ErrorCode::Conflict, text);
 }
 
 void Planner::plan_resource() {
   const auto& resource = seen_.resource;
   // A primary without a disk works on its peer's. Given its own back it would be resynchronised
   // under it, and when the link breaks then, DRBD ends what waits as a success by itself.
-  if (primary() && resource->disk_state == "Diskless") return;
-  // What is out, and comes up now, must not be put back by a look from before.
+  if (primary() && has_no_disk()) return;
+  if (has_no_disk() && !diskless()) {
+    return fail(ErrorCode::Unavailable, name() + ": the disk of the replica on " + wanted_.here +
+                                            " has just failed; waits until DRBD has detached it");
+  }
+  if (!plan_lone_disk()) return;
+  // Bump the epoch before bringing up a replica that is not in the set, so that a stale observation
+  // cannot put it back.
   if (!resource && !is_current(wanted_.here) && is_current(peer())) {
     add(ActionKind::LeaveSet, peer());
   }
-  if (!seen_.config_current) {
-    // Rule 1: a change of the configuration may part the two in peace, and then a primary goes
-    // on without asking anyone.
-    if (connected() && is_current(wanted_.here) && is_current(peer())) {
-      add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
-    }
-    // The peer was replaced: the former one must notice nothing that ends in peace. Also when it
-    // is not connected now, since it may be by then.
-    if (resource && !seen_.connection_current && is_current(wanted_.here) && !is_current(peer())) {
-      add(ActionKind::Disconnect);
-    }
-    add(ActionKind::WriteConfig);
-  }
+  if (!seen_.config_current) plan_configuration();
   const bool parted = resource && resource->connection == "StandAlone";
   const bool whole = resource && resource->disk_state != "Diskless" && !parted;
   if (seen_.config_current && whole) return;
@@ -162,8 +225,25 @@ void Planner::plan_resource() {
   add(worthless ? ActionKind::ReconnectDiscarding : ActionKind::Adjust);
 }
 
+// Rule 1: a change of the configuration may part the two in peace, and then a primary goes on
+// without asking anyone. So a primary takes its peer out before, and a secondary leaves.
+void Planner::plan_configuration() {
+  const bool is_out_already = !actions_.empty() && actions_.back().kind == ActionKind::LeaveSet;
+  if (together() && !is_out_already) {
+    add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
+  }
+  // The connection itself changes: a primary at its other end must notice nothing that ends in
+  // peace. Also when none is connected now, since one may be by then.
+  const bool survives = is_current(wanted_.here) && !is_current(peer());
+  const bool leaves = together() && !primary();
+  if (seen_.resource && !seen_.connection_current && (survives || leaves)) {
+    add(ActionKind::Disconnect);
+  }
+  add(ActionKind::WriteConfig);
+}
+
 void Planner::plan_attachment() {
-  plan_put_back();
+  if (plan_put_back()) return;
   if (!wanted_.attached_here()) return plan_unattached();
   if (volume_.mirrored() && !primary()) return plan_promotion();
   if (plan_format()) plan_mount_calls();
@@ -176,11 +256,12 @@ bool Planner::plan_letting_go() {
   if (was_left(wanted_, seen_)) {
     if (seen_.users.empty()) {
       let_go();
-    } else {
-      fail(ErrorCode::Unavailable, name() + " is no longer mounted on " + wanted_.here +
-                                       ", but still " + describe(seen_.users));
+      return true;
     }
-    return true;
+    // Told at the end: a failed disk must be taken out all the same, and a whole peer put back.
+    held_by_ = name() + " is no longer mounted on " + wanted_.here + ", but still " +
+               describe(seen_.users);
+    return false;
   }
   if (!release || seen_.refused_release == release->id) return false;
   if (!in_use()) {
@@ -344,6 +425,13 @@ bool needs_content(const Wanted& wanted, const Seen& seen) {
   if (frozen(seen)) return false;
   if (!device_usable(wanted, seen) || !seen.mounts.empty() || seen.calls.mounting > 0) return false;
   return wanted.volume.format != model::Format::Done || seen.calls.waiting > 0;
+}
+
+bool backing_is_gone(const Wanted& wanted, const Seen& seen) {
+  const model::Replica* replica = wanted.volume.find_replica(wanted.here);
+  const bool complete = seen.data && (!wanted.volume.mirrored() || seen.metadata);
+  return replica != nullptr && replica->made && !wanted.volume.deleting && !seen.backing_error &&
+         seen.absence_is_certain && !complete && !has_disk(seen);
 }
 
 bool is_ready(const Wanted& wanted, const Seen& seen) {

@@ -17,7 +17,11 @@
 //   behind: there its users are killed first of all, and again directly before its I/O is thawed;
 //   - nothing waits on a frozen device or looks into a file system on one;
 //   - a copy is replaced only by the node of the other one, which is in `current`, and removed only
-//   when all others are.
+//   when all others are;
+//   - every change of the set rests on the very set that was read: a plan made from an older one
+//   changes nothing;
+//   - no failure comes before TakeOut, LeaveSet or PutBack where they are due;
+//   - the kernel's resource is this volume's only by the volume's secret.
 #pragma once
 
 #include <map>
@@ -37,10 +41,11 @@ namespace plexvol::reconcile {
 // Whether the other copy is to be replaced by one on another node.
 enum class PeerFate {
   Stays,
-  Gone,     // its agent has been away for longer than the grace time
-  Unable,   // it was to make a new copy, and has said for a while why it cannot
-  Drained,  // a person wants that node empty
-  Lost,     // it is away, and a person says that it never comes back; or it has been given up
+  Gone,         // its agent has been away for longer than the grace time
+  Unable,       // it was to make a new copy, and has said for a while why it cannot
+  Drained,      // a person wants that node empty
+  Lost,         // it is away, and a person says that it never comes back; or it has been given up
+  BackingGone,  // its node says that the backing devices no longer exist
 };
 
 // What should be: from the store.
@@ -49,6 +54,9 @@ struct Wanted {
   std::string here;
   std::optional<model::Attachment> attachment;
   std::optional<model::Current> current;
+  // Of `current`, as it was read. Whatever is planned rests on that very set, so each change of it
+  // compares the revision: a plan that was made from another set changes nothing.
+  std::int64_t current_revision = 0;
   bool peer_alive = false;  // its agent holds its lease
   PeerFate peer_fate = PeerFate::Stays;
   std::map<std::string, model::Node>
@@ -91,9 +99,15 @@ struct Seen {
   // Why the last two, or what they are compared with, could not be looked at: they say nothing
   // then.
   std::optional<Error> backing_error;
+  // What the pool does not list does not exist: never true of an empty directory, which may be the
+  // mount point of a file system that is not mounted yet.
+  bool absence_is_certain = false;
   bool config_current = false;
   bool connection_current = false;  // what has changed in it is not who the peer is
   std::optional<drbd::ResourceState> resource;
+  // The kernel has a resource of this name that is not this volume's. It is none of ours to look
+  // at, to reconfigure, to thaw or to take down, so `resource` is empty.
+  bool resource_is_foreign = false;
   bool connect_time_over =
       false;  // the peer has had its time to connect since the volume was wanted here
   bool apart_time_over = false;     // unconnected for so long that the peer may be replaced
@@ -127,7 +141,10 @@ enum class ActionKind {
   RecordMade,
   WriteConfig,
   Adjust,
+  // These, PutBack and ReplacePeer change the set, and do nothing when it is not the one that was
+  // planned from.
   AskArbiter,
+  UseForced,  // takes the word of the user who chose this copy though it had no disk; counts once
   LeaveSet,  // rule 1: this node's copy must not count: its disk has failed, or it is about to part
   TakeOut,   // rule 1: the peer's must not
   Disconnect,
@@ -176,6 +193,9 @@ bool frozen(const Seen& seen);
 
 // The volume can be mounted here: attached, device usable, file system made.
 bool is_ready(const Wanted& wanted, const Seen& seen);
+
+// The copy here was made, and surely exists no longer.
+bool backing_is_gone(const Wanted& wanted, const Seen& seen);
 
 // Nothing is missing but that the peer is to be replaced.
 bool may_replace_peer(const Wanted& wanted, const Seen& seen);

@@ -5,22 +5,30 @@
 
 namespace plexvol::reconcile {
 
+bool has_disk(const Seen& seen) {
+  if (!seen.resource) return false;
+  const std::string& disk = seen.resource->disk_state;
+  return !disk.empty() && disk != "Diskless" && disk != "Failed";
+}
+
 // Rule 1: what a failed disk lacks from now on, nobody may miss later. Whoever sees it first
 // takes it out: this node itself, or its peer.
-void Planner::plan_failed_disks() {
-  if (!volume_.mirrored() || !is_current(peer())) return;
+// True: the peer is taken out.
+bool Planner::plan_failed_disks() {
+  if (!volume_.mirrored() || !is_current(peer())) return false;
   const auto failed = [](const std::string& disk) {
     return disk == "Diskless" || disk == "Failed";
   };
-  const bool own_gone = !seen_.backing_error && (!seen_.data || !seen_.metadata);
+  // What DRBD has open is there, whatever lvm2 lists.
+  const bool own_gone =
+      !seen_.backing_error && (!seen_.data || !seen_.metadata) && !has_disk(seen_);
   // A connected peer sends nothing to who has no disk, and yet it misses all of it.
-  const bool just_made = seen_.resource && seen_.resource->untouched && !connected();
-  const bool own_failed = seen_.resource && failed(seen_.resource->disk_state) && !just_made;
+  const bool own_failed = seen_.resource && failed(seen_.resource->disk_state) && !just_made();
   if (own_gone || own_failed) {
     // Also when it is out already, before it is attached again: the peer may be about to put it
     // back by an older look.
     if (is_current(wanted_.here) || !primary()) add(ActionKind::LeaveSet, peer());
-    return;
+    return false;
   }
   // One that is only behind goes, too: a primary that loses such a peer goes on unasked.
   const std::string peer_disk = seen_.resource ? seen_.resource->peer_disk_state : "";
@@ -28,7 +36,30 @@ void Planner::plan_failed_disks() {
   if (is_current(wanted_.here) && connected() && seen_.resource->disk_state == "UpToDate" &&
       (failed(peer_disk) || peer_behind)) {
     add(ActionKind::TakeOut, peer());
+    return true;
   }
+  return false;
+}
+
+// A secondary without a disk that is alone in the set. Its disk failed when the other one did not
+// count, and since then that one may have taken writes which this one lacks. Nobody can tell
+// without the disk, so no plan attaches it: a boot does, or the word of a user, which counts once.
+// False: nothing more can be done with the resource.
+bool Planner::plan_lone_disk() {
+  if (!diskless() || just_made() || !is_current(wanted_.here) || is_current(peer())) return true;
+  const auto& forced = wanted_.current->forced;
+  if (forced && forced->node == wanted_.here && forced->disk_state == "Diskless") {
+    add(ActionKind::UseForced);
+    return true;
+  }
+  const std::string force = "`plexvol volume force-current " + volume_.name + " --node ";
+  std::string text =
+      name() + ": the replica on " + wanted_.here +
+      " is the only current one, and its disk has failed. If the disk works again: " + force +
+      wanted_.here + "`";
+  if (!peer().empty()) text += "; to use what " + peer() + " has: " + force + peer() + "`";
+  fail(ErrorCode::Conflict, text);
+  return false;
 }
 
 // A primary that is not in the set has lost, and must stop for good, unless it works on its
@@ -56,29 +87,40 @@ bool Planner::plan_parting() {
   return true;
 }
 
+// What is said of a freeze that lasts, after what is due whatever holds the I/O back.
+void Planner::hold_freeze(ErrorCode code, const std::string& text) {
+  if (plan_failed_disks()) return add(ActionKind::LookAgain);
+  if (!plan_put_back()) fail(code, text);
+}
+
 // A frozen primary that is in the set: the kernel asks by itself, and only when nobody has
 // answered it (the agent was away, the store was), this agent ends the freeze. Rule 6: apart
-// first, so that nothing can connect between the question and the thaw.
+// first, so that nothing can connect between the question and the thaw. But before it is parted it
+// asks whether there is an answer at all: where the store takes no writes it must stay as it is,
+// since a peer that comes back ends the freeze.
 bool Planner::plan_freeze() {
   if (!frozen(seen_)) return false;
   const std::string what = "the I/O of " + name() + " on " + wanted_.here + " is held back ";
   if (seen_.resource->suspended.find("fencing") == std::string::npos) {
-    fail(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
-                                     "): `drbdsetup resume-io " + std::to_string(volume_.minor) +
-                                     "` ends it");
+    hold_freeze(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
+                                            "): `drbdsetup resume-io " +
+                                            std::to_string(volume_.minor) + "` ends it");
   } else if (!disk_usable()) {
     // Who has nothing to go on with must not win.
-    if (is_current(peer())) {
+    if (is_current(wanted_.here) && is_current(peer())) {
       add(ActionKind::LeaveSet, peer());
       add(ActionKind::LookAgain);
+    } else if (connected()) {
+      hold_freeze(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
     } else {
       fail(ErrorCode::Conflict, what + "and its disk has failed, the last one that counts");
     }
   } else if (connected()) {
-    fail(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
+    hold_freeze(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
   } else if (seen_.question_under_way || !seen_.question_time_over) {
     fail(ErrorCode::Unavailable, what + "until it is decided who goes on without the other");
   } else {
+    add(ActionKind::AskArbiter, peer());
     add(ActionKind::Disconnect);
     add(ActionKind::AskArbiter, peer());
     add(ActionKind::ResumeIo);
@@ -89,14 +131,18 @@ bool Planner::plan_freeze() {
 }
 
 // Rule 2 of the arbiter: what is wanted was read, and with it the revision of the set, before
-// anything was looked at.
-void Planner::plan_put_back() {
-  if (!seen_.resource || !wanted_.current) return;
+// anything was looked at. The peer that the kernel is connected to must be the volume's (so the
+// configuration is current), and its copy not one that is to be made again.
+bool Planner::plan_put_back() {
+  if (!seen_.resource || !seen_.config_current || !wanted_.current) return false;
   const bool both_good = connected() && seen_.resource->disk_state == "UpToDate" &&
                          seen_.resource->peer_disk_state == "UpToDate";
-  if (both_good && is_current(wanted_.here) && !is_current(peer())) {
-    add(ActionKind::PutBack, peer());
-  }
+  const model::Replica* replica = volume_.find_replica(peer());
+  if (!both_good || !is_current(wanted_.here) || is_current(peer())) return false;
+  if (replica == nullptr || !replica->made) return false;
+  add(ActionKind::PutBack, peer());
+  add(ActionKind::LookAgain);
+  return true;
 }
 
 void Planner::plan_promotion() {
@@ -180,10 +226,13 @@ bool may_replace_peer(const Wanted& wanted, const Seen& seen) {
   const std::string peer = wanted.volume.peer_of(wanted.here);
   if (peer.empty()) return true;
   const bool connected = resource.connection == "Connected";
-  if (wanted.peer_fate != PeerFate::Drained) return !connected && seen.apart_time_over;
   const bool serves =
       resource.peer_role == "Primary" || (wanted.attachment && wanted.attachment->node == peer);
-  return !serves;
+  if (wanted.peer_fate == PeerFate::Drained) return !serves;
+  if (wanted.peer_fate == PeerFate::BackingGone) {
+    return !serves && resource.disk_state == "UpToDate" && !wanted.current->nodes.contains(peer);
+  }
+  return !connected && seen.apart_time_over;
 }
 
 }  // namespace plexvol::reconcile

@@ -30,6 +30,8 @@ const char* word_of(ActionKind kind) {
       return "Adjust";
     case ActionKind::AskArbiter:
       return "AskArbiter";
+    case ActionKind::UseForced:
+      return "UseForced";
     case ActionKind::LeaveSet:
       return "LeaveSet";
     case ActionKind::TakeOut:

@@ -64,6 +64,9 @@ class LvmPool : public Pool {
     return found;
   }
 
+  // The volume group itself was read.
+  bool absence_is_certain() const override { return true; }
+
   std::optional<std::map<std::string, Backing>> recall(const std::vector<std::string>& names,
                                                        const std::string& volume_id) override {
     const auto uuids = active_uuids(names);
@@ -225,6 +228,9 @@ class ImagePool : public Pool {
     }
     return found;
   }
+
+  // The directory may be the mount point of a file system that is not mounted.
+  bool absence_is_certain() const override { return false; }
 
   std::optional<std::map<std::string, Backing>> recall(const std::vector<std::string>&,
                                                        const std::string&) override {

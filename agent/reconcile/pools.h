@@ -34,6 +34,8 @@ class Pool {
   // Those of the names that exist. `volume_id` is what makes one ours.
   virtual std::map<std::string, Backing> find(const std::vector<std::string>& names,
                                               const std::string& volume_id) = 0;
+  // What find() does not answer does not exist, as far as this pool can tell.
+  virtual bool absence_is_certain() const = 0;
   // What find() would answer, when the kernel says that all of them are those that it last
   // answered, and in use. nullopt: ask it.
   virtual std::optional<std::map<std::string, Backing>> recall(

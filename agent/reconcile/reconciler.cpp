@@ -149,7 +149,10 @@ class Reconciler::Pass {
       wanted.attachment = std::move(view.attachment->value);
       attachment_revision_ = view.attachment->revision;
     }
-    if (view.current) wanted.current = std::move(view.current->value);
+    if (view.current) {
+      wanted.current = std::move(view.current->value);
+      wanted.current_revision = view.current->revision;
+    }
     const bool has_copy = wanted.volume.find_replica(here) != nullptr;
     if (!has_copy) wanted.others_whole = are_whole(wanted.volume, view.nodes);
     const std::string peer = has_copy ? wanted.volume.peer_of(here) : "";
@@ -169,6 +172,9 @@ class Reconciler::Pass {
     wanted.peer_alive = wanted.attached_here() && is_heard_of(views[peer], *wanted.attachment);
     if (not_replaced_) return;
     wanted.peer_fate = owner_.peers_.fate_of(peer);
+    if (wanted.peer_fate == PeerFate::Stays && lacks_backing(wanted.volume, peer, views)) {
+      wanted.peer_fate = PeerFate::BackingGone;
+    }
     if (owner_.unable_time_over(volume_, is_unable(wanted.volume, peer, views)) &&
         wanted.peer_fate == PeerFate::Stays) {
       wanted.peer_fate = PeerFate::Unable;
@@ -204,11 +210,29 @@ class Reconciler::Pass {
         replace();
         continue;
       }
-      apply(action, *wanted_, seen_, tools_);
+      try {
+        apply(action, *wanted_, seen_, tools_);
+      } catch (const Error&) {
+        if (action.kind == ActionKind::AskArbiter && frozen(seen_)) connect_again();
+        throw;
+      }
       if (changes_space(action.kind)) owner_.settings_.space_changed();
       if (action.kind == ActionKind::Unmount) owner_.settings_.unmounted();
     }
     return backing_known;
+  }
+
+  // A primary that was parted to be asked about, and got no answer: its I/O stays frozen, but a
+  // peer that comes back ends that, and must find the connection open.
+  void connect_again() {
+    try {
+      observe_resource(*wanted_, tools_, seen_);
+      if (frozen(seen_) && seen_.resource->connection == "StandAlone") {
+        tools_.drbd.adjust(volume_);
+      }
+    } catch (const Error& error) {
+      log::warn(error.what());
+    }
   }
 
   // The volume is as usable as before when no node can take a second copy: a note, not an error.
@@ -277,6 +301,7 @@ class Reconciler::Pass {
                          .connection = {},
                          .synced_percent = 100,
                          .out_of_sync_bytes = 0,
+                         .backing_gone = backing_is_gone(*wanted_, seen_),
                          .mounts = seen_.mounts,
                          .refused_release = seen_.refused_release,
                          .error_code = error_ ? error_->code() : ErrorCode::Internal,

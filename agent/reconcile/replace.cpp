@@ -34,6 +34,24 @@ Chosen place(const placement::PlacementRequest& request, store::TypedStore& stor
   return {.node = node, .placement = placements.at(node)};
 }
 
+// Where the backing devices are gone, the same node comes first, with what was put in their place.
+std::optional<Chosen> choose_same_node(const model::Volume& volume, const std::string& node,
+                                       store::TypedStore& store) {
+  try {
+    return place({.size_bytes = volume.size_bytes,
+                  .replicas = 1,
+                  .mirrored = true,
+                  .drbd = "",
+                  .pool = volume.pool,
+                  .nodes = {node},
+                  .asking = "",
+                  .barred = placement::bar_cordoned(store.list_cordons())},
+                 store);
+  } catch (const Error&) {
+    return std::nullopt;  // its reason is no one's: another node is asked
+  }
+}
+
 // Nowhere when no node can, and the volume does without.
 Chosen choose_node(const model::Volume& volume, const std::string& here, bool must,
                    store::TypedStore& store) {
@@ -61,10 +79,19 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
 }
 
 // Whether the reason still holds, as conditions of the transaction.
-bool require_reason(const std::string& peer, PeerFate fate, store::TypedStore& store,
-                    store::Change& change) {
+bool require_reason(const std::string& volume, const std::string& peer, PeerFate fate,
+                    store::TypedStore& store, store::Change& change) {
   if (peer.empty()) return true;
   if (fate == PeerFate::Unable) return true;  // that it made none is in the volume
+  if (fate == PeerFate::BackingGone) {
+    // The agent that says so, and still says so.
+    const auto session = store.raw().get(keys::alive(peer));
+    const auto status = store.raw().get(keys::status(peer, volume));
+    if (!session || !status) return false;
+    const auto said = model::from_json<model::Status>(status->value);
+    change.require(session->key, session->revision).require(status->key, status->revision);
+    return said.backing_gone && said.session == session->value;
+  }
   if (fate != PeerFate::Drained) change.require(keys::alive(peer), 0);
   if (fate == PeerFate::Gone) return true;
   const auto cordon = store.find_cordon(peer);
@@ -78,6 +105,7 @@ std::string reason_of(const std::string& peer, PeerFate fate) {
   if (fate == PeerFate::Drained) return peer + " is drained";
   if (fate == PeerFate::Unable) return peer + " cannot make its copy";
   if (fate == PeerFate::Lost) return peer + " is forgotten";
+  if (fate == PeerFate::BackingGone) return "the disk of " + peer + " was lost";
   return peer + " has been away for too long";
 }
 
@@ -108,18 +136,22 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
   const auto attachment = store.find_attachment(name);
   store::Change change;
   const bool serves = attachment && attachment->value.node == peer;
-  const bool still_so = volume && volume->value.id == wanted.volume.id && !volume->value.deleting &&
-                        volume->value.peer_of(wanted.here) == peer && current && wanted.current &&
-                        current->value.epoch == wanted.current->epoch &&
-                        current->value.nodes.contains(wanted.here) &&
-                        !(serves && wanted.peer_fate == PeerFate::Drained) &&
-                        (wanted.peer_fate != PeerFate::Unable || is_unmade(volume->value, peer)) &&
-                        require_reason(peer, wanted.peer_fate, store, change);
+  const bool still_so =
+      volume && volume->value.id == wanted.volume.id && !volume->value.deleting &&
+      volume->value.peer_of(wanted.here) == peer && current && wanted.current &&
+      current->revision == wanted.current_revision && current->value.nodes.contains(wanted.here) &&
+      !(serves &&
+        (wanted.peer_fate == PeerFate::Drained || wanted.peer_fate == PeerFate::BackingGone)) &&
+      (wanted.peer_fate != PeerFate::Unable || is_unmade(volume->value, peer)) &&
+      require_reason(name, peer, wanted.peer_fate, store, change);
   if (!still_so)
     throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
 
   const bool must = !may_do_without(volume->value, peer, wanted.peer_fate, store);
-  const Chosen place = choose_node(volume->value, wanted.here, must, store);
+  const auto again = wanted.peer_fate == PeerFate::BackingGone
+                         ? choose_same_node(volume->value, peer, store)
+                         : std::nullopt;
+  const Chosen place = again ? *again : choose_node(volume->value, wanted.here, must, store);
   const std::string& chosen = place.node;
   if (!has_turn()) return false;
   model::Volume next = volume->value;
@@ -129,7 +161,7 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
     change.require(keys::placement(chosen), place.placement)
         .put(keys::placement(chosen), volume->value.id);
   }
-  if (!peer.empty()) next.former.insert(peer);
+  if (!peer.empty() && chosen != peer) next.former.insert(peer);
   change.require(keys::volume(name), volume->revision)
       .require(keys::attachment(name), attachment ? attachment->revision : 0)
       .put(keys::volume(name), model::to_json(next))

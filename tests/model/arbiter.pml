@@ -1,5 +1,5 @@
 /* The arbiter protocol (design.md, section 6) as it is built: two copies of one volume, one store, one agent a node.
- * Its steps have the names of the code's own: steps.py beside it tells where each is, and is checked.
+ * Its actions, their guards and their order are the code's own: sequences.txt beside it is held against both.
  *
  * `check` runs it: one family of scenarios at a time (DISK, FORCE, MOVE, PART; none of them: base), since all together
  * are too many states. Every NO_..., and the like, takes one rule away and must make the check fail: see README.md.
@@ -18,6 +18,14 @@
 #endif
 #ifndef ATTACHES
 #define ATTACHES 2
+#endif
+
+#ifdef REMAKE
+#define DISK
+#endif
+#ifdef CODE                 /* Plexvol 0.1.0: LeaveSet asked on the set as it was by then, and Adjust attached anybody */
+#define NO_COMPARE
+#define ATTACH_ALONE
 #endif
 
 #ifndef PRIMARY
@@ -73,6 +81,13 @@ bool cur[NODES];            /* current/<volume>.nodes                           
 bool fresh[NODES];          /* nothing was written to current since this node's agent read it: the whole of */
                             /* what comparing the revision (or the epoch) means, without a number that grows */
 
+#ifdef REMAKE
+bool unmade[NODES];         /* volume.replicas: the copy is to be made, and to be filled by its peer       */
+#define IS_MADE(n) (!unmade[n])
+#else
+#define IS_MADE(n) true
+#endif
+
 bool busy[NODES];           /* the agent is within a pass                                                  */
 byte acked;                 /* the writes that a process was told are written                              */
 byte next;                  /* number of the next write                                                    */
@@ -81,6 +96,7 @@ byte attaches;
 #ifdef FORCE
 bool forced;
 bool discard[NODES];        /* connects with --discard-my-data                                             */
+bool may_attach[NODES];     /* a person has chosen this copy, which had no disk                            */
 #endif
 
 /* ======================================= what the kernel does by itself ====================================== */
@@ -324,12 +340,22 @@ inline put_back(here, other) {                      /* PutBack */
 #else
 #define MAY_PROMOTE(n) here
 #endif
-/* Adjust neither attaches nor connects a primary that has no disk and no peer with a good one: the loser's way out may
- * have stopped there. (With such a peer the kernel refuses older data, should the connection break just then.) */
+/* A primary is never given its disk back: it works on its peer's, and the loser's way out may have stopped there. */
 #ifdef ADJUST_PRIMARY
 #define MAY_ATTACH(n) true
+#define ADJUSTS(n) true
 #else
-#define MAY_ATTACH(n) (!pri[n] || (CONN(n) && disk[KPEER(n)] == GOOD))
+#define MAY_ATTACH(n) (!pri[n])
+#define ADJUSTS(n) (disk[n] != NODISK)
+#endif
+/* Without a disk nobody can tell a stale peer from a good one. So the only copy of the set that has lost its disk is
+ * attached again by a boot, or by a person's word (may_attach), and never by a plan. */
+#define IS_ALONE(n) (here && !other)
+/* The set is still the one that was read. */
+#ifdef NO_COMPARE
+#define UNCHANGED(n) true
+#else
+#define UNCHANGED(n) fresh[n]
 #endif
 #ifdef MOVE
 #define STAYS(n) (n != 1 || store_peer == 1)
@@ -342,41 +368,206 @@ inline put_back(here, other) {                      /* PutBack */
 #define IN_TIME(n) valid[n]
 #endif
 
+/* ============================== the actions of a plan: agent/reconcile/apply.cpp ============================== */
+
+/* After a change of its own the agent knows the set again. */
+#define CHANGED(n) RAISE; fresh[n] = true
+
+inline AskArbiter(n) {
+  if
+  :: UNCHANGED(n) -> take_out(n, SPEER(n), won); fresh[n] = true
+  :: else -> won = false
+  fi;
+#ifdef LEASE
+  /* the lease of the other is over, and that decides */
+  if :: !won -> RAISE; cur[n] = true; cur[SPEER(n)] = false; won = true :: else fi;
+#endif
+  if :: !won -> goto over :: else fi
+}
+
+inline TakeOut(n) {
+  if
+  :: UNCHANGED(n) -> take_out(n, SPEER(n), won); fresh[n] = true
+  :: else -> won = false
+  fi;
+  if :: !won -> goto over :: else fi
+}
+
+/* Asked in the peer's name, so that the set never becomes empty. Raised also when this node is out already: that ends
+ * a PutBack on its way. */
+inline LeaveSet(n) {
+  if
+  :: UNCHANGED(n) && cur[SPEER(n)] ->
+#ifdef NO_TOUCH
+       if :: cur[n] -> CHANGED(n) :: else fi;
+#else
+       CHANGED(n);
+#endif
+       cur[n] = false
+  :: else ->
+#ifdef NO_COMPARE
+       RAISE;
+#endif
+       goto over
+  fi
+}
+
+inline PutBack(n) { put_back(n, SPEER(n)) }
+
+#ifdef PLAIN_DISCONNECT
+inline Disconnect(n) { disconnect_plain(n, KPEER(n)) }
+#else
+inline Disconnect(n) { disconnect_force(n) }
+#endif
+
+/* New users may come. */
+inline KillUsers(n) {
+#if defined(NO_COMPARE)
+  if :: cur[n] -> goto over :: else fi;
+#elif !defined(LOSER_BY_READ)
+  if :: !fresh[n] -> goto over :: else fi;
+#endif
+#ifndef NO_KILL
+  if :: frozen[n] -> killed[n] = true :: else fi
+#else
+  skip
+#endif
+}
+
+inline GiveUpDisk(n) { if :: pri[n] -> disk[n] = NODISK :: else fi }
+
+inline ResumeIo(n) {
+  if
+  :: pri[n] && frozen[n] -> if :: disk[n] == GOOD -> ahead[n] = true :: else fi; thaw(n)
+  :: else
+  fi
+}
+
+inline Demote(n) { if :: pri[n] && !frozen[n] -> pri[n] = false :: else fi }
+
+inline Down(n) { if :: !pri[n] -> disconnect_plain(n, KPEER(n)) :: else fi }
+
+inline Adjust_connect(n) {
+  apart[n] = false
+}
+
+#ifdef FORCE
+/* split brain, and not in the set as it was read: with --discard-my-data */
+inline ReconnectDiscarding(n) {
+  apart[n] = false;
+  if :: !pri[n] && ahead[0] && ahead[1] && !conn -> discard[n] = true :: else fi
+}
+#endif
+
+inline Adjust_attach(n) {
+  if
+  :: disk[n] != NODISK
+  :: disk[n] == NODISK && CONN(n) && ahead[KPEER(n)] -> start_sync(KPEER(n), n)
+  :: disk[n] == NODISK && CONN(n) && !ahead[KPEER(n)] -> disk[n] = GOOD
+  :: disk[n] == NODISK && !CONN(n) && !(pri[n] && ahead[KPEER(n)]) -> disk[n] = GOOD
+  :: else                                           /* the kernel lets no older data under a primary */
+  fi;
+  apart[n] = false
+}
+
+#ifdef REMAKE
+/* One transaction: the peer's copy is to be made again, and is out of the set. What its node said may be old. */
+inline ReplacePeer(n) {
+  if :: UNCHANGED(n) -> CHANGED(n); cur[SPEER(n)] = false; unmade[SPEER(n)] = true :: else fi
+}
+inline CreateBlankMetadata(n) {
+  if
+  :: !pri[n] && !CONN(n) ->
+       disk[n] = INCONS; has[n] = 0; ahead[n] = false; crashed[n] = false; mark[n] = false; unmade[n] = false
+  :: else
+  fi
+}
+#endif
+
+#ifdef FORCE
+/* A person's word counts once: the set is written again, so that the next plan does not find it. */
+inline UseForced(n) {
+  if
+  :: UNCHANGED(n) && may_attach[n] -> CHANGED(n); may_attach[n] = false
+  :: else -> goto over
+  fi
+}
+#endif
+
+inline Promote(n) {
+  pri[n] = true; ahead[n] = true;
+#ifdef FORCE
+  discard[n] = false;
+#endif
+  assert((acked & ~has[n]) == 0)
+}
+
+#ifdef PART
+inline WriteConfig(n) { skip }
+inline Adjust_parting(n) { disconnect_plain(n, KPEER(n)) }
+#endif
+
+#ifdef MOVE
+inline WriteConfig(n) { file_peer = 2 }
+inline Adjust_to_new_peer(n) {
+  if
+  :: kernel_peer == 1 && !conn ->
+       kernel_peer = 2; mark[0] = false; ahead[0] = false; ahead[2] = false; valid[0] = false
+  :: else
+  fi;
+  apart[0] = false
+}
+#endif
+
 proctype agent(byte me) {
-  bool here, other, won, out;                       /* the set as it was read at the start of the pass       */
+  bool here, other, won;                            /* the set as it was read at the start of the pass       */
 
 end:
 idle:
   atomic { alive[me] && !busy[me] ->                /* load the store */
     busy[me] = true; fresh[me] = true; here = cur[me]; other = cur[SPEER(me)] };
 
-  /* look at the kernel, and plan */
+  /* Look at the kernel, and plan. Which of these comes first is the plan's, and not relied upon. */
   if
   :: atomic { alive[me] ->
        if
        :: here && !other && CONN(me) && disk[me] == GOOD && disk[KPEER(me)] == GOOD &&
-          IS_THE_PEER(me) -> goto put_back_peer
-       :: disk[me] == NODISK && MAY_ATTACH(me) -> out = CONN(me) && disk[KPEER(me)] == GOOD; goto leave_set
-       :: true ->                                   /* which of these comes first is the plan's, and not relied upon */
+          IS_THE_PEER(me) && IS_MADE(SPEER(me)) -> goto put_back_peer
+       :: disk[me] == NODISK && MAY_ATTACH(me) && !IS_ALONE(me) && IS_MADE(me) -> goto leave_and_attach
+       :: pri[me] && here && other && (disk[me] == NODISK || (frozen[me] && disk[me] != GOOD)) -> goto leave_set
+       :: pri[me] && !here && !(CONN(me) && disk[KPEER(me)] == GOOD) && STAYS(me) -> goto parting
+       :: pri[me] && here && frozen[me] && !CONN(me) && question[me] == 0 && disk[me] == GOOD -> goto finish_freeze
+       :: attaches < ATTACHES && !CONN(me) && !pri[me] && disk[me] == GOOD && MAY_PROMOTE(me) ->
+            attaches++; goto ask_arbiter
+#ifdef DISK
+       :: CONN(me) && here && other && disk[me] == GOOD && disk[KPEER(me)] != GOOD -> goto take_out_peer
+#endif
+#ifdef REMAKE
+       :: here && !other && disk[me] == GOOD && IS_MADE(SPEER(me)) -> goto replace_peer
+       :: !pri[me] && !IS_MADE(me) -> goto remake
+#endif
+#ifdef ATTACH_ALONE
+       :: disk[me] == NODISK && !pri[me] && IS_ALONE(me) -> goto attach_alone
+#endif
+#ifdef PART
+       :: CONN(me) && here && other && pri[me] -> goto change_config
+       :: CONN(me) && here && other && !pri[me] -> goto change_config_of_secondary
+#endif
+#ifdef MOVE
+       :: pri[me] && !here && !(CONN(me) && disk[KPEER(me)] == GOOD) && !STAYS(me) -> goto parting_for_good
+#endif
+#ifdef FORCE
+       :: disk[me] == NODISK && !pri[me] && here && !other && may_attach[me] -> goto attach_chosen
+#endif
+       :: true ->
             fresh[me] = false;
             if
-            :: pri[me] && frozen[me] && !CONN(me) && question[me] == 0 && disk[me] == GOOD -> goto finish_freeze
-#ifdef LOSER_BY_READ
-            :: pri[me] && !here && !CONN(me) && frozen[me] -> goto way_out
-#else
-            :: pri[me] && !here && !CONN(me) && frozen[me] && disk[me] == NODISK -> goto way_out
-#endif
-            :: pri[me] && !here && !CONN(me) && !frozen[me] && disk[me] == NODISK -> goto way_out_end
             :: pri[me] && !frozen[me] -> goto demote
-            :: attaches < ATTACHES && !pri[me] && disk[me] == GOOD && !(CONN(me) && pri[KPEER(me)]) &&
-               MAY_PROMOTE(me) -> attaches++; if :: CONN(me) -> goto promote :: !CONN(me) -> goto ask_arbiter fi
-#ifdef DISK
-            :: CONN(me) && here && other && disk[me] == GOOD && disk[KPEER(me)] != GOOD -> goto take_out_peer
-#endif
-            :: apart[me] && STAYS(me) && (disk[me] != NODISK || MAY_ATTACH(me)) ->
-                 out = !here; goto adjust
-#ifdef PART
-            :: CONN(me) && here && disk[me] == GOOD && disk[KPEER(me)] == GOOD -> goto part
+            :: attaches < ATTACHES && CONN(me) && !pri[me] && disk[me] == GOOD && !pri[KPEER(me)] &&
+               MAY_PROMOTE(me) -> attaches++; goto promote
+            :: apart[me] && STAYS(me) && ADJUSTS(me) -> goto adjust
+#ifdef FORCE
+            :: apart[me] && !pri[me] && !here && other && disk[me] != NODISK -> goto discard_own
 #endif
 #ifdef MOVE
             :: me == 0 && store_peer == 2 && (file_peer == 1 || kernel_peer == 1) -> goto change_peer
@@ -388,67 +579,56 @@ idle:
   CRASH
   fi;
 
-put_back_peer:                                      /* PutBack */
-  STEP put_back(me, SPEER(me)); goto over DONE;
+put_back_peer:
+  STEP PutBack(me); goto over DONE;
 
-leave_set:                                          /* LeaveSet, and then Adjust attaches */
-#if !defined(NO_LEAVE) && !defined(NO_TOUCH)
-  STEP
-    if
-    :: cur[me] && !cur[SPEER(me)] ->                /* the set never becomes empty; no attaching either */
-#ifdef HANDOVER
-         /* Tempting. But without a disk nobody can tell a stale peer from a good one. */
-         if :: out && fresh[me] -> RAISE; cur[SPEER(me)] = true; cur[me] = false :: else fi;
+leave_and_attach:                                   /* out of the set before it is attached */
+#ifndef NO_LEAVE
+  STEP LeaveSet(me) DONE;
 #endif
-         goto over
-    :: else -> RAISE; cur[me] = false               /* raised also when it was out: ends a PutBack on its way */
-    fi
-  DONE;
+  STEP Adjust_attach(me); goto over DONE;
+
+#ifdef ATTACH_ALONE
+attach_alone:
+  STEP Adjust_attach(me); goto over DONE;
 #endif
-#ifdef NO_TOUCH
-  STEP
-    if
-    :: cur[me] && !cur[SPEER(me)] -> goto over
-    :: cur[me] && cur[SPEER(me)] -> RAISE; cur[me] = false
-    :: !cur[me]
-    fi
-  DONE;
+
+leave_set:                                          /* a primary works on its peer's disk */
+#ifndef NO_LEAVE
+  STEP LeaveSet(me); goto over DONE;
+#else
+  goto over;
 #endif
-  STEP
-    if
-    :: disk[me] != NODISK
-    :: disk[me] == NODISK && CONN(me) && ahead[KPEER(me)] -> start_sync(KPEER(me), me)
-    :: disk[me] == NODISK && CONN(me) && !ahead[KPEER(me)] -> disk[me] = GOOD
-    :: disk[me] == NODISK && !CONN(me) && !(pri[me] && ahead[KPEER(me)]) -> disk[me] = GOOD
-    :: else                                         /* the kernel lets no older data under a primary */
-    fi;
-    apart[me] = false;
-    goto over
-  DONE;
 
 #ifdef DISK
-take_out_peer:                                      /* TakeOut */
+take_out_peer:
 #ifndef NO_LEAVE
-  STEP take_out(me, SPEER(me), won); goto over DONE;
+  STEP TakeOut(me); goto over DONE;
 #else
   goto over;
 #endif
 #endif
 
-ask_arbiter:                                        /* AskArbiter */
-#if defined(NO_ASK) || defined(NO_ASK_ONLY) || defined(NO_SET)
-  goto promote;
-#else
-  STEP take_out(me, SPEER(me), won);
-#ifdef LEASE
-    /* the lease of the other is over, and that decides */
-    if :: !won -> RAISE; cur[me] = true; cur[SPEER(me)] = false; won = true :: else fi;
-#endif
-    if :: !won -> goto over :: else fi
-  DONE;
+#ifdef REMAKE
+replace_peer:                                       /* its node has said that its backing devices no longer exist */
+  STEP ReplacePeer(me); goto over DONE;
+
+remake:
+  STEP Down(me) DONE;
+  STEP CreateBlankMetadata(me); goto over DONE;
 #endif
 
-promote:                                            /* Promote */
+#ifdef FORCE
+attach_chosen:
+  STEP UseForced(me) DONE;
+  STEP Adjust_attach(me); goto over DONE;
+#endif
+
+ask_arbiter:
+#if !defined(NO_ASK) && !defined(NO_ASK_ONLY) && !defined(NO_SET)
+  STEP AskArbiter(me) DONE;
+#endif
+promote:
   STEP
     won = false;
     if
@@ -477,133 +657,103 @@ promote:                                            /* Promote */
     :: else -> goto over
     fi;
 promoted:
-    pri[me] = true; ahead[me] = true;
-#ifdef FORCE
-    discard[me] = false;
-#endif
-    assert((acked & ~has[me]) == 0);
+    Promote(me);
     goto over
   DONE;
 
-finish_freeze:                                      /* FinishFreeze: Disconnect, AskArbiter, ResumeIo, Adjust */
+finish_freeze:
+#ifndef ASK_ONCE
+  STEP AskArbiter(me) DONE;                         /* whether there is an answer at all: else it stays as it is */
+#endif
 #ifndef FINISH_CONNECTED
-#ifdef PLAIN_DISCONNECT
-  STEP disconnect_plain(me, KPEER(me)) DONE;
-#else
-  STEP disconnect_force(me) DONE;
+  STEP Disconnect(me) DONE;
 #endif
-#endif
-  STEP take_out(me, SPEER(me), won) DONE;
-#ifdef FINISH_CONNECTED
-  if :: !won && HAS_DISK(me) -> goto way_out :: !won && !HAS_DISK(me) -> goto over :: won fi;
-#else
-  if :: !won && HAS_DISK(me) -> goto kill_users :: !won && !HAS_DISK(me) -> goto over :: won fi;
-#endif
+  STEP AskArbiter(me) DONE;
 #ifdef ORPHAN
   if :: atomic { true -> orphan[me] = true; goto over } :: true fi;
 #endif
-  STEP if :: pri[me] && frozen[me] -> ahead[me] = true; thaw(me) :: else fi DONE;   /* ResumeIo */
-#ifdef FINISH_CONNECTED
-  goto over;
-#else
-  out = false; goto adjust;
-#endif
+  STEP ResumeIo(me) DONE;
+  STEP Adjust_connect(me); goto over DONE;
 
-way_out:                                            /* the loser's way out: Disconnect, KillUsers, GiveUpDisk, ResumeIo */
+parting:                                            /* the loser's way out */
 #ifndef LOSER_CONNECTED
-#ifdef PLAIN_DISCONNECT
-  STEP disconnect_plain(me, KPEER(me)) DONE;
-#else
-  STEP disconnect_force(me) DONE;
+  STEP Disconnect(me) DONE;
 #endif
+#ifndef LOSER_BY_READ
+  STEP LeaveSet(me) DONE;
 #endif
-kill_users:
-#ifndef NO_KILL
-  STEP if :: frozen[me] -> killed[me] = true :: else fi DONE;           /* KillUsers. New ones may come. */
-#endif
+  STEP KillUsers(me) DONE;
 #ifndef THAW_FIRST
-  STEP if :: pri[me] -> disk[me] = NODISK :: else fi DONE;              /* Detach --force */
-  STEP if :: frozen[me] -> thaw(me) :: else fi DONE;                    /* ResumeIo */
+  STEP GiveUpDisk(me) DONE;
+  STEP ResumeIo(me) DONE;
 #else
-  STEP if :: frozen[me] -> thaw(me) :: else fi DONE;
-  STEP if :: pri[me] -> disk[me] = NODISK :: else fi DONE;
+  STEP ResumeIo(me) DONE;
+  STEP GiveUpDisk(me) DONE;
 #endif
-way_out_end:                                        /* unmount, Demote, Down; the next pass makes Adjust */
-  STEP
-    if :: pri[me] && !frozen[me] -> pri[me] = false; crashed[me] = true :: else fi;
-    if :: !pri[me] && !CONN(me) -> apart[me] = true :: else fi;
+  STEP                                              /* after the unmounting */
+    if :: pri[me] && !frozen[me] -> crashed[me] = true :: else fi;
+    Demote(me);
+    Down(me);
     goto over
   DONE;
 
-demote:                                             /* Demote: nobody uses the volume */
-  STEP if :: pri[me] && !frozen[me] -> pri[me] = false :: else fi; goto over DONE;
+demote:                                             /* nobody uses the volume */
+  STEP Demote(me); goto over DONE;
 
-adjust:                                             /* Adjust: attaches and connects */
-  STEP
-    apart[me] = false;
+adjust:
+  STEP Adjust_connect(me); goto over DONE;
+
 #ifdef FORCE
-    /* ReconnectDiscarding: split brain, and not in the set as it was read: with --discard-my-data */
-    if :: !pri[me] && out && ahead[0] && ahead[1] && !conn -> discard[me] = true :: else fi;
+discard_own:
+  STEP ReconnectDiscarding(me); goto over DONE;
 #endif
-    goto over
-  DONE;
 
 #ifdef PART
-part:                                               /* parting in peace: out of the set first (rule 1) */
+/* Another configuration may part the two in peace. A primary takes its peer out; a secondary leaves itself, since its
+ * peer is the one to go on, and parts by force: that ends a PutBack that is on its way. */
+change_config:
 #ifdef PART_FIRST
-  STEP out = pri[me]; disconnect_plain(me, KPEER(me)) DONE;
-  STEP
-    if
-    :: out || !cur[SPEER(me)] -> take_out(me, SPEER(me), won)
-    :: else -> RAISE; cur[me] = false
-    fi;
-    goto over
-  DONE;
-#else
-#ifdef PART_LITERAL
-  STEP take_out(me, SPEER(me), won); if :: !won -> goto over :: else fi DONE;
-#else
-  /* a primary takes its peer out; a secondary leaves itself, since its peer is the one to go on */
-  STEP
-    if
-    :: pri[me] -> take_out(me, SPEER(me), won)
-    :: !pri[me] && cur[me] && cur[SPEER(me)] -> RAISE; cur[me] = false; won = true
-    :: else -> won = false
-    fi;
-    if :: !won -> goto over :: else fi
-  DONE;
+  STEP disconnect_plain(me, KPEER(me)) DONE;
 #endif
-  /* a primary that must be told by force freezes and asks: that ends a PutBack that is on its way */
-#ifdef PART_PLAIN
-  STEP disconnect_plain(me, KPEER(me)); goto over DONE;
-#else
-  STEP if :: pri[me] -> disconnect_plain(me, KPEER(me)) :: else -> disconnect_force(me) fi; goto over DONE;
+  STEP TakeOut(me) DONE;
+  STEP WriteConfig(me) DONE;
+  STEP Adjust_parting(me); goto over DONE;
+
+change_config_of_secondary:
+#ifdef PART_FIRST
+  STEP disconnect_plain(me, KPEER(me)) DONE;
+  if :: !cur[SPEER(me)] -> goto change_config :: else fi;
 #endif
+  STEP LeaveSet(me) DONE;
+#if !defined(PART_PLAIN) && !defined(PART_FIRST)
+  STEP Disconnect(me) DONE;
 #endif
+  STEP WriteConfig(me) DONE;
+  STEP Adjust_parting(me); goto over DONE;
 #endif
 
 #ifdef MOVE
-change_peer:                                        /* on the survivor, after ReplacePeer: WriteConfig, Disconnect, Adjust */
-  STEP file_peer = 2 DONE;
+parting_for_good:                                   /* of a copy that was replaced: the set no longer speaks of it */
+  STEP Disconnect(me) DONE;
+  STEP KillUsers(me) DONE;
+  STEP GiveUpDisk(me) DONE;
+  STEP ResumeIo(me) DONE;
+  STEP Demote(me); Down(me); goto over DONE;
+
+change_peer:                                        /* on the survivor, after ReplacePeer */
 #ifdef MOVE_PLAIN
   STEP if :: kernel_peer == 1 -> disconnect_plain(0, 1) :: else fi DONE;
 #else
-  STEP if :: kernel_peer == 1 -> disconnect_force(0) :: else fi DONE;
+  STEP if :: kernel_peer == 1 -> Disconnect(0) :: else fi DONE;
 #endif
-  STEP
-    if
-    :: kernel_peer == 1 && !conn ->
-         kernel_peer = 2; mark[0] = false; ahead[0] = false; ahead[2] = false; valid[0] = false
-    :: else
-    fi;
-    apart[0] = false; goto over
-  DONE;
-leave_node:                                         /* on the leaving node: Down */
-  STEP if :: !pri[1] && kernel_peer == 1 -> disconnect_plain(1, 0) :: else fi; goto over DONE;
+  STEP WriteConfig(me) DONE;
+  STEP Adjust_to_new_peer(me); goto over DONE;
+leave_node:                                         /* on the leaving node */
+  STEP if :: kernel_peer == 1 -> Down(1) :: else fi; goto over DONE;
 #endif
 
 over:
-  atomic { busy[me] = false; fresh[me] = false; here = false; other = false; won = false; out = false;
+  atomic { busy[me] = false; fresh[me] = false; here = false; other = false; won = false;
            pvalid[me] = false; goto idle }
 }
 
@@ -667,7 +817,7 @@ inline boot(n) {
    * node was taken out of the set. -DGAP shows what happens then. */
 #if defined(DISK) && !defined(GAP)
   if
-  :: disk[n] == NODISK && !(cur[0] && cur[1]) ->
+  :: disk[n] == NODISK && !(cur[0] && cur[1]) && IS_MADE(n) ->
 #ifndef NO_TOUCH
        if :: !cur[n] -> RAISE :: else fi;           /* LeaveSet: raised before it is attached */
 #endif
@@ -682,6 +832,17 @@ inline boot(n) {
 #define FORCE_IF(other) true
 #else
 #define FORCE_IF(other) !alive[other]
+#endif
+
+#ifdef FORCE
+inline ForceCurrent(n, m) {
+  if
+  :: disk[n] == GOOD -> forced = true
+  :: disk[n] == NODISK -> forced = true; may_attach[n] = true
+  :: else
+  fi;
+  if :: forced -> cur[n] = true; cur[m] = false; RAISE; acked = acked & has[n] :: else fi
+}
 #endif
 
 proctype world() {
@@ -720,10 +881,8 @@ end:
 #endif
 #ifdef FORCE
   /* ForceCurrent by a person, who has seen that the other node is off: from here on that copy is the truth */
-  :: atomic { !forced && alive[0] && disk[0] == GOOD && FORCE_IF(1) ->
-       forced = true; cur[0] = true; cur[1] = false; RAISE; acked = acked & has[0] }
-  :: atomic { !forced && alive[1] && disk[1] == GOOD && FORCE_IF(0) ->
-       forced = true; cur[1] = true; cur[0] = false; RAISE; acked = acked & has[1] }
+  :: atomic { !forced && alive[0] && FORCE_IF(1) -> ForceCurrent(0, 1) }
+  :: atomic { !forced && alive[1] && FORCE_IF(0) -> ForceCurrent(1, 0) }
 #endif
 #ifdef MOVE
   /* one transaction: the leaving node goes out of the set, the new one becomes a replica without a copy */

@@ -28,6 +28,9 @@ constexpr const char* kWayOut =
     "/a, Unlink, "
     "Demote, Down, LookAgain";
 
+constexpr const char* kThaw =
+    "AskArbiter: n2, Disconnect, AskArbiter: n2, ResumeIo, Adjust, LookAgain";
+
 }  // namespace
 
 TEST_CASE("plan: a frozen primary that is not in the set kills its users before all else") {
@@ -73,7 +76,7 @@ TEST_CASE(
   Seen seen = frozen_primary();
   CHECK(kinds(wanted, seen) == "Fail Unavailable");
   seen.question_time_over = true;
-  CHECK(kinds(wanted, seen) == "Disconnect, AskArbiter: n2, ResumeIo, Adjust, LookAgain");
+  CHECK(kinds(wanted, seen) == kThaw);
   SUBCASE("not while the question is being answered") {
     seen.question_under_way = true;
     CHECK(kinds(wanted, seen) == "Fail Unavailable");
@@ -110,7 +113,7 @@ TEST_CASE("plan: a failed disk is taken out of the set before anything else is d
     CHECK(kinds(mirrored(), seen) == "Adjust, LookAgain");
   }
   SUBCASE("or it is the last one") {
-    CHECK(kinds(with_current(mirrored(), {"n1"}), seen) == "Adjust, LookAgain");
+    CHECK(kinds(with_current(mirrored(), {"n1"}), seen) == "Fail Conflict");
   }
   SUBCASE("also when it is out already, for the peer may be about to put it back") {
     CHECK(kinds(with_current(mirrored(), {"n2"}), seen) == "LeaveSet: n2, Adjust, LookAgain");
@@ -209,8 +212,7 @@ TEST_CASE("plan: what lvm2 cannot tell keeps nobody from parting or thawing") {
   seen.backing_error = Error(ErrorCode::NotFound, "no volume group vg");
   CHECK(kinds(with_current(attached(mirrored()), {"n2"}), seen) == kWayOut);
   seen.question_time_over = true;
-  CHECK(kinds(attached(mirrored()), seen) ==
-        "Disconnect, AskArbiter: n2, ResumeIo, Adjust, LookAgain");
+  CHECK(kinds(attached(mirrored()), seen) == kThaw);
   seen = seen_mirrored("Primary");
   seen.data.reset();
   seen.backing_error = Error(ErrorCode::NotFound, "no volume group vg");
@@ -230,7 +232,10 @@ TEST_CASE("plan: a deleted volume that is frozen here is thawed before it is tak
 TEST_CASE("plan: a changed configuration may part the two, so one leaves the set before") {
   Seen seen = seen_mirrored();
   seen.config_current = false;
+  CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, Disconnect, WriteConfig, Adjust, LookAgain");
+  seen.connection_current = true;  // only options are other ones: nothing is parted for that
   CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, WriteConfig, Adjust, LookAgain");
+  seen.connection_current = false;
   seen.resource->role = "Primary";
   CHECK(kinds(attached(mirrored()), seen) == "TakeOut: n2, WriteConfig, Adjust, LookAgain");
   SUBCASE("unless they are parted, or one is out already") {

@@ -56,6 +56,8 @@ TEST_CASE("plan: a copy that was made once and is gone is reported, never made a
   CHECK(kinds(attached(single()), Seen{}) == "Fail Conflict");
   Seen seen = seen_mirrored();
   seen.metadata.reset();
+  CHECK(kinds(mirrored(), seen) == "Fail Conflict");  // what DRBD has open is there all the same
+  seen.resource->disk_state = "Diskless";
   CHECK(kinds(mirrored(), seen) == "LeaveSet: n2, Fail Conflict");
   CHECK(reason(mirrored(), seen).find("DRBD metadata") != std::string::npos);
 }
@@ -124,7 +126,7 @@ TEST_CASE("plan: a copy that is not in the set is never made primary") {
 TEST_CASE("plan: a node of the set puts the other back once both are connected and good") {
   Wanted wanted = mirrored();
   wanted.current->nodes = {"n1"};
-  CHECK(kinds(wanted, seen_mirrored()) == "PutBack: n2");
+  CHECK(kinds(wanted, seen_mirrored()) == "PutBack: n2, LookAgain");
   Seen syncing = seen_mirrored();
   syncing.resource->peer_disk_state = "Inconsistent";
   CHECK(kinds(wanted, syncing).empty());

@@ -28,7 +28,8 @@ class OneAnswer : public process::Runner {
 struct Node : ReconcilerNode<OneAnswer> {
   Node() {
     std::ofstream(directory.path() / "version") << "8.4.11\n";
-    const Wanted wanted = cases::mirrored();
+    Wanted wanted = cases::mirrored();
+    wanted.volume.secret = "secret";
     store.commit(Change()
                      .put(keys::volume("v"), model::to_json(wanted.volume))
                      .put(keys::current("v"), model::to_json(*wanted.current))
@@ -37,6 +38,7 @@ struct Node : ReconcilerNode<OneAnswer> {
 
   void drbd_says(const std::string& replication) {
     runner.answer =
+        "\"secret\"\n"  // where it is asked for what the kernel's resource was made with
         "exists resource name:v role:Secondary suspended:no\n"
         "exists connection name:v connection:Connected role:Secondary\n"
         "exists device name:v volume:0 minor:1000 disk:UpToDate\n"

@@ -57,6 +57,7 @@ struct Case {
     wanted.here = "n1";
     wanted.volume = volume();
     wanted.current = current();
+    wanted.current_revision = store.find_current("v")->revision;
     wanted.peer_fate = fate;
     return wanted;
   }
