@@ -106,7 +106,7 @@ pods::Settings pods_settings(const Config& config) {
 
 service::Settings service_settings(const Config& config, const std::string& session,
                                    filesystem::Filesystem& filesystem, store::GuardedStore& guard,
-                                   mounting::PodDirectories& directories) {
+                                   mounting::PodDirectories& directories, drbd::Drbd& drbd) {
   return {
       .here = config.node_name,
       .session = session,
@@ -124,6 +124,11 @@ service::Settings service_settings(const Config& config, const std::string& sess
                                  .uuid = service::random_uuid(),
                                  .options = filesystem::parse_mkfs_options(fs_type, options)},
                                 size_bytes);
+          },
+      // By the file alone: DRBD's tools may have to wait until the kernel is answered.
+      .owns_resource =
+          [&drbd](const model::Volume& volume) {
+            return !drbd.has_config(volume.name) || drbd.has_config_of(volume.name, volume.secret);
           },
       .target_named = [&directories](const std::string& target) { directories.remember(target); },
       .give_name_up = [&guard] { guard.give_name_up(); }};
@@ -273,7 +278,7 @@ int run(const Config& config) {
        .look_at_directories = [&directories] { return directories.look(); }});
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
-      service_settings(config, session, filesystem, guard, directories));
+      service_settings(config, session, filesystem, guard, directories, drbd));
   const auto examine_here = [&] {
     doctor::Subject subject = running_subject(config, address, guard);
     subject.decisions = arbiter::to_text(arbiter.counts());

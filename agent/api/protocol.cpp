@@ -96,7 +96,9 @@ constexpr auto fields_of(const ReplicaInfo*) {
                     may("current", &S::current),
                     may("left_at", &S::left_at),
                     may("mounts", &S::mounts),
-                    may("error", &S::error)};
+                    may("error", &S::error),
+                    may("made", &S::made),
+                    may("lacks_more", &S::lacks_more)};
 }
 constexpr auto fields_of(const VolumeInfo*) {
   using S = VolumeInfo;

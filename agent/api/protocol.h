@@ -161,13 +161,16 @@ struct ReplicaInfo {
   std::string role;    // DRBD's words; "" for a volume without DRBD
   std::string disk_state;
   std::string connection;
-  double synced_percent = 100;  // of a node that is not alive: as it last said, as the next one
-  std::uint64_t out_of_sync_bytes = 0;  // what this node knows that its peer lacks, or lacks itself
+  double synced_percent = 100;          // of this copy, never of its peer's
+  std::uint64_t out_of_sync_bytes = 0;  // what this copy lacks
   bool current = false;  // this copy may be used without the others (design: the arbiter)
   std::int64_t left_at =
       0;  // when it was taken out of the current set, in seconds since 1970; 0: it is in
   std::vector<std::string> mounts;  // where it is mounted there
   std::string error;                // what the last pass of its agent could not do
+  bool made = true;                 // false: there is no such copy yet
+  // The copy is away, and out_of_sync_bytes is what the others know of: it may lack more by now.
+  bool lacks_more = false;
 };
 struct VolumeInfo {
   std::string name;

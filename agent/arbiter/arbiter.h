@@ -3,7 +3,7 @@
 // DRBD itself never decides: a primary that loses its peer is frozen by the kernel until `take_out`
 // was won, and nothing is promoted without its peer before that. Both sides compete for one key, so
 // at most one of them ever wins (design, section 6). The steps are checked as a model by
-// tests/model/arbiter.pml; steps.py beside it tells which of its steps is which of ours.
+// tests/model/arbiter.pml; sequences.txt beside it has the actions of both.
 #pragma once
 
 #include <cstdint>

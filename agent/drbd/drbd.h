@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,11 +82,20 @@ std::string take_usermode_helper(const std::string& path, const std::string& mem
 std::string give_usermode_helper_back(const std::string& path, const std::string& memory,
                                       const ModuleFiles& module = {});
 
+// What resources occupy on this host.
+struct Numbers {
+  std::set<unsigned> minors;
+  std::set<std::uint16_t> ports;
+};
+// Of a configuration as `drbdadm dump` and `drbdsetup show` print it; pure.
+Numbers parse_numbers(const std::string& text);
+
 struct Settings {
   std::string config_directory;  // ours alone; one <name>.res per resource, and nothing of
                                  // /etc/drbd.d is read or written
   ModuleFiles module{};
-  bool try_nine = false;  // see generation.h
+  bool try_nine = false;                         // see generation.h
+  std::string others_config = "/etc/drbd.conf";  // of DRBD's own tools, and LINSTOR's
 };
 
 class Drbd {
@@ -119,6 +129,10 @@ class Drbd {
   // where there is none, the kernel itself is asked for the secret.
   bool is_own(const std::string& name, const ResourceState& state, unsigned minor,
               const std::string& secret);
+
+  // Of all resources but ours: those that the kernel has, and those that DRBD's own configuration
+  // on this host would bring up.
+  Numbers list_others_numbers();
 
   // Metadata, offline; needs no peer. Internal when the tool's answer is neither "none" nor some
   // (never guessed).

@@ -8,6 +8,7 @@
 
 #include "agent/filesystem/filesystem.h"
 #include "agent/log.h"
+#include "agent/store/taken.h"
 
 namespace plexvol::reconcile {
 
@@ -67,12 +68,26 @@ class NodeReport::Impl {
     model::Node node = measure();
     if (before) keep_unknown(*before, node);
     // Compared with the store, not with what was written last: somebody may have removed it.
-    if (before == node) return;
+    if (before != node) write(before, node);
+    report_taken();
+  }
+
+  void write(const std::optional<model::Node>& before, const model::Node& node) {
     if (before && before->address != node.address && !before->address.empty()) {
       log::warn("this node's address for replication was " + before->address + ", and is " +
                 (node.address.empty() ? "unknown" : node.address));
     }
     store_.put_node(node);
+  }
+
+  // What DRBD is used for beside us: no volume must be given the same numbers here.
+  void report_taken() {
+    try {
+      const drbd::Numbers others = drbd_.list_others_numbers();
+      store::put_taken(store_, settings_.here, {.minors = others.minors, .ports = others.ports});
+    } catch (const Error& error) {
+      log::warn(std::string("DRBD's other resources cannot be listed: ") + error.what());
+    }
   }
 
   void announce() {

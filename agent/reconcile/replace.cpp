@@ -7,6 +7,7 @@
 #include "agent/model/codec.h"
 #include "agent/placement/placement.h"
 #include "agent/reconcile/other_nodes.h"
+#include "agent/store/taken.h"
 
 namespace plexvol::reconcile {
 
@@ -45,7 +46,8 @@ std::optional<Chosen> choose_same_node(const model::Volume& volume, const std::s
                   .pool = volume.pool,
                   .nodes = {node},
                   .asking = "",
-                  .barred = placement::bar_cordoned(store.list_cordons())},
+                  .barred = placement::bar_cordoned(store.list_cordons()),
+                  .promised = {}},
                  store);
   } catch (const Error&) {
     return std::nullopt;  // its reason is no one's: another node is asked
@@ -59,6 +61,14 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
   auto barred = placement::bar_cordoned(store.list_cordons());
   for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
+  for (const model::Node& node : store.list_nodes()) {
+    const store::Taken taken = store::find_taken(store, node.name);
+    if (taken.minors.contains(volume.minor) || taken.ports.contains(volume.port)) {
+      barred.try_emplace(node.name, "something else uses DRBD minor " +
+                                        std::to_string(volume.minor) + " or port " +
+                                        std::to_string(volume.port) + " there");
+    }
+  }
   try {
     return place({.size_bytes = volume.size_bytes,
                   .replicas = 1,

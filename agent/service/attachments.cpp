@@ -158,6 +158,8 @@ std::optional<Service::Silent> Service::find_silent(const std::string& volume,
   const std::string& node = attachment->value.node;
   const auto current = store_.find_current(volume);
   if (!current || !current->value.nodes.contains(taker)) return std::nullopt;
+  // After the set was read: that is what is compared.
+  if (!is_cut_off(volume, taker)) return std::nullopt;
   const auto status = store_.raw().get(keys::status(node, volume));
   if (status) {
     const auto said = store::read_record<model::Status>(*status);
@@ -220,7 +222,7 @@ std::optional<Service::Silent> Service::request_release(const model::Volume& vol
     if (taker.empty() || std::chrono::steady_clock::now() - asked < settings_.silence) {
       return std::nullopt;
     }
-    if (is_cut_off(volume.name, taker)) silent = find_silent(volume.name, taker, id);
+    silent = find_silent(volume.name, taker, id);
     return silent ? std::optional<std::string>("") : std::nullopt;
   };
   std::string refusal;

@@ -3,6 +3,8 @@
 #include <map>
 
 #include "agent/api/text.h"
+#include "agent/model/codec.h"
+#include "agent/service/lacks.h"
 #include "agent/service/service.h"
 
 namespace plexvol::service {
@@ -152,6 +154,7 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
   for (const std::string& node : volume.nodes()) {
     info.replicas.push_back(describe_replica(volume, node, known));
   }
+  attribute_lacks(volume, info.replicas);
   info.state = describe_state(volume, info.replicas);
   return info;
 }

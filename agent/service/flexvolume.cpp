@@ -252,7 +252,7 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
     return {.exit_code = 0};
   }
   const auto volume = store_.find_volume(request.object);
-  if (!volume || !volume->value.mirrored()) {
+  if (!volume || !volume->value.mirrored() || !settings_.owns_resource(volume->value)) {
     log::warn("DRBD asks to fence the peer of " + request.object + ", which is no volume of ours");
     return {.exit_code = kUnknown};
   }

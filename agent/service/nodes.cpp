@@ -5,6 +5,8 @@
 #include "agent/log.h"
 #include "agent/model/codec.h"
 #include "agent/service/service.h"
+#include "agent/service/witness.h"
+#include "agent/store/taken.h"
 
 namespace plexvol::service {
 
@@ -102,7 +104,8 @@ void remove_node(const std::string& node, store::TypedStore& store) {
     for (const auto& entry : store.raw().list(prefix)) remove_keys(node, {entry.key}, store);
   }
   remove_keys(node,
-              {keys::node(node), keys::cordon(node), keys::placement(node), keys::machine(node)},
+              {keys::node(node), keys::cordon(node), keys::placement(node), keys::taken(node),
+               keys::machine(node)},
               store);
   log::warn("node " + node + " is forgotten");
 }
@@ -138,18 +141,14 @@ std::vector<Left> list_left(const std::string& node, store::TypedStore& store) {
   return left;
 }
 
-// An agent that is only being restarted has no lease either: its node is there as long as any other
-// is connected to it. That is noticed some seconds after a node has died.
 std::vector<Left> list_connected(const std::string& node, store::TypedStore& store) {
   std::vector<Left> left;
   const auto listing = store.read_volumes();
   add_unreadable(listing.unreadable, left);
   for (const auto& [name, volume] : listing.records) {
-    const std::string peer = volume.peer_of(node);
-    if (volume.find_replica(node) == nullptr || peer.empty() || !store.is_alive(peer)) continue;
-    const auto status = store.find_status(peer, volume.name);
-    if (!status || status->connection != "Connected") continue;
-    std::string why = peer;
+    const auto witness = find_witness(volume, node, store);
+    if (!witness) continue;
+    std::string why = *witness;
     why.append(" is still connected to its copy: ").append(node);
     left.push_back({.volume = volume.name,
                     .why = why.append(" is not gone, at most its agent is"),

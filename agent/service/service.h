@@ -34,6 +34,11 @@ struct Settings {
   std::function<void(const std::string& fs_type, const std::string& mkfs_options,
                      std::uint64_t size_bytes)>
       try_mkfs = {};
+  // Whether DRBD's resource of the volume's name is the volume's, as far as this can be told while
+  // the kernel waits for an answer.
+  std::function<bool(const model::Volume&)> owns_resource = [](const model::Volume&) {
+    return true;
+  };
   // Called before a driver is told what to mount there.
   std::function<void(const std::string& target)> target_named = [](const std::string&) {};
   // This node's name moves to the machine that asks for it: for an agent that is refused.

@@ -10,6 +10,7 @@
 #include "agent/pods/pods.h"
 #include "agent/service/random.h"
 #include "agent/service/service.h"
+#include "agent/store/taken.h"
 
 namespace plexvol::service {
 
@@ -32,7 +33,9 @@ bool Service::store_new(model::Volume volume, bool mirrored, const std::string& 
   }
   if (mirrored) {
     const auto next = store_.find_next_slot();
-    const unsigned slot = placement::choose_slot(store_.list_slots(), next.value);
+    std::set<unsigned> taken = store_.list_slots();
+    taken.merge(store::list_taken_slots(store_, volume.nodes(), settings_.first_port));
+    const unsigned slot = placement::choose_slot(taken, next.value);
     volume.minor = model::kFirstMinor + slot;
     volume.port = static_cast<std::uint16_t>(settings_.first_port + slot);
     change.require(keys::slot(slot), 0).require(keys::next_slot(), next.revision);

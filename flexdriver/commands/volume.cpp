@@ -59,17 +59,16 @@ std::string user_name() {
   return sudo != nullptr && *sudo != '\0' ? sudo : "uid " + std::to_string(::getuid());
 }
 
-std::string when_text(const api::ReplicaInfo& replica) {
-  return replica.alive ? "" : "was ";
-}
-
 std::string synced_text(const api::ReplicaInfo& replica) {
+  if (!replica.made) return "not made";
+  if (replica.lacks_more) return "?";
   const auto tenths = static_cast<long>(replica.synced_percent * 10);
-  return when_text(replica) + std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + '%';
+  return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + '%';
 }
 
 std::string out_of_sync_text(const api::ReplicaInfo& replica) {
-  return when_text(replica) + size_to_text(replica.out_of_sync_bytes);
+  if (!replica.made) return "all";
+  return (replica.lacks_more ? "lacks at least " : "") + size_to_text(replica.out_of_sync_bytes);
 }
 
 void print_list(const std::vector<api::VolumeInfo>& volumes) {

@@ -277,3 +277,50 @@ TEST_CASE("only the resource's own file says what is connected and thrown away")
   kernel.drbd.reconnect_discarding("v1");
   CHECK(kernel.runner.is_done());
 }
+
+TEST_CASE("drbd: the numbers of all resources but ours are known [D15]") {
+  Kernel kernel;
+  std::filesystem::create_directories(kernel.directory.path() / "config");
+  std::ofstream(kernel.directory.path() / "config" / "v1.res") << "\n  device minor 1000;\n";
+  const std::string config = (kernel.directory.path() / "drbd.conf").string();
+  std::ofstream(config) << "\n";
+  Drbd drbd{kernel.runner,
+            {.config_directory = (kernel.directory.path() / "config").string(),
+             .module = {.directory = (kernel.directory.path() / "module").string(),
+                        .proc = (kernel.directory.path() / "proc").string()},
+             .others_config = config}};
+  kernel.says(
+      "exists resource name:v1 role:Secondary suspended:no\n"
+      "exists device name:v1 volume:0 minor:1000 disk:UpToDate\n"
+      "exists resource name:theirs role:Secondary suspended:no\n"
+      "exists device name:theirs volume:0 minor:1003 disk:UpToDate\nexists -\n");
+  kernel.gets({"show", "theirs"},
+              {.out = "resource theirs {\n    _remote_host {\n\taddress\t\t\tipv4 "
+                      "10.0.0.2:7003;\n    }\n    volume 0 {\n        device minor\t1003;\n"
+                      "    }\n}\n",
+               .err = {}});
+  kernel.runner.expect({"/usr/sbin/drbdadm", "-c", config, "dump"},
+                       {.out = "resource off {\n  on n1 {\n    device           /dev/drbd1007 "
+                               "minor 1007;\n    address          ipv4 10.0.0.1:7011;\n  }\n}\n",
+                        .err = {}});
+  const auto others = drbd.list_others_numbers();
+  CHECK(others.minors == std::set<unsigned>{1003, 1007});
+  CHECK(others.ports == std::set<std::uint16_t>{7003, 7011});
+}
+
+TEST_CASE("drbd: a resource is ours by its minor and its secret [D15]") {
+  Kernel kernel;
+  ResourceState state;
+  state.minor = 1000;
+  state.disk_state = "UpToDate";
+  kernel.gets({"show", "v1"}, {.out = "\tshared-secret\t\t\"ours\";\n", .err = {}});
+  CHECK(kernel.drbd.is_own("v1", state, 1000, "ours"));
+  kernel.gets({"show", "v1"}, {.out = "\tshared-secret\t\t\"theirs\";\n", .err = {}});
+  CHECK_FALSE(kernel.drbd.is_own("v1", state, 1000, "ours"));
+  CHECK_FALSE(kernel.drbd.is_own("v1", state, 1001, "ours"));
+  // Our own file needs no tool.
+  std::filesystem::create_directories(kernel.directory.path() / "config");
+  std::ofstream(kernel.directory.path() / "config" / "v1.res") << "shared-secret \"ours\";\n";
+  CHECK(kernel.drbd.is_own("v1", state, 1000, "ours"));
+  CHECK_FALSE(kernel.drbd.is_own("v1", state, 1000, "newer"));
+}

@@ -165,3 +165,80 @@ TEST_CASE("plan: a copy that is to be filled says so, whatever was left there by
   seen.resource.reset();
   CHECK(kinds(wanted, seen) == "CreateMetadata, RecordMade, LookAgain");
 }
+
+TEST_CASE("plan: a copy whose disk was replaced is made again by the whole one [D14]") {
+  Wanted wanted = mirrored_with(PeerFate::BackingGone, {"n1"});
+  Seen seen = seen_mirrored();
+  seen.resource->peer_disk_state = "Diskless";
+  CHECK(kinds(wanted, seen) == "ReplacePeer: n2, LookAgain");
+  SUBCASE("not while it serves, or counts, or this one is not whole") {
+    seen.resource->peer_role = "Primary";
+    CHECK(kinds(wanted, seen).empty());
+    seen.resource->peer_role = "Secondary";
+    CHECK(kinds(mirrored_with(PeerFate::BackingGone), seen) == "TakeOut: n2, LookAgain");
+    seen.resource->disk_state = "Consistent";
+    CHECK(kinds(wanted, seen).empty());
+  }
+}
+
+TEST_CASE("plan: what is left of a copy that is made again goes first [D14]") {
+  Wanted wanted = mirrored();
+  wanted.current->nodes = {"n2"};
+  wanted.volume.replicas = {{"n1", false, true}, {"n2", true}};
+  Seen seen = seen_mirrored();
+  seen.resource->disk_state = "Diskless";
+  seen.data.reset();
+  CHECK(kinds(wanted, seen) == "Down, LookAgain");
+  seen.resource.reset();
+  CHECK(kinds(wanted, seen) == "RemoveBacking, LookAgain");
+  seen.metadata.reset();
+  CHECK(kinds(wanted, seen) ==
+        "CreateData, CreateMetadataDevice, WipeData, CreateMetadata, Finish, RecordMade, "
+        "LookAgain");
+  SUBCASE("a primary without a disk goes on, and is then made secondary") {
+    seen = seen_mirrored("Primary");
+    seen.resource->disk_state = "Diskless";
+    seen.data.reset();
+    CHECK(kinds(attached(wanted), seen) == "Fail Unavailable");
+    CHECK(kinds(wanted, seen) == "Demote");
+  }
+}
+
+TEST_CASE("plan: gone is only what its pool surely does not have [D14]") {
+  Seen seen = seen_mirrored("Secondary", "Connecting");
+  seen.resource.reset();
+  seen.data.reset();
+  CHECK_FALSE(backing_is_gone(mirrored(), seen));
+  CHECK(reason(mirrored(), seen).find("The data is safe on n2") != std::string::npos);
+  seen.absence_is_certain = true;
+  CHECK(backing_is_gone(mirrored(), seen));
+  CHECK(reason(mirrored(), seen).find("delete") == std::string::npos);
+  SUBCASE("an error says nothing") {
+    seen.backing_error = Error(ErrorCode::NotFound, "no volume group vg");
+    CHECK_FALSE(backing_is_gone(mirrored(), seen));
+  }
+  SUBCASE("what DRBD has open is there") {
+    seen.resource = seen_mirrored().resource;
+    CHECK_FALSE(backing_is_gone(mirrored(), seen));
+  }
+  SUBCASE("while only this copy counts, nobody else's is called safe") {
+    Wanted alone = mirrored();
+    alone.current->nodes = {"n1"};
+    const std::string said = reason(alone, seen);
+    CHECK(said.find("bring its disk back") != std::string::npos);
+    CHECK(said.find("delete") == std::string::npos);
+  }
+}
+
+TEST_CASE("plan: a lone copy without a disk is attached by the word of a user, once [D17]") {
+  Wanted wanted = mirrored();
+  wanted.current->nodes = {"n1"};
+  Seen seen = seen_mirrored("Secondary", "Connecting");
+  seen.resource->disk_state = "Diskless";
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+  CHECK(reason(wanted, seen).find("force-current v --node n1") != std::string::npos);
+  wanted.current->forced = model::Current::Forced{"n1", 0, "root on n3", "Diskless"};
+  CHECK(kinds(wanted, seen) == "UseForced, Adjust, LookAgain");
+  wanted.current->forced->disk_state = "";
+  CHECK(kinds(wanted, seen) == "Fail Conflict");
+}

@@ -5,6 +5,7 @@
 #include "agent/model/codec.h"
 #include "agent/reconcile/peers.h"
 #include "agent/store/file_store.h"
+#include "agent/store/taken.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/reconcile/plan_cases.h"
 
@@ -329,5 +330,50 @@ TEST_CASE("replace: room that is promised to one volume is not promised to the n
   store.put(keys::volume("other"), model::to_json(other));
   store.put(keys::assigned("n3", "other"), other.id);
   store.replace(PeerFate::Gone);
+  CHECK(store.nodes() == Nodes{"n1", "n4"});
+}
+
+TEST_CASE("replace: a copy whose disk was replaced is made again on its own node [D14]") {
+  Case store;
+  const auto say = [&](bool gone, const std::string& session = "x") {
+    model::Status status;
+    status.session = session;
+    status.backing_gone = gone;
+    store.put(keys::status("n2", "v"), model::to_json(status));
+  };
+  say(true);
+  SUBCASE("where there is room, whoever else has more") {
+    store.replace(PeerFate::BackingGone);
+    CHECK(store.nodes() == Nodes{"n1", "n2"});
+    const auto volume = store.volume();
+    CHECK_FALSE(volume.find_replica("n2")->made);
+    CHECK(volume.find_replica("n2")->filled_by_peer);
+    CHECK(volume.former.empty());
+    CHECK(store.current().nodes == Nodes{"n1"});
+  }
+  SUBCASE("else on another one") {
+    store.cordon("n2", false, false);
+    store.replace(PeerFate::BackingGone);
+    CHECK(store.nodes() == Nodes{"n1", "n3"});
+    CHECK(store.volume().former == Nodes{"n2"});
+  }
+  SUBCASE("not on the word of an agent that is gone, or that has found it since") {
+    say(true, "older");
+    CHECK(store.refusal([&] { store.replace(PeerFate::BackingGone); }) == ErrorCode::Unavailable);
+    say(false);
+    CHECK(store.refusal([&] { store.replace(PeerFate::BackingGone); }) == ErrorCode::Unavailable);
+  }
+  SUBCASE("not while the volume is attached there") {
+    store.put(keys::attachment("v"),
+              model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}, {}}));
+    CHECK(store.refusal([&] { store.replace(PeerFate::BackingGone); }) == ErrorCode::Unavailable);
+  }
+}
+
+TEST_CASE("replace: no node is chosen where something else has the volume's minor or port [D15]") {
+  Case store;
+  store.cordon("n2", true, false);
+  store::put_taken(store.store, "n3", {.minors = {1000}, .ports = {}});
+  store.replace(PeerFate::Drained);
   CHECK(store.nodes() == Nodes{"n1", "n4"});
 }
