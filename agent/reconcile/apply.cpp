@@ -149,8 +149,8 @@ void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
 }
 
 // Rule 4. If the set is another than the one that this node has just left, it may have been put
-// back, and has not lost at all. Of the pods that have it mounted everything is killed, last of all:
-// a container that was just restarted may use the volume in a moment.
+// back, and has not lost at all. Of the pods that have it mounted everything is killed, last of
+// all: a container that was just restarted may use the volume in a moment.
 void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
   const auto current = tools.store.find_current(volume);

@@ -3,7 +3,6 @@
 #include <map>
 
 #include "agent/api/text.h"
-#include "agent/model/codec.h"
 #include "agent/service/lacks.h"
 #include "agent/service/service.h"
 
