@@ -238,9 +238,9 @@ def test_uninstalling_leaves_no_guard_behind(driver: Driver, disk: Disk, kubelet
     proc, state = driver.directory / "proc", driver.directory / "state"
     (proc / "1").mkdir(parents=True)
     state.mkdir()
-    (state / "kubelets").write_text(f"/elsewhere/pods\n{kubelet}/pods\n")
-    arguments = ["driver", "uninstall", "--plugin-dir", str(driver.directory / "plugins"), "--proc", str(proc),
-                 "--state-directory", str(state)]
+    (state / "kubelets").write_text(f"/elsewhere/pods\n/{kubelet.name}/pods\n")
+    arguments = ["driver", "uninstall", "--root", str(driver.directory), "--plugin-dir", "/plugins", "--proc", str(proc),
+                 "--state-directory", "/state"]
 
     def uninstall() -> int:
         (proc / "1" / "mountinfo").write_text(Path("/proc/self/mountinfo").read_text())

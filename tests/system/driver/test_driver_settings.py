@@ -16,7 +16,7 @@ def plugin_dir(driver: Driver) -> Path:
 
 
 def install(driver: Driver, *arguments: str) -> Outcome:
-    return driver.run("driver", "install", "--plugin-dir", str(plugin_dir(driver)), *arguments)
+    return driver.run("driver", "install", "--root", str(driver.directory), "--plugin-dir", "/plugins", *arguments)
 
 
 @pytest.fixture

@@ -62,8 +62,8 @@ def test_the_next_agent_tells_it_as_well(host: Host) -> None:
 @pytest.mark.finding("D1")
 def test_uninstalling_the_driver_clears_guards_in_the_machines_own_mounts(host: Host) -> None:
     pod = mount_and_lose(host)
-    plugins = host.directory / "plugins"
-    words = ["--plugin-dir", str(plugins), "--state-directory", str(host.directory / "state")]
+    words = ["--root", str(host.directory), "--plugin-dir", "/plugins"]
+    words += ["--state-directory", str(host.directory / "state")]
     done = host.plexvol("driver", "uninstall", *words)
     assert done.returncode == 0, done.stderr
     host.see(pod).rmdir()
