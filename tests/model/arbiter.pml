@@ -685,6 +685,7 @@ parting:                                            /* the loser's way out */
   STEP KillUsers(me) DONE;
 #ifndef THAW_FIRST
   STEP GiveUpDisk(me) DONE;
+  STEP KillUsers(me) DONE;                          /* who came since then */
   STEP ResumeIo(me) DONE;
 #else
   STEP ResumeIo(me) DONE;
@@ -737,6 +738,7 @@ parting_for_good:                                   /* of a copy that was replac
   STEP Disconnect(me) DONE;
   STEP KillUsers(me) DONE;
   STEP GiveUpDisk(me) DONE;
+  STEP KillUsers(me) DONE;
   STEP ResumeIo(me) DONE;
   STEP Demote(me); Down(me); goto over DONE;
 

@@ -75,12 +75,14 @@ struct Node {
                    .module = {.directory = directory.path(), .proc = "/nonexistent"}}};
   filesystem::Filesystem filesystem{kernel};
   mounting::MountCalls calls{[](const std::string&) {}};
+  pods::Pods pod_states{{.runtime_sockets = {}, .host_root = ""}};
   Reconciler reconciler{{.store = store,
                          .arbiter = arbiter,
                          .pools = pools,
                          .drbd = drbd,
                          .filesystem = filesystem,
                          .calls = calls,
+                         .pods = pod_states,
                          .links = Links(directory.path() / "links")},
                         settings()};
 

@@ -409,13 +409,14 @@ TEST_CASE("apply: an action that the table marks does nothing on another set [D1
                                 ActionKind::PutBack, ActionKind::TakeOut, ActionKind::UseForced}) {
     CAPTURE(to_text({kind, ""}));
     ReconcilerNode<NoTools> node;
-    const Tools tools{node.store,
-                      node.arbiter,
-                      node.pools,
-                      node.drbd,
-                      node.filesystem,
-                      node.calls,
-                      Links(node.directory.path() / "links")};
+    const Tools tools{.store = node.store,
+                      .arbiter = node.arbiter,
+                      .pools = node.pools,
+                      .drbd = node.drbd,
+                      .filesystem = node.filesystem,
+                      .calls = node.calls,
+                      .pods = node.pod_states,
+                      .links = Links(node.directory.path() / "links")};
     State state{cases::mirrored(), cases::seen_mirrored("Primary", "Connecting")};
     state.seen.device.reset();
     state.wanted.current->forced = {"n1", 0, "root on n3", "Diskless"};
