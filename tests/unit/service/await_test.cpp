@@ -68,7 +68,7 @@ TEST_CASE("await: a change is seen at once, also one that comes while it looks [
 
 TEST_CASE("await: the end of a lease is a change [O15]") {
   Case test;
-  auto presence = test.raw.announce("k/alive", "s", std::chrono::seconds(10));
+  auto presence = test.raw.announce("k/alive", "s", std::chrono::seconds(10), {});
   Awaiter awaiter(test.counted, {"k/"});
   const auto gone = [&]() -> std::optional<bool> {
     if (presence) {
