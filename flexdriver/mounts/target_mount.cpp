@@ -135,7 +135,7 @@ std::string problem_of(Step step) {
 // A pod's directory is left as it was found, after what was mounted on it has gone. What is wrong,
 // or "".
 std::string undo_mount(const std::string& target) {
-  const std::string left_over = unmount_again(target);
+  std::string left_over = unmount_again(target);
   if (!left_over.empty() || !is_pod_volume(target)) return left_over;
   return problem_of([&] { mounts::clear_guard(target); });
 }
