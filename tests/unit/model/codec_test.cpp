@@ -64,6 +64,7 @@ json status_record() {
           {"connection", "Connected"},
           {"synced_percent", 99.5},
           {"out_of_sync_bytes", 4096},
+          {"backing_gone", true},
           {"mounts", {"/a"}},
           {"refused_release", "r"},
           {"error_code", "Conflict"},
