@@ -248,7 +248,7 @@ def test_a_volume_whose_image_vanished_is_reported(host: Host, loop: str) -> Non
     (host.pool / "pv-1.img").unlink()
     if loop == "after a reboot":
         host.start()
-    naming = ("pv-1", "is gone", NODE, "not made anew")
+    naming = ("pv-1", "is gone", NODE, "the only replica")
     reply = host.mounting.refused("mount", host.pod_dir("pv-1"), asked, naming=naming)
     assert "logical volume" not in reply.message, "it was an image"
     host.attaching.refused("attach", asked, NODE, naming=naming)

@@ -175,10 +175,10 @@ def test_detach_is_refused_while_a_process_uses_the_volume(host: Host, use: str)
 @pytest.mark.finding("S6")
 def test_the_name_of_a_pods_process_steers_no_terminal(host: Host) -> None:
     asked, device = attach(host)
-    folder = mount_device(host, asked, device)
+    folder, pod = mount_for_pod(host, asked, device)
     hostile = host.directory / "\x1b]0;x\u009b2J"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", hostile)
-    script = f'exec 3>{folder}/file; echo ready; exec "$0" 1000'
+    script = f'exec 3>{pod}/file; echo ready; exec "$0" 1000'
     process = host.machine.popen(["sh", "-c", script, hostile], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -196,6 +196,7 @@ def test_the_name_of_a_pods_process_steers_no_terminal(host: Host) -> None:
     finally:
         os.kill(host.machine.started_by(process), signal.SIGKILL)
         process.communicate()
+    host.attaching.must("unmount", pod)
     host.attaching.must("unmountdevice", folder)
     host.attaching.must("detach", "pv-1", NODE)
 
