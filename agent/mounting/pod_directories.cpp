@@ -109,9 +109,11 @@ void PodDirectories::look_at(const mounts::PodVolume& directory, const std::stri
   const std::string path = mounts::to_path(directory);
   const auto bare = mounts::find_bare(path, root);
   if (!bare) return;
-  if (settings_.is_proved_dead(directory.pod)) return remove(path, root, bare->guarded);
   const std::string volume = bare->volume.empty() ? directory.name : bare->volume;
-  if (!bare->guarded || settings_.is_being_mounted(volume)) return;
+  // A pod that is just starting has no container yet, and looks as if it had ended.
+  if (settings_.is_being_mounted(volume)) return;
+  if (settings_.is_proved_dead(directory.pod)) return remove(path, root, bare->guarded);
+  if (!bare->guarded) return;
   found[path] = {.pod = directory.pod, .volume = volume, .since = std::chrono::steady_clock::now()};
 }
 

@@ -73,6 +73,21 @@ TEST_CASE("pod directories: those of dead pods are removed, guarded or not [K3]"
   }
 }
 
+TEST_CASE(
+    "pod directories: one that is about to be mounted on stays, though no container is there yet") {
+  if (!can_use_loop_devices()) return;
+  const KubeletDirectory kubelet(true);
+  Agent agent(kubelet.pod());
+  mounts::set_guard(kubelet.pod(), "pv-1");
+  agent.dead.insert("6f0c2f9e");
+  agent.being_mounted.insert("pv-1");
+  agent.directories.look();
+  CHECK(exists(kubelet.pod()));
+  agent.being_mounted.clear();
+  agent.directories.look();
+  CHECK_FALSE(exists(kubelet.pod()));
+}
+
 TEST_CASE("pod directories: what is mounted, or not empty, is never removed [K3]") {
   if (!can_use_loop_devices()) return;
   for (const bool has_flag : {true, false}) {
