@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <initializer_list>
-#include <numeric>
 #include <sstream>
 #include <string_view>
 
@@ -34,8 +33,9 @@ std::string in_lower_case(std::string_view text) {
 
 // How many letters have to be put in, left out or changed (Levenshtein).
 std::size_t distance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
+  // GCC 12 fears that a vector of a length it was given could be empty.
+  std::vector<std::size_t> row{0};
+  while (row.size() <= to.size()) row.push_back(row.size());
   for (std::size_t i = 1; i <= from.size(); ++i) {
     std::size_t diagonal = row[0];
     row[0] = i;
