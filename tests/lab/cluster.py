@@ -252,7 +252,8 @@ class Cluster:
 
     def left_in_store(self, name: str) -> list[str]:
         """The keys of any volume; what is known of nodes stays."""
-        kept = ("/plexvol/nodes/", "/plexvol/machines/", "/plexvol/alive/", "/plexvol/slots-next")
+        of_nodes = ("nodes/", "machines/", "alive/", "placements/", "taken/")
+        kept = (*(f"/plexvol/{prefix}" for prefix in of_nodes), "/plexvol/slots-next")
         return [key for key in self.store_keys(name) if not key.startswith(kept)]
 
     def left_over(self, name: str) -> list[str]:
