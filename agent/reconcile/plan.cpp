@@ -252,6 +252,8 @@ void Planner::plan_attachment() {
 // False: it stays. A refused request is no reason not to go on with the rest.
 bool Planner::plan_letting_go() {
   if (!wanted_.attached_here()) return false;
+  // Without its device nobody can tell where it is mounted. DRBD's own is found without lvm2.
+  if (seen_.backing_error && !volume_.mirrored()) return false;
   const auto& release = wanted_.attachment->release;
   if (was_left(wanted_, seen_)) {
     if (seen_.users.empty()) {

@@ -219,6 +219,17 @@ TEST_CASE("plan: what could not be looked at is not called removed") {
   CHECK(kinds(wanted, seen) == "Fail Unavailable");
 }
 
+TEST_CASE("plan: a volume whose device could not be looked at may be mounted, and is kept [D5]") {
+  Wanted wanted = attached(single(), "n1", model::Holder::Mount);
+  Seen seen;
+  seen.backing_error = Error(ErrorCode::Unavailable, "lvs hangs");
+  SUBCASE("nothing is asked of it") {}
+  SUBCASE("it is asked for") {
+    wanted.attachment->release = model::Release{"r", "detach of pv"};
+  }
+  CHECK(kinds(wanted, seen) == "Fail Unavailable");
+}
+
 TEST_CASE("plan: both copies are as large as what the extents of both groups divide [D13]") {
   Wanted wanted = mirrored();
   wanted.volume.size_bytes = 20U << 20U;
