@@ -105,7 +105,7 @@ class NodeReport::Impl {
          other_agent_);
   }
 
-  // Nobody else writes it, so one that cannot be read is written anew.
+  // Only this agent writes it, so an unreadable one is replaced.
   std::optional<model::Node> find_written() {
     try {
       return store_.find_node(settings_.here);

@@ -94,7 +94,7 @@ class Planner {
   const Seen& seen_;
   const model::Volume& volume_;
   std::vector<Action> actions_;
-  std::string held_by_;  // what keeps the volume from being let go of, told after all the rest
+  std::string held_by_;  // what keeps the volume from being released; reported after all the rest
 };
 
 }  // namespace plexvol::reconcile

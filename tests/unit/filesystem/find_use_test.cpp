@@ -21,56 +21,39 @@
 #include <vector>
 
 #include "agent/api/error.h"
-#include "agent/filesystem/filesystem.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/boost_runner.h"
 #include "agent/process/descriptor.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
 using plexvol::Error;
 using plexvol::ErrorCode;
 using plexvol::filesystem::DeviceUse;
 using plexvol::filesystem::find_use;
-using plexvol::filesystem::kill_users;
+using plexvol::filesystem::FormattedVolume;
 using plexvol::filesystem::User;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
 using plexvol::support::NamespaceChild;
-using plexvol::support::SharedFolder;
 using plexvol::support::TemporaryDirectory;
 
 namespace {
 
-void make_ext4(const std::string& device) {
-  plexvol::process::BoostRunner runner;
-  plexvol::filesystem::Filesystem(runner).make({.device = device,
-                                                .type = "ext4",
-                                                .uuid = "01234567-89ab-cdef-0123-456789abcdef",
-                                                .options = {}});
-}
-
-struct MountedVolume {
-  TemporaryDirectory around;
-  TemporaryDirectory directory;
-  SharedFolder shared{around.path().string()};
-  LoopDevice device{directory.path() / "image", 64U << 20U};
-  std::string point = (around.path() / "mnt").string();
+struct MountedVolume : FormattedVolume {
   std::string merged = (around.path() / "merged").string();
   std::unique_ptr<Mount> mounted;
 
   MountedVolume() {
-    make_ext4(device.path());
     mounted = std::make_unique<Mount>(device.path(), point, "ext4");
     for (const std::string& folder :
          {merged, point + "/lower", point + "/upper", point + "/work"}) {
       std::filesystem::create_directories(folder);
     }
   }
-  DeviceUse use() const { return find_use(device.major(), device.minor()); }
-  void kill() const { kill_users(device.major(), device.minor()); }
   std::string overlay_options() const {
     return "lowerdir=" + point + "/lower,upperdir=" + point + "/upper,workdir=" + point + "/work";
   }
@@ -188,7 +171,7 @@ TEST_CASE("a loop device over a file of the volume, and who uses that, use the v
   if (!can_use_loop_devices()) return;
   const MountedVolume volume;
   auto inner = std::make_unique<LoopDevice>(volume.point + "/inner", 16U << 20U);
-  make_ext4(inner->path());
+  FormattedVolume::format(inner->path());
   const std::string name = inner->path().substr(inner->path().rfind('/') + 1);
   CHECK(what_of(volume.use(), 0) == "has loop device " + name + " over " + volume.point + "/inner");
   const std::string& loop = inner->path();
@@ -308,7 +291,7 @@ TEST_CASE("a device is known to be mounted by whoever has it mounted [D10]") {
   using plexvol::filesystem::is_mounted_anywhere;
   const TemporaryDirectory directory;
   const LoopDevice device(directory.path() / "image", 64U << 20U);
-  make_ext4(device.path());
+  FormattedVolume::format(device.path());
   CHECK_FALSE(is_mounted_anywhere(device.major(), device.minor()));
   NamespaceChild kubelet(MS_PRIVATE, [&] {
     return mount(device.path().c_str(), directory.path().c_str(), "ext4", 0, nullptr) == 0;

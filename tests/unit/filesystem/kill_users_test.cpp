@@ -9,43 +9,22 @@
 #include <string>
 #include <thread>
 
-#include "agent/filesystem/filesystem.h"
 #include "agent/filesystem/mount_table.h"
-#include "agent/process/boost_runner.h"
 #include "agent/process/proc.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
-using plexvol::filesystem::find_use;
-using plexvol::filesystem::kill_users;
 using plexvol::support::can_use_loop_devices;
-using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
 using plexvol::support::NamespaceChild;
-using plexvol::support::SharedFolder;
-using plexvol::support::TemporaryDirectory;
 
 namespace {
 
-struct MountedVolume {
-  TemporaryDirectory around;
-  TemporaryDirectory directory;
-  SharedFolder shared{around.path().string()};
-  LoopDevice device{directory.path() / "image", 64U << 20U};
-  std::string point = (around.path() / "mnt").string();
-  Mount mounted = make();
+struct MountedVolume : plexvol::filesystem::FormattedVolume {
+  Mount mounted{device.path(), point, "ext4"};
 
-  Mount make() const {
-    plexvol::process::BoostRunner runner;
-    plexvol::filesystem::Filesystem(runner).make({.device = device.path(),
-                                                  .type = "ext4",
-                                                  .uuid = "01234567-89ab-cdef-0123-456789abcdef",
-                                                  .options = {}});
-    return {device.path(), point, "ext4"};
-  }
-  void kill() const { kill_users(device.major(), device.minor()); }
-  std::size_t users() const { return find_use(device.major(), device.minor()).users.size(); }
+  std::size_t users() const { return use().users.size(); }
 };
 
 int signal_that_ended(pid_t pid) {

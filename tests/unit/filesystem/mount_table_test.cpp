@@ -14,46 +14,23 @@
 #include <mutex>
 #include <string>
 
-#include "agent/filesystem/filesystem.h"
 #include "agent/filesystem/mount_watch.h"
-#include "agent/process/boost_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
-#include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
 using plexvol::filesystem::DeviceUse;
-using plexvol::filesystem::find_use;
 using plexvol::filesystem::list_mounts;
 using plexvol::filesystem::unmount_in_host;
 using plexvol::filesystem::User;
 using plexvol::support::can_use_loop_devices;
-using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
 using plexvol::support::NamespaceChild;
-using plexvol::support::SharedFolder;
-using plexvol::support::TemporaryDirectory;
 using Words = std::vector<std::string>;
 
 namespace {
 
-// A formatted device, not yet mounted, and where it can be.
-struct Volume {
-  TemporaryDirectory around;
-  TemporaryDirectory directory;
-  SharedFolder shared{around.path().string()};
-  LoopDevice device{directory.path() / "image", 64U << 20U};
-  std::string point = (around.path() / "mnt").string();
-
-  explicit Volume(const std::string& type = "ext4") {
-    plexvol::process::BoostRunner runner;
-    plexvol::filesystem::Filesystem(runner).make({.device = device.path(),
-                                                  .type = type,
-                                                  .uuid = "01234567-89ab-cdef-0123-456789abcdef",
-                                                  .options = {}});
-  }
-
-  DeviceUse use() const { return find_use(device.major(), device.minor()); }
-};
+using Volume = plexvol::filesystem::FormattedVolume;  // not yet mounted
 
 std::string what_of(const DeviceUse& use, pid_t pid) {
   for (const User& user : use.users) {

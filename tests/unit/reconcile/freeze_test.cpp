@@ -6,11 +6,8 @@
 #include <fstream>
 
 #include "agent/model/codec.h"
-#include "agent/reconcile/reconciler.h"
-#include "agent/store/file_store.h"
-#include "tests/support/counting_store.h"
-#include "tests/support/temporary_directory.h"
 #include "tests/unit/reconcile/plan_cases.h"
+#include "tests/unit/reconcile/reconciler_node.h"
 
 using namespace plexvol;             // NOLINT(google-build-using-namespace)
 using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
@@ -62,31 +59,8 @@ class FrozenKernel : public process::Runner {
   std::string done;
 };
 
-struct Node {
-  support::TemporaryDirectory directory;
-  store::FileStore file_store{directory.path() / "store"};
-  FullStore raw{file_store};
-  store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
-  std::map<std::string, std::unique_ptr<Pool>> pools;
-  FrozenKernel kernel;
-  drbd::Drbd drbd{kernel,
-                  {.config_directory = directory.path() / "drbd",
-                   .module = {.directory = directory.path(), .proc = "/nonexistent"}}};
-  filesystem::Filesystem filesystem{kernel};
-  mounting::MountCalls calls{[](const std::string&) {}};
-  pods::Pods pod_states{{.runtime_sockets = {}, .host_root = ""}};
-  Reconciler reconciler{{.store = store,
-                         .arbiter = arbiter,
-                         .pools = pools,
-                         .drbd = drbd,
-                         .filesystem = filesystem,
-                         .calls = calls,
-                         .pods = pod_states,
-                         .links = Links(directory.path() / "links")},
-                        settings()};
-
-  Node() {
+struct Node : ReconcilerNode<FrozenKernel, FullStore> {
+  Node() : ReconcilerNode(std::chrono::seconds(0)) {
     std::ofstream(directory.path() / "version") << "8.4.11\n";
     std::filesystem::create_directories(directory.path() / "drbd");
     std::ofstream(directory.path() / "drbd" / "v.res")
@@ -98,14 +72,6 @@ struct Node {
                      .put(keys::attachment("v"), model::to_json(*wanted.attachment))
                      .put(keys::current("v"), model::to_json(*wanted.current))
                      .wake(wanted.volume));
-  }
-  static ReconcilerSettings settings() {
-    ReconcilerSettings settings;
-    settings.here = "n1";
-    settings.session = "session";
-    settings.question_time = std::chrono::seconds(0);
-    settings.resyncs_changed = [] {};
-    return settings;
   }
   bool is_current(const std::string& node) {
     return store.find_current("v")->value.nodes.contains(node);
@@ -119,30 +85,30 @@ TEST_CASE("freeze: while nobody answers, the connection stays open for the peer 
   node.raw.writes_left = 0;
   SUBCASE("it is not parted") {
     CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
-    CHECK(node.kernel.done.empty());
+    CHECK(node.runner.done.empty());
   }
   SUBCASE("what a former agent has parted is connected again") {
-    node.kernel.connection = "StandAlone";
+    node.runner.connection = "StandAlone";
     CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
-    CHECK(node.kernel.done == "adjust");
+    CHECK(node.runner.done == "adjust");
     CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
-    CHECK(node.kernel.done == "adjust");
+    CHECK(node.runner.done == "adjust");
   }
   SUBCASE("so is what was parted for a question that found no answer") {
     node.raw.writes_left = 1;
     CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
-    CHECK(node.kernel.done == "disconnect, adjust");
+    CHECK(node.runner.done == "disconnect, adjust");
     CHECK_FALSE(node.is_current("n2"));
   }
   // Rule 6: it is never thawed on an answer to another freeze.
-  CHECK(node.kernel.suspended == "fencing");
-  CHECK(node.kernel.connection == "Connecting");
+  CHECK(node.runner.suspended == "fencing");
+  CHECK(node.runner.connection == "Connecting");
 }
 
 TEST_CASE("freeze: it ends when the question is answered after the two were parted [D7]") {
   Node node;
   node.reconciler.reconcile("v");
-  CHECK(node.kernel.done.starts_with("disconnect, resume-io, adjust"));
+  CHECK(node.runner.done.starts_with("disconnect, resume-io, adjust"));
   CHECK_FALSE(node.is_current("n2"));
 }
 
@@ -162,8 +128,8 @@ TEST_CASE("reconciler: another's resource of the volume's name is left alone [D1
     std::filesystem::remove(node.directory.path() / "drbd" / "v.res");
   }
   CHECK(node.reconciler.reconcile("v") == Outcome::TryLater);
-  CHECK(node.kernel.done.empty());
-  CHECK(node.kernel.suspended == "fencing");
+  CHECK(node.runner.done.empty());
+  CHECK(node.runner.suspended == "fencing");
   CHECK(node.raw.get(keys::current("v"))->value == before);
   CHECK(node.store.find_status("n1", "v")->error.find("is not touched") != std::string::npos);
   // Nor when it is deleted: its own part goes, the resource stays.
@@ -171,5 +137,5 @@ TEST_CASE("reconciler: another's resource of the volume's name is left alone [D1
   volume.deleting = true;
   node.store.commit(Change().put(keys::volume("v"), model::to_json(volume)));
   node.reconciler.reconcile("v");
-  CHECK(node.kernel.done.empty());
+  CHECK(node.runner.done.empty());
 }

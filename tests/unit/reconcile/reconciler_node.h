@@ -13,11 +13,12 @@
 
 namespace plexvol::reconcile {
 
-template <class Runner>
+template <class Runner, class Raw = support::CountingStore>
 struct ReconcilerNode {
+  ReconcilerSettings settings;
   support::TemporaryDirectory directory;
   store::FileStore file_store{directory.path() / "store"};
-  support::CountingStore raw{file_store};
+  Raw raw{file_store};
   store::TypedStore store{raw};
   arbiter::Arbiter arbiter{store};
   std::map<std::string, std::unique_ptr<Pool>> pools;
@@ -37,19 +38,21 @@ struct ReconcilerNode {
                          .calls = calls,
                          .pods = pod_states,
                          .links = Links(directory.path() / "links")},
-                        settings()};
+                        settings};
 
-  ReconcilerNode() = default;
+  explicit ReconcilerNode(std::chrono::seconds question_time = ReconcilerSettings{}.question_time)
+      : settings(make_settings(question_time)) {}
   ReconcilerNode(const ReconcilerNode&) = delete;
   ReconcilerNode& operator=(const ReconcilerNode&) = delete;
 
  private:
-  ReconcilerSettings settings() {
-    ReconcilerSettings settings;
-    settings.here = "n1";
-    settings.session = "session";
-    settings.resyncs_changed = [this] { ++resyncs_changed; };
-    return settings;
+  ReconcilerSettings make_settings(std::chrono::seconds question_time) {
+    ReconcilerSettings made;
+    made.here = "n1";
+    made.session = "session";
+    made.question_time = question_time;
+    made.resyncs_changed = [this] { ++resyncs_changed; };
+    return made;
   }
 };
 

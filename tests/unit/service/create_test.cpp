@@ -33,16 +33,7 @@ struct Case : ServiceNode {
   Service other{
       other_store, other_arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
 
-  Case() {
-    put(keys::alive("n3"), "s");
-    put(keys::node("n3"),
-        model::to_json(model::Node{.name = "n3",
-                                   .address = "10.0.0.3",
-                                   .version = "1",
-                                   .drbd_version = "",
-                                   .mirror_error = "",
-                                   .pools = {{"p", "lvm", 10 * kGi, 10 * kGi, ""}}}));
-  }
+  Case() { announce(10 * kGi); }
   static api::CreateVolumeRequest volume(const std::string& name, const std::string& size = "1Gi") {
     api::CreateVolumeRequest request;
     request.name = name;

@@ -1,6 +1,7 @@
 // n3's service on a store of its own, without anybody who works on the volumes.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "agent/model/codec.h"
@@ -20,6 +21,17 @@ struct ServiceNode {
 
   void put(const std::string& key, const std::string& value) {
     store.commit(store::Change().put(key, value));
+  }
+  // n3's agent is alive, and its pool "p" has this much room.
+  void announce(std::uint64_t room) {
+    put(store::keys::alive("n3"), "s");
+    put(store::keys::node("n3"),
+        model::to_json(model::Node{.name = "n3",
+                                   .address = "10.0.0.3",
+                                   .version = "1",
+                                   .drbd_version = "",
+                                   .mirror_error = "",
+                                   .pools = {{"p", "lvm", room, room, ""}}}));
   }
   // Made of n1's and n2's copies.
   static model::Volume new_volume() {

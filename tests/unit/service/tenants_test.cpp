@@ -14,16 +14,7 @@ constexpr std::uint64_t kGi = 1ULL << 30;
 // n3 has room, and its agent is alive. Nobody works on the volumes, so a call that is not refused
 // runs out of time.
 struct Case : ServiceNode {
-  Case() {
-    put(keys::alive("n3"), "s");
-    put(keys::node("n3"),
-        model::to_json(model::Node{.name = "n3",
-                                   .address = "10.0.0.3",
-                                   .version = "1",
-                                   .drbd_version = "",
-                                   .mirror_error = "",
-                                   .pools = {{"p", "lvm", 10 * kGi, 10 * kGi, ""}}}));
-  }
+  Case() { announce(10 * kGi); }
   void add_volume(const std::string& id) {
     model::Volume volume;
     volume.name = "v";
