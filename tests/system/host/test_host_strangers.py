@@ -1,4 +1,7 @@
-"""What pods and other programs of the node do that is no business of ours, and what of it is."""
+"""What pods and other programs of the node do that is no business of ours, and what of it is.
+
+Where a test detaches, a container runtime tells that the pod is gone.
+"""
 
 import subprocess
 import sys
@@ -47,6 +50,7 @@ def test_mounts_of_others_may_have_any_bytes_in_their_paths(host: Host) -> None:
 
 
 @pytest.mark.finding("S2")
+@pytest.mark.usefixtures("runtime")
 def test_no_path_of_a_pods_choice_is_unmounted(host: Host) -> None:
     """Its volume holds directories whose names make up, with carriage returns, another line of the kernel's table."""
     victim = made(host.directory / "victim")
@@ -62,6 +66,7 @@ def test_no_path_of_a_pods_choice_is_unmounted(host: Host) -> None:
 
 
 @pytest.mark.finding("S3")
+@pytest.mark.usefixtures("runtime")
 def test_a_file_system_that_never_answers_is_not_asked(host: Host) -> None:
     if not Path("/dev/fuse").exists():
         pytest.skip("this kernel has no FUSE")
@@ -106,6 +111,7 @@ def peak_kib(host: Host) -> int:
 
 
 @pytest.mark.finding("S4")
+@pytest.mark.usefixtures("runtime")
 def test_twenty_thousand_mounts_of_a_pod_take_no_memory_of_the_agent(host: Host) -> None:
     asked, device = attach(host)
     _, folder = mount_for_pod(host, asked, device)
@@ -146,6 +152,7 @@ def test_a_volume_that_is_mounted_in_another_namespace_is_not_checked_again(host
 
 
 @pytest.mark.finding("D3")
+@pytest.mark.usefixtures("runtime")
 def test_detach_is_refused_while_the_volume_is_used_through_an_overlay(host: Host) -> None:
     asked, device = attach(host)
     _, folder = mount_for_pod(host, asked, device)
@@ -163,6 +170,7 @@ def test_detach_is_refused_while_the_volume_is_used_through_an_overlay(host: Hos
 
 
 @pytest.mark.finding("D3")
+@pytest.mark.usefixtures("runtime")
 def test_detach_is_refused_while_a_loop_device_lies_over_a_file_of_the_volume(host: Host) -> None:
     asked, device = attach(host)
     _, folder = mount_for_pod(host, asked, device)
