@@ -260,6 +260,7 @@ int run(const Config& config) {
   const pods::Pods pods(pods_settings(config));
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
   mounting::PodDirectories directories(directory_settings(config, pods, calls, queue));
+  reconcile::Jobs jobs([&queue](const std::string& volume) { queue.add(volume); });
   reconcile::Reconciler reconciler(
       {.store = store,
        .arbiter = arbiter,
@@ -268,6 +269,7 @@ int run(const Config& config) {
        .filesystem = filesystem,
        .calls = calls,
        .pods = pods,
+       .jobs = jobs,
        .links = reconcile::Links(config.device_directory)},
       reconciler_settings(config, session, report, queue, directories));
   const reconcile::Workers workers(

@@ -205,26 +205,53 @@ std::vector<std::string> list_kernels(const Wanted& wanted, const Tools& tools) 
   return kernels;
 }
 
+std::string job_of(ActionKind kind, const Wanted& wanted, const Seen& seen) {
+  const model::Volume& volume = wanted.volume;
+  switch (kind) {
+    case ActionKind::MakeFilesystem:
+      return "mkfs." + volume.fs_type + " on " + seen.device->path;
+    case ActionKind::CheckFilesystem:
+      return "the check of the " + volume.fs_type + " on " + seen.device->path;
+    case ActionKind::Promote:
+      return "the promotion on " + wanted.here;
+    default:
+      return "";
+  }
+}
+
 void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
-  tools.filesystem.make(
-      {.device = seen.device->path,
-       .type = volume.fs_type,
-       .uuid = volume.id,
-       .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options),
-       .kernels = list_kernels(wanted, tools)});
+  const filesystem::NewFilesystem made{
+      .device = seen.device->path,
+      .type = volume.fs_type,
+      .uuid = volume.id,
+      .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options),
+      .kernels = list_kernels(wanted, tools)};
+  tools.jobs.run(volume.name, job_of(ActionKind::MakeFilesystem, wanted, seen), Jobs::Load::None,
+                 [&filesystem = tools.filesystem, made] { filesystem.make(made); });
   seen.just_formatted = true;
 }
 
-// By hand the device would be a Secondary, which cannot be opened.
 void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const std::string& name = wanted.volume.name;
+  // By hand the device would be a Secondary, which cannot be opened.
   const std::string options = R"('{"volume":")" + name + R"("}')";
-  tools.filesystem.check(seen.device->path, wanted.volume.fs_type,
-                         "look at it on " + wanted.here + " with: plexvol attach " + options + " " +
-                             wanted.here + " && e2fsck -n " + tools.links.path(name) +
+  const std::string advice = "look at it on " + wanted.here + " with: plexvol attach " + options +
+                             " " + wanted.here + " && e2fsck -n " + tools.links.path(name) +
                              "; e2fsck -f " + tools.links.path(name) +
-                             " mends it; then plexvol detach " + name + " " + wanted.here);
+                             " mends it; then plexvol detach " + name + " " + wanted.here;
+  tools.jobs.run(
+      name, job_of(ActionKind::CheckFilesystem, wanted, seen), Jobs::Load::Disk,
+      [&filesystem = tools.filesystem, device = seen.device->path, type = wanted.volume.fs_type,
+       advice] { filesystem.check(device, type, advice); });
+}
+
+// The kernel asks about the peer meanwhile, and whoever answers may have to wait for the store.
+void promote(const Wanted& wanted, const Seen& seen, const Tools& tools) {
+  tools.jobs.run(wanted.volume.name, job_of(ActionKind::Promote, wanted, seen), Jobs::Load::None,
+                 [&drbd = tools.drbd, name = wanted.volume.name, resource = *seen.resource] {
+                   drbd.promote(name, resource);
+                 });
 }
 
 void unmount(const std::string& mount_point, const Wanted& wanted) {
@@ -287,7 +314,7 @@ void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools)
     case ActionKind::ReconnectDiscarding:
       return tools.drbd.reconnect_discarding(volume.name);
     case ActionKind::Promote:
-      return tools.drbd.promote(volume.name, *seen.resource);
+      return promote(wanted, seen, tools);
     case ActionKind::PromoteByForce:
       return tools.drbd.promote_by_force(volume.name);
     case ActionKind::Demote:
@@ -330,6 +357,13 @@ void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools)
     case ActionKind::LookAgain:
       return;  // the pass's own
   }
+}
+
+std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, const Seen& seen) {
+  for (const Action& action : actions) {
+    if (std::string job = job_of(action.kind, wanted, seen); !job.empty()) return job;
+  }
+  return "";
 }
 
 bool touches_backing(ActionKind kind) {

@@ -10,6 +10,9 @@ namespace plexvol::reconcile {
 // nothing is done, when the set is another than the one in `wanted`.
 void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools);
 
+// What apply() would have a job do first, as Jobs knows it; "" when nothing.
+std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, const Seen& seen);
+
 // After these the backing devices have to be looked at anew.
 bool touches_backing(ActionKind kind);
 // After these a pool has more or less free space than before.

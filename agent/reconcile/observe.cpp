@@ -240,6 +240,20 @@ std::optional<PodUse> find_pod(const std::vector<std::string>& mounts, const pod
 
 }  // namespace
 
+void observe_for_arbitration(const Wanted& wanted, const Tools& tools, Seen& seen) {
+  seen.backing_error.reset();
+  observe_resource(wanted, tools, seen);
+  note_failure(seen, [&] {
+    if (is_open_by_drbd(wanted, tools, seen)) return;
+    throw Error(ErrorCode::Unavailable, "only DRBD was looked at");
+  });
+  observe_device(wanted, tools, seen);
+  seen.mounts.clear();
+  if (!seen.device) return;
+  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
+                                        mounts::placeholder_source(wanted.volume.name));
+}
+
 void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
   // The calls first: one that comes later finds its own pass.
   seen.calls = tools.calls.counts(wanted.volume.name);

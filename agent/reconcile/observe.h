@@ -31,5 +31,8 @@ void observe_device(const Wanted& wanted, const Tools& tools,
                     Seen& seen);  // configuration, device, link
 void observe_use(const Wanted& wanted, const Tools& tools,
                  Seen& seen);  // calls, mounts, users, pods, content
+// What plan_arbitration() asks for: nothing of it waits for lvm2, or for a file system. Of backing
+// devices only those are seen that DRBD has open.
+void observe_for_arbitration(const Wanted& wanted, const Tools& tools, Seen& seen);
 
 }  // namespace plexvol::reconcile

@@ -94,62 +94,15 @@ void Planner::refuse_foreign_resource() {
            "`; once nobody needs it, take it down, or delete this volume and choose another name");
 }
 
-bool Planner::refuse_strangers() {
-  for (const auto* backing : {&seen_.data, &seen_.metadata}) {
-    if (*backing && !(*backing)->ours) {
-      fail(ErrorCode::Conflict,
-           (*backing)->device + " on " + wanted_.here + " was not made for this " + name() +
-               " and is not touched: remove or rename it, or choose another volume name");
-      return true;
-    }
+std::vector<Action> Planner::run_arbitration() {
+  if (!volume_.mirrored() || !volume_.concerns(wanted_.here)) return {};
+  if (volume_.deleting) {
+    if (frozen(seen_)) plan_removal();
+  } else if (!plan_parting() && volume_.find_replica(wanted_.here) != nullptr && !plan_freeze()) {
+    plan_failed_disks();
+    plan_put_back();
   }
-  return false;
-}
-
-// Survives a crash at any line: what is unfinished carries the tag `making` until all of it
-// stands.
-void Planner::plan_making() {
-  if (refuse_strangers()) return;
-  const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
-  if (filled && clear_former_copy()) return;
-  const bool wants_metadata = volume_.mirrored();
-  const bool data_is_new = !seen_.data || seen_.data->making;
-  const bool metadata_is_new = wants_metadata && (!seen_.metadata || seen_.metadata->making);
-  if (!seen_.data) add(ActionKind::CreateData);
-  if (wants_metadata && !seen_.metadata) add(ActionKind::CreateMetadataDevice);
-  plan_activation();
-  if (data_is_new) add(ActionKind::WipeData);
-  // What is to be filled by its peer must say so, whatever a former life of this node left there:
-  // old metadata of this very volume would pass for a copy that has everything.
-  if (metadata_is_new || (wants_metadata && filled)) add(ActionKind::CreateMetadata);
-  if (data_is_new || metadata_is_new) add(ActionKind::Finish);
-  add(ActionKind::RecordMade);
-  add(ActionKind::LookAgain);
-}
-
-// A copy that is made again on its own node, because its backing devices were gone: what is left of
-// the old one is worth nothing. False: nothing is left.
-bool Planner::clear_former_copy() {
-  if (primary()) {
-    if (wanted_.attached_here()) {
-      fail(ErrorCode::Unavailable,
-           name() + ": the replica on " + wanted_.here + " is to be rebuilt from " + peer() +
-               ", which waits until the volume is released on " + wanted_.here);
-    } else {
-      plan_unattached();
-    }
-    return true;
-  }
-  const bool half_gone = !seen_.data && seen_.metadata && !seen_.metadata->making;
-  if (!seen_.resource && !half_gone) return false;
-  add(seen_.resource ? ActionKind::Down : ActionKind::RemoveBacking);
-  add(ActionKind::LookAgain);
-  return true;
-}
-
-void Planner::plan_activation() {
-  if (seen_.data && !seen_.data->active) add(ActionKind::ActivateData);
-  if (seen_.metadata && !seen_.metadata->active) add(ActionKind::ActivateMetadata);
+  return std::move(actions_);
 }
 
 // Logical volumes and, for a mirrored volume, the DRBD resource over them. False: the rest has
@@ -170,32 +123,6 @@ bool Planner::plan_foundation() {
   if (actions_.size() == before) return true;
   if (actions_.back().kind != ActionKind::Fail) add(ActionKind::LookAgain);
   return false;
-}
-
-// Never proposes to delete the volume while a whole copy of it exists.
-void Planner::fail_loss() {
-  const std::string what = seen_.data ? "DRBD metadata" : "data";
-  std::string text = name() + ": the " + what + " of the replica on " + wanted_.here +
-                     " is gone: its device no longer exists in pool " + volume_.pool;
-  if (!volume_.mirrored() || volume_.find_replica(peer()) == nullptr) {
-    text += ". It was the only replica: bring its disk back, or delete the volume";
-  } else if (!is_current(peer())) {
-    text +=
-        ". It was the only current replica: bring its disk back. If it is lost for good, use "
-        "the older data on " +
-        peer() + ": `plexvol volume force-current " + volume_.name + " --node " + peer() + "`";
-  } else if (seen_.absence_is_certain) {
-    text += ". The data is safe on " + peer() +
-            ", which has the replica rebuilt as soon as it is "
-            "UpToDate and " +
-            wanted_.here + " is not using the volume";
-  } else {
-    text += ". The data is safe on " + peer() +
-            "; mount what the pool's directory lies on, or "
-            "move the replica: `plexvol node drain " +
-            wanted_.here + "`";
-  }
-  fail(ErrorCode::Conflict, text);
 }
 
 void Planner::plan_resource() {
@@ -372,33 +299,6 @@ void Planner::plan_mount_calls() {
   add(ActionKind::LookAgain);
 }
 
-// Each node removes its own part and needs no other for it.
-void Planner::plan_removal() {
-  if (frozen(seen_)) {
-    add(ActionKind::Disconnect);
-    add(ActionKind::KillUsers);
-    add(ActionKind::GiveUpDisk);
-    add(ActionKind::KillUsers);
-    add(ActionKind::ResumeIo);
-    return add(ActionKind::LookAgain);
-  }
-  if (in_use()) return fail(ErrorCode::Conflict, "deletion waits: " + why_in_use());
-  unmount_all();
-  if (seen_.linked) add(ActionKind::Unlink);
-  if (seen_.resource) add(ActionKind::Down);
-  // What could not be looked at may be there: it would never be removed.
-  if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
-  plan_data_removal();
-}
-
-void Planner::plan_data_removal() {
-  const bool has_metadata = seen_.metadata && seen_.metadata->ours;
-  if (has_metadata || (seen_.data && seen_.data->ours)) add(ActionKind::RemoveBacking);
-  // Last: by it a node that was forgotten knows that it had a copy.
-  if (volume_.mirrored()) add(ActionKind::RemoveConfig);
-  add(ActionKind::ForgetReplica);
-}
-
 // A file system that was put there by somebody else differs in its UUID alone.
 std::string Planner::describe_content() const {
   const filesystem::Probe& content = *seen_.content;
@@ -409,6 +309,10 @@ std::string Planner::describe_content() const {
 
 std::vector<Action> plan(const Wanted& wanted, const Seen& seen) {
   return Planner(wanted, seen).run();
+}
+
+std::vector<Action> plan_arbitration(const Wanted& wanted, const Seen& seen) {
+  return Planner(wanted, seen).run_arbitration();
 }
 
 bool needs_users(const Wanted& wanted, const Seen& seen) {

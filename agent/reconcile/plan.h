@@ -182,6 +182,10 @@ struct Action {
 };
 
 std::vector<Action> plan(const Wanted& wanted, const Seen& seen);
+// Of that, only what must not wait for any tool but DRBD's: ending a freeze, parting from a peer
+// that has won, taking a failed disk out of the set, putting a whole copy back. It takes what
+// observe_for_arbitration() sees.
+std::vector<Action> plan_arbitration(const Wanted& wanted, const Seen& seen);
 
 // Which of the costly looks the plan will need, given all the others. needs_users: at processes and
 // pods.

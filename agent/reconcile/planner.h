@@ -32,6 +32,7 @@ class Planner {
       : wanted_(wanted), seen_(seen), volume_(wanted.volume) {}
 
   std::vector<Action> run();
+  std::vector<Action> run_arbitration();
 
  private:
   void add(ActionKind kind, std::string text = "") { actions_.push_back({kind, std::move(text)}); }

@@ -28,15 +28,45 @@ std::optional<Queue::Item> Queue::take() {
       changed_.wait_until(lock, at);
       continue;
     }
-    const auto due = due_.find(volume);
-    Item item{.name = volume, .ahead = std::move(due->second.ahead)};
-    remove(due);
-    taken_.insert(volume);
+    Item item = take_out(due_.find(volume));
     // The worker that was told of the rest may be this one.
     if (!order_.empty()) changed_.notify_one();
     return item;
   }
   return std::nullopt;
+}
+
+std::optional<Queue::Item> Queue::take_overdue(Clock::duration by) {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    if (const auto volume = find_overdue(by)) return take_out(due_.find(*volume));
+    stopping_.wait_for(lock, by);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Queue::find_overdue(Clock::duration by) const {
+  const auto latest = Clock::now() - by;
+  for (const auto& [at, volume] : order_) {
+    if (at > latest) break;
+    const Due& due = due_.at(volume);
+    // The patrol's are no events, and there may be thousands of them.
+    if (!due.examined && !due.ahead) return volume;
+  }
+  return std::nullopt;
+}
+
+Queue::Item Queue::take_out(Dues::iterator due) {
+  Item item{.name = due->first, .ahead = std::move(due->second.ahead), .at = due->second.at};
+  remove(due);
+  taken_.insert(item.name);
+  return item;
+}
+
+void Queue::examined(const Item& item) {
+  const std::lock_guard lock(mutex_);
+  give_back(item.name);
+  if (!due_.contains(item.name)) put(item.name, {.at = item.at, .ahead = {}, .examined = true});
 }
 
 void Queue::done(const std::string& volume) {
@@ -109,6 +139,7 @@ void Queue::stop() {
   const std::lock_guard lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
+  stopping_.notify_all();
 }
 
 }  // namespace plexvol::reconcile

@@ -5,6 +5,9 @@
 // Failures come back later and later. The only state that the agent's threads share, besides the
 // mount calls.
 //
+// When all workers are busy for long, a worker in reserve may examine what is overdue. It does not
+// do the work, so the name keeps its place; nobody examines it twice unless it is added again.
+//
 // Who looks at all from time to time reads the store for many volumes at once: it claims them, and
 // offers each with what was read. That lasts until something happens to the volume: what was read
 // before an event is never looked at after it.
@@ -31,12 +34,18 @@ class Queue {
   using Ahead = std::shared_ptr<const store::VolumeView>;
   struct Item {
     std::string name;
-    Ahead ahead;  // null: nothing was read ahead
+    Ahead ahead;           // null: nothing was read ahead
+    Clock::time_point at;  // when it was due
   };
 
   void add(const std::string& volume);  // now
   // Waits for the next name; nullopt after stop(). The name is the caller's until it gives it back.
   std::optional<Item> take();
+  // Waits for a name that has been due for this long and was not examined yet; nullopt after
+  // stop().
+  std::optional<Item> take_overdue(Clock::duration by);
+  // Gives back what was examined and has to be worked on still.
+  void examined(const Item& item);
   void done(const std::string& volume);
   // Gives it back to be taken again in a while: min, 2*min, 4*min ... max, with jitter, as long as
   // it is not done().
@@ -52,16 +61,20 @@ class Queue {
   struct Due {
     Clock::time_point at;
     Ahead ahead;
+    bool examined = false;
   };
   using Dues = std::map<std::string, Due>;
 
   // All with the mutex held.
+  std::optional<std::string> find_overdue(Clock::duration by) const;
+  Item take_out(Dues::iterator due);
   void put(const std::string& volume, Due due);  // not due yet
   void remove(Dues::iterator due);
   void give_back(const std::string& volume);
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::condition_variable stopping_;
   Dues due_;
   std::set<std::pair<Clock::time_point, std::string>> order_;  // of what is due and not taken
   std::set<std::string> taken_;

@@ -21,6 +21,7 @@
 #include "agent/filesystem/filesystem.h"
 #include "agent/mounting/mount_calls.h"
 #include "agent/pods/pods.h"
+#include "agent/reconcile/jobs.h"
 #include "agent/reconcile/links.h"
 #include "agent/reconcile/peers.h"
 #include "agent/reconcile/plan.h"
@@ -38,6 +39,7 @@ struct Tools {
   filesystem::Filesystem& filesystem;
   mounting::MountCalls& calls;
   const pods::Pods& pods;
+  Jobs& jobs;
   Links links;
 };
 
@@ -76,6 +78,10 @@ class Reconciler {
   // that wait for it. What was read of the store ahead of the pass may say only that nothing is to
   // be done: else all is read again.
   Outcome reconcile(const std::string& volume, const store::VolumeView* ahead = nullptr);
+
+  // The part of a pass that must not wait for a free worker: it decides who goes on without the
+  // other, and runs DRBD's tools only. Settled: the rest has to be looked at by a whole pass still.
+  Outcome arbitrate(const std::string& volume);
 
   // Which nodes are to be emptied, or never come back. Answers the volumes that have a copy here
   // and one on a node of which a person thinks differently than before.

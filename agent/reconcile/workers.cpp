@@ -22,6 +22,10 @@ using std::chrono::seconds;
 constexpr const char* kEverything = "/all";
 constexpr const char* kCordons = "/cordons";
 
+// Longer than any pass of a healthy node.
+constexpr seconds kOverdue{1};
+constexpr unsigned kReserve = 2;
+
 }  // namespace
 
 class Workers::Impl {
@@ -30,6 +34,9 @@ class Workers::Impl {
       : reconciler_(reconciler), queue_(queue), store_(store), settings_(std::move(settings)) {
     for (unsigned i = 0; i < settings_.workers; ++i) {
       threads_.emplace_back([this] { work(); });
+    }
+    for (unsigned i = 0; i < kReserve; ++i) {
+      threads_.emplace_back([this] { arbitrate(); });
     }
     const std::string prefix = store::keys::assigned_prefix(settings_.here);
     store_watch_ = store_.raw().watch(prefix, [this, prefix](const std::string& key) {
@@ -56,25 +63,40 @@ class Workers::Impl {
 
  private:
   void work() {
-    while (const auto item = queue_.take()) {
-      const std::string& name = item->name;
-      const Outcome outcome = look(*item);
-      if (name == kEverything && outcome == Outcome::Settled) {
-        queue_.retry(name, settings_.patrol, settings_.patrol);
-        continue;
-      }
-      switch (outcome) {
-        case Outcome::Settled:
-          queue_.done(name);
-          break;
-        case Outcome::TrySoon:
-          queue_.retry(name, milliseconds(250), seconds(4));
-          break;
-        case Outcome::TryLater:
-          queue_.retry(name, seconds(2), seconds(60));
-          break;
+    while (const auto item = queue_.take()) give_back(item->name, look(*item));
+  }
+
+  // In reserve: when all workers are busy, with whatever, a freeze is still ended.
+  void arbitrate() {
+    while (const auto item = queue_.take_overdue(kOverdue)) {
+      const bool is_volume = !item->name.starts_with('/');
+      const Outcome outcome = is_volume ? arbitrate(item->name) : look(*item);
+      if (is_volume && outcome == Outcome::Settled) {
+        queue_.examined(*item);
+      } else {
+        give_back(item->name, outcome);
       }
     }
+  }
+
+  void give_back(const std::string& name, Outcome outcome) {
+    if (name == kEverything && outcome == Outcome::Settled) {
+      return queue_.retry(name, settings_.patrol, settings_.patrol);
+    }
+    switch (outcome) {
+      case Outcome::Settled:
+        return queue_.done(name);
+      case Outcome::TrySoon:
+        return queue_.retry(name, milliseconds(250), seconds(4));
+      case Outcome::TryLater:
+        return queue_.retry(name, seconds(2), seconds(60));
+    }
+  }
+
+  Outcome arbitrate(const std::string& volume) {
+    const log::LogScope scope("volume", volume);
+    const process::TraceSubject subject(volume);
+    return reconciler_.arbitrate(volume);
   }
 
   Outcome look(const Queue::Item& item) {

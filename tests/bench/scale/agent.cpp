@@ -50,6 +50,7 @@ class Agent::Parts {
                      .filesystem = filesystem_,
                      .calls = calls_,
                      .pods = pods_,
+                     .jobs = jobs_,
                      .links = reconcile::Links(settings.directory + "/links")},
                     reconciler_settings(node)),
         // DRBD's own events would be another process each, that never says anything.
@@ -101,6 +102,7 @@ class Agent::Parts {
   reconcile::Queue queue_;
   mounting::MountCalls calls_{[this](const std::string& volume) { queue_.add(volume); }};
   pods::Pods pods_{{.runtime_sockets = {}, .host_root = ""}};
+  reconcile::Jobs jobs_{[this](const std::string& volume) { queue_.add(volume); }};
   reconcile::Reconciler reconciler_;
   const reconcile::Workers workers_;
 };

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,48 @@ def test_a_foreign_loop_device_with_a_strange_name_disturbs_nobody(host: Host, s
     host.wait_detached("pv-1")
     host.delete("pv-1")
     assert host.loops() == {} and Path(strange_loop).is_block_device()
+
+
+@pytest.fixture
+def waiting_e2fsck(host: Host) -> Iterator[Path]:
+    """The genuine one, which begins when nobody holds a lock on this file."""
+    lock, genuine, wrapper = (host.directory / name for name in ("lock", "genuine-e2fsck", "e2fsck"))
+    lock.touch()
+    shutil.copy("/usr/sbin/e2fsck", genuine)
+    wrapper.write_text(f'#!/bin/sh\n/usr/bin/flock {lock} true\nexec {genuine} "$@"\n')
+    wrapper.chmod(0o755)
+    host.machine.run("mount", "--bind", wrapper, "/usr/sbin/e2fsck")
+    yield lock
+    host.machine.run("umount", "/usr/sbin/e2fsck")
+
+
+@pytest.mark.finding("O12")
+def test_checks_that_take_long_are_told_and_keep_nobody_waiting(host: Host, waiting_e2fsck: Path) -> None:
+    """More of them than the agent has workers."""
+    names = [f"pv-{number}" for number in range(6)]
+    asked = {name: host.options(name, size="64Mi") for name in [*names, "other"]}
+    for name in names:
+        host.mounting.must("mount", host.pod_dir(name), asked[name])
+        host.mounting.must("unmount", host.pod_dir(name))
+        host.wait_detached(name)
+
+    def told(name: str) -> str:
+        return str(host.volume(name)["replicas"][0]["error"])
+
+    with waiting_e2fsck.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        calls = [host.mounting.start("mount", host.pod_dir(name), asked[name]) for name in names]
+        wait_until(lambda: all("the check of the ext4 on /dev/loop" in told(name) for name in names), 60, "all are told")
+        assert sum("waits for those of other volumes since" in told(name) for name in names) == 2
+        other = host.pod_dir("other")
+        host.mounting.must("mount", other, asked["other"])
+        host.mounting.must("unmount", other)
+        assert not any(call.has_ended() for call in calls)
+    for call in calls:
+        assert call.wait().succeeded
+    for name in names:
+        wait_until(lambda name=name: told(name) == "", 60, f"{name} is in order")
+        host.mounting.must("unmount", host.pod_dir(name))
 
 
 @pytest.mark.finding("D13")

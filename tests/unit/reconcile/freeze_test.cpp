@@ -6,82 +6,15 @@
 #include <fstream>
 
 #include "agent/model/codec.h"
-#include "tests/unit/reconcile/plan_cases.h"
-#include "tests/unit/reconcile/reconciler_node.h"
+#include "tests/unit/reconcile/frozen_node.h"
 
 using namespace plexvol;             // NOLINT(google-build-using-namespace)
 using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
 using store::Change;
 namespace keys = store::keys;
 
-namespace {
-
-// As etcd after NOSPACE: it answers what it has, and takes nothing.
-class FullStore : public support::CountingStore {
- public:
-  using CountingStore::CountingStore;
-  bool commit(const store::Transaction& transaction) override {
-    if (writes_left == 0) throw Error(ErrorCode::Unavailable, "etcd: database space exceeded");
-    --writes_left;
-    return CountingStore::commit(transaction);
-  }
-  int writes_left = 1000;
-};
-
-// A frozen primary, and what is done to it.
-class FrozenKernel : public process::Runner {
- public:
-  process::Output run(const process::Command& command) override {
-    const std::string verb = command.argv.back() == "all" ? "adjust" : command.argv.at(1);
-    process::Output output;
-    if (verb == "events2") {
-      output.out = "exists resource name:v role:Primary suspended:" + suspended +
-                   "\nexists connection name:v connection:" + connection +
-                   " role:Unknown\nexists device name:v volume:0 minor:1000 disk:UpToDate\n"
-                   "exists peer-device name:v volume:0 replication:Off peer-disk:DUnknown "
-                   "resync-suspended:no\nexists -\n";
-      return output;
-    }
-    if (verb == "show") {
-      output.out =
-          "resource v {\n _this_host {\n address ipv4 10.0.0.1:7000;\n }\n _remote_host {\n "
-          "address ipv4 10.0.0.2:7000;\n }\n}\n";
-      return output;
-    }
-    done += (done.empty() ? "" : ", ") + verb;
-    if (verb == "disconnect") connection = "StandAlone";
-    if (verb == "adjust") connection = "Connecting";
-    if (verb == "resume-io") suspended = "no";
-    return output;
-  }
-  std::string suspended = "fencing";
-  std::string connection = "Connecting";
-  std::string done;
-};
-
-struct Node : ReconcilerNode<FrozenKernel, FullStore> {
-  Node() : ReconcilerNode(std::chrono::seconds(0)) {
-    std::ofstream(directory.path() / "version") << "8.4.11\n";
-    std::filesystem::create_directories(directory.path() / "drbd");
-    std::ofstream(directory.path() / "drbd" / "v.res")
-        << "    shared-secret \"secret\";\n  device minor 1000;\n";
-    Wanted wanted = cases::attached(cases::mirrored());
-    wanted.volume.secret = "secret";
-    store.commit(Change()
-                     .put(keys::volume("v"), model::to_json(wanted.volume))
-                     .put(keys::attachment("v"), model::to_json(*wanted.attachment))
-                     .put(keys::current("v"), model::to_json(*wanted.current))
-                     .wake(wanted.volume));
-  }
-  bool is_current(const std::string& node) {
-    return store.find_current("v")->value.nodes.contains(node);
-  }
-};
-
-}  // namespace
-
 TEST_CASE("freeze: while nobody answers, the connection stays open for the peer [D7] [D18]") {
-  Node node;
+  FrozenNode node;
   node.raw.writes_left = 0;
   SUBCASE("it is not parted") {
     CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
@@ -106,14 +39,14 @@ TEST_CASE("freeze: while nobody answers, the connection stays open for the peer 
 }
 
 TEST_CASE("freeze: it ends when the question is answered after the two were parted [D7]") {
-  Node node;
+  FrozenNode node;
   node.reconciler.reconcile("v");
   CHECK(node.runner.done.starts_with("disconnect, resume-io, adjust"));
   CHECK_FALSE(node.is_current("n2"));
 }
 
 TEST_CASE("reconciler: another's resource of the volume's name is left alone [D15]") {
-  Node node;
+  FrozenNode node;
   const auto before = node.raw.get(keys::current("v"))->value;
   SUBCASE("of an older volume of this name") {
     std::ofstream(node.directory.path() / "drbd" / "v.res")

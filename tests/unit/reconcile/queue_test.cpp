@@ -103,3 +103,43 @@ TEST_CASE("queue: claiming keeps the place of what would come anyway") {
   CHECK(queue.claim({"first", "second"}).empty());
   CHECK(take(queue) == "second");
 }
+
+TEST_CASE("queue: what nobody takes for long is examined once, and keeps its place [O12]") {
+  using std::chrono::milliseconds;
+  Queue queue;
+  queue.add("first");
+  queue.add("second");
+  const auto first = queue.take_overdue(milliseconds(0));
+  REQUIRE(first);
+  CHECK(first->name == "first");
+  queue.examined(*first);
+  CHECK(queue.take_overdue(milliseconds(0))->name == "second");
+  queue.add("second");
+  queue.done("second");
+  // Something has happened to it since.
+  CHECK(queue.take_overdue(milliseconds(0))->name == "second");
+  queue.done("second");
+  CHECK(take(queue) == "first");
+  queue.stop();
+  CHECK_FALSE(queue.take_overdue(milliseconds(0)));
+}
+
+TEST_CASE("queue: what was added while it was examined comes as it was added") {
+  using std::chrono::milliseconds;
+  Queue queue;
+  queue.add("v");
+  const auto item = queue.take_overdue(milliseconds(0));
+  REQUIRE(item);
+  queue.add("v");
+  queue.examined(*item);
+  CHECK(queue.take_overdue(milliseconds(0))->name == "v");
+}
+
+TEST_CASE("queue: what the patrol has read ahead is no event to be examined") {
+  using std::chrono::milliseconds;
+  Queue queue;
+  CHECK(queue.claim({"read"}) == Names{"read"});
+  queue.offer("read", view());
+  queue.add("added");
+  CHECK(queue.take_overdue(milliseconds(0))->name == "added");
+}

@@ -29,6 +29,7 @@ struct ReconcilerNode {
   filesystem::Filesystem filesystem{runner};
   mounting::MountCalls calls{[](const std::string&) {}};
   pods::Pods pod_states{{.runtime_sockets = {}, .host_root = ""}};
+  Jobs jobs{[](const std::string&) {}};
   int resyncs_changed = 0;
   Reconciler reconciler{{.store = store,
                          .arbiter = arbiter,
@@ -37,6 +38,7 @@ struct ReconcilerNode {
                          .filesystem = filesystem,
                          .calls = calls,
                          .pods = pod_states,
+                         .jobs = jobs,
                          .links = Links(directory.path() / "links")},
                         settings};
 

@@ -11,6 +11,7 @@
 
 #include "agent/model/codec.h"
 #include "agent/reconcile/apply.h"
+#include "agent/reconcile/planner.h"
 #include "tests/unit/reconcile/plan_cases.h"
 #include "tests/unit/reconcile/reconciler_node.h"
 
@@ -161,13 +162,26 @@ std::string word_of(const Action& action) {
 }
 
 // What is carried out before the next look.
-std::vector<Action> plan_once(const State& state) {
-  auto actions = plan(state.wanted, state.seen);
+std::vector<Action> until_look(std::vector<Action> actions) {
   const auto end = std::find_if(actions.begin(), actions.end(), [](const Action& action) {
     return action.kind == ActionKind::LookAgain;
   });
   actions.erase(end, actions.end());
   return actions;
+}
+
+std::vector<Action> plan_once(const State& state) {
+  return until_look(plan(state.wanted, state.seen));
+}
+
+// As arbitration sees it: of backing devices those that DRBD has open.
+State without_lvm(State state) {
+  if (has_disk(state.seen) && state.seen.data && state.seen.metadata) return state;
+  state.seen.data.reset();
+  state.seen.metadata.reset();
+  state.seen.config_current = state.seen.connection_current = false;
+  state.seen.backing_error = Error(ErrorCode::Unavailable, "not looked at");
+  return state;
 }
 
 std::string describe(const State& state, const std::vector<Action>& actions) {
@@ -330,19 +344,21 @@ std::string due(const State& state) {
 
 }  // namespace
 
-TEST_CASE("plan: in every state, what is planned is a sequence of the model's table [D17]") {
+namespace {
+
+// Holds what `planner` plans against the table; which sequences it plans.
+template <class Planner>
+std::set<std::string> find_sequences(Planner planner) {
   const Table table = read_table();
-  std::size_t states = 0;
   std::size_t wrong = 0;
   std::set<std::string> found;
-  for_each_state([&](const State& state) {
-    const auto actions = plan_once(state);
+  for_each_state([&](const State& given) {
+    const auto& [state, actions] = planner(given);
     std::string planned;
     for (const Action& action : actions) {
       if (!table.words.contains(word_of(action))) continue;
       planned += (planned.empty() ? "" : " ") + word_of(action);
     }
-    ++states;
     if (planned.empty()) return;
     found.insert(planned);
     const bool allowed = std::any_of(table.rows.begin(), table.rows.end(), [&](const Row& row) {
@@ -351,8 +367,36 @@ TEST_CASE("plan: in every state, what is planned is a sequence of the model's ta
     if (!allowed && ++wrong <= 40) FAIL_CHECK(describe(state, actions));
   });
   CHECK(wrong == 0);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("plan: in every state, what is planned is a sequence of the model's table [D17]") {
+  std::size_t states = 0;
+  const auto found = find_sequences([&](const State& state) {
+    ++states;
+    return std::pair(state, plan_once(state));
+  });
   CHECK(states > 50'000);
   CHECK(found.size() >= 15);
+}
+
+TEST_CASE(
+    "arbitration: in every state it is a sequence of the model's, and does what is due [O12]") {
+  const auto found = find_sequences([](const State& given) {
+    const State state = without_lvm(given);
+    const auto actions = until_look(plan_arbitration(state.wanted, state.seen));
+    const std::string needed = due(state);
+    const bool is_done = std::any_of(actions.begin(), actions.end(), [&](const Action& action) {
+      return word_of(action) == needed;
+    });
+    const bool parts = !actions.empty() && actions.front().kind == ActionKind::Disconnect;
+    if (!needed.empty() && !is_done && !parts)
+      FAIL_CHECK(needed << ": " << describe(state, actions));
+    return std::pair(state, actions);
+  });
+  CHECK(found.size() >= 5);
 }
 
 TEST_CASE("plan: in no state a failure comes before what the store must be told [D5]") {
@@ -416,6 +460,7 @@ TEST_CASE("apply: an action that the table marks does nothing on another set [D1
                       .filesystem = node.filesystem,
                       .calls = node.calls,
                       .pods = node.pod_states,
+                      .jobs = node.jobs,
                       .links = Links(node.directory.path() / "links")};
     State state{cases::mirrored(), cases::seen_mirrored("Primary", "Connecting")};
     state.seen.device.reset();
