@@ -84,7 +84,7 @@ DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(BUILD)/static/%.o)
 TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 # All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.
 PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/api/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
-  agent/drbd/*.cpp agent/filesystem/*.cpp agent/filepool/*.cpp agent/http/message.cpp agent/store/file_format.cpp \
+  agent/drbd/*.cpp agent/filesystem/*.cpp agent/filepool/*.cpp agent/mounts/*.cpp agent/pods/cgroups.cpp agent/http/message.cpp agent/store/file_format.cpp \
   agent/service/options.cpp agent/log.cpp) $(DRIVER_SOURCES))
 SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp))
 PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
@@ -186,8 +186,9 @@ test: deps ## build, run the tests, and print one line: N passed, N failed
 	@tests/run
 
 .PHONY: test-long
-test-long: ## the same with the tests that take long
+test-long: ## the same with the tests that take long, and every parser fuzzed for a little while
 	@PLEXVOL_LONG=1 $(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory fuzz SECONDS=20
 
 .PHONY: test-programs
 test-programs: build asan
