@@ -1,4 +1,4 @@
-// One agent per node: whoever holds the lock of the state directory.
+// One agent for each node: the one that holds the lock of the state directory.
 #pragma once
 
 #include <string>

@@ -87,7 +87,7 @@ struct Settings {
   uid_t allowed_uid = 0;                              // besides root, who may always: for tests
 };
 
-// For whoever must know before he does anything else that nobody else serves them.
+// For an agent that must know, before it does anything else, that no other agent serves them.
 std::vector<SocketLock> lock_sockets(const std::vector<std::string>& paths);
 
 class Server {

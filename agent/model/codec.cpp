@@ -140,8 +140,9 @@ std::string to_json(const Volume& volume) {
       .dump();
 }
 
-// What says whose the data is, where it is and whether it may be formatted has no default: without
-// a minor it would be used beside its mirror, without a format made anew.
+// What says whose the data is, where it is and whether it may be formatted has no default: a record
+// without its minor would have the logical volume used directly, beside its mirror; one without its
+// format would have it formatted again.
 template <>
 Volume from_json<Volume>(const std::string& text) {
   const Json json = parse_record(text);
