@@ -101,6 +101,10 @@ constexpr std::array kKeys = {
     Key{"rebuild_seconds", "--rebuild-seconds",
         "the copies on a node that is away for so long are made anew on others",
         [](Config& c) -> Target { return &c.rebuild_seconds; }},
+    Key{"ended_pod_seconds", "--ended-pod-seconds",
+        "unmount a volume from a pod's directory after the pod's sandbox has been gone this long "
+        "(seconds)",
+        [](Config& c) -> Target { return &c.ended_pod_seconds; }},
     Key{"workers", "--workers", "volumes that are looked after at the same time",
         [](Config& c) -> Target { return &c.workers; }},
     Key{"max_connections", "--max-connections", "calls that are served at the same time",

@@ -63,6 +63,8 @@ struct Config {
   std::string state_directory = "/var/lib/plexvol";
   std::string device_directory = "/dev/plexvol";
   unsigned rebuild_seconds = 600;  // after so long its copies are made anew on other nodes
+  // A pod's mount is taken down after the pod's sandbox has been gone this long.
+  unsigned ended_pod_seconds = 300;
   unsigned workers = 4;            // volumes that are looked after at the same time
   unsigned max_connections = 256;  // calls that are served at the same time
   std::string log_level = "info";  // trace, debug, info, warning, error

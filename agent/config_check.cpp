@@ -210,6 +210,7 @@ void check(const Config& config) {
   check_absolute("state_directory", config.state_directory);
   check_absolute("device_directory", config.device_directory);
   check_range("rebuild_seconds", config.rebuild_seconds, 1, 30 * 24 * 3600);
+  check_range("ended_pod_seconds", config.ended_pod_seconds, 1, 24 * 3600);
   check_range("workers", config.workers, 1, 64);
   check_range("max_connections", config.max_connections, 8, 4096);
   const std::set<std::string> levels = {"trace", "debug", "info", "warning", "error"};

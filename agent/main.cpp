@@ -20,6 +20,7 @@
 #include "agent/log.h"
 #include "agent/machine_id.h"
 #include "agent/make_store.h"
+#include "agent/mounting/ended_pods.h"
 #include "agent/mounting/pod_directories.h"
 #include "agent/node_lock.h"
 #include "agent/process/boost_runner.h"
@@ -67,26 +68,53 @@ std::string host_root() {
   return process::in_host_mount_namespace() ? "" : "/proc/1/root";
 }
 
+std::function<bool(const std::string&)> dead_pods(const pods::Pods& pods) {
+  return [&pods](const std::string& uid) { return pods.find(uid).life == pods::Life::Dead; };
+}
+
+std::function<bool(const std::string&)> volumes_being_mounted(const mounting::MountCalls& calls) {
+  return [&calls](const std::string& volume) {
+    const mounting::Counts counts = calls.counts(volume);
+    return counts.waiting + counts.mounting > 0;
+  };
+}
+
 mounting::PodDirectorySettings directory_settings(const Config& config, const pods::Pods& pods,
                                                   const mounting::MountCalls& calls,
                                                   reconcile::Queue& queue) {
   return {.memory = config.state_directory + "/kubelets",
           .root = host_root,
-          .is_proved_dead =
-              [&pods](const std::string& uid) { return pods.find(uid).life == pods::Life::Dead; },
-          .is_being_mounted =
-              [&calls](const std::string& volume) {
-                const mounting::Counts counts = calls.counts(volume);
-                return counts.waiting + counts.mounting > 0;
-              },
+          .is_proved_dead = dead_pods(pods),
+          .is_being_mounted = volumes_being_mounted(calls),
           .unmount = filesystem::unmount_in_host,
           .changed = [&queue](const std::string& volume) { queue.add(volume); }};
+}
+
+mounting::EndedPodSettings ended_pod_settings(const Config& config, const pods::Pods& pods,
+                                              const mounting::MountCalls& calls,
+                                              reconcile::Queue& queue) {
+  return {.pod_of = pods::uid_in_path,
+          .has_sandbox = [&pods](const std::string& uid) { return pods.has_sandbox(uid); },
+          .is_proved_dead = dead_pods(pods),
+          .is_being_mounted = volumes_being_mounted(calls),
+          .unmount = filesystem::unmount_in_host,
+          .changed = [&queue](const std::string& volume) { queue.add(volume); },
+          .patience = std::chrono::seconds(config.ended_pod_seconds)};
+}
+
+// What is wrong with a volume's mounts.
+std::string mount_faults(const std::string& volume, const mounting::PodDirectories& directories,
+                         const mounting::EndedPods& ended) {
+  const std::string missing = directories.missing(volume);
+  const std::string left = ended.report(volume);
+  return missing.empty() || left.empty() ? missing + left : missing + "; " + left;
 }
 
 reconcile::ReconcilerSettings reconciler_settings(const Config& config, const std::string& session,
                                                   reconcile::NodeReport& report,
                                                   reconcile::Queue& queue,
-                                                  const mounting::PodDirectories& directories) {
+                                                  const mounting::PodDirectories& directories,
+                                                  const mounting::EndedPods& ended) {
   return {.here = config.node_name,
           .session = session,
           .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
@@ -97,7 +125,7 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); },
           .unmounted = [&queue] { queue.add(reconcile::Workers::kDirectories); },
           .missing_mounts =
-              [&directories](const std::string& volume) { return directories.missing(volume); }};
+              [&](const std::string& volume) { return mount_faults(volume, directories, ended); }};
 }
 
 pods::Settings pods_settings(const Config& config) {
@@ -197,12 +225,42 @@ store::Identity identity(const Config& config, const reconcile::OwnAddress& addr
 }
 
 doctor::Subject running_subject(const Config& config, const reconcile::OwnAddress& address,
-                                const store::GuardedStore& guard) {
+                                const store::GuardedStore& guard,
+                                const mounting::EndedPods& ended) {
   doctor::Subject subject = doctors_subject(config);
   subject.address = address.get();
   subject.new_address = address.changed_to();
   subject.refusal = guard.refusal();
+  subject.ended_pods.emplace();
+  for (const mounting::MountReport& report : ended.list_reports()) {
+    subject.ended_pods->push_back({.found = report.found, .advice = report.advice});
+  }
   return subject;
+}
+
+drbd::Settings drbd_settings(const Config& config) {
+  return {.config_directory = config.drbd.config_directory,
+          .try_nine = config.drbd.newest >= 9};
+}
+
+reconcile::MirroringSettings mirroring_settings(const Config& config,
+                                                const reconcile::OwnAddress& address) {
+  return {.address = [&address] { return address.get(); },
+          .helper = config.drbd.helper,
+          .helper_memory = helper_memory(config)};
+}
+
+reconcile::WorkerSettings worker_settings(const Config& config, reconcile::Reconciler& reconciler,
+                                          mounting::PodDirectories& directories,
+                                          mounting::EndedPods& ended) {
+  return {.here = config.node_name,
+          .workers = config.workers,
+          .patrol = patrol_time(config),
+          // In this order: a directory whose mount is taken down now can be removed.
+          .look_at_directories = [&reconciler, &directories, &ended] {
+            ended.look(reconciler.list_mounts());
+            return directories.look();
+          }};
 }
 
 reconcile::NodeReportSettings report_settings(const Config& config, const std::string& session,
@@ -246,12 +304,9 @@ int run(const Config& config) {
   process::TracingRunner runner(tools, trace, [](const std::string& line) { log::debug(line); });
   std::map<std::string, std::unique_ptr<reconcile::Pool>> pools;
   for (const auto& pool : config.pools) pools[pool.name] = reconcile::make_pool(pool, runner);
-  drbd::Drbd drbd(runner, {.config_directory = config.drbd.config_directory,
-                           .try_nine = config.drbd.newest >= 9});
+  drbd::Drbd drbd(runner, drbd_settings(config));
   filesystem::Filesystem filesystem(runner);
-  reconcile::Mirroring mirroring(drbd, {.address = [&] { return address.get(); },
-                                        .helper = config.drbd.helper,
-                                        .helper_memory = helper_memory(config)});
+  reconcile::Mirroring mirroring(drbd, mirroring_settings(config, address));
   mirroring.keep();  // before the first volume is looked at
 
   reconcile::NodeReport report(store, pools, drbd,
@@ -261,6 +316,7 @@ int run(const Config& config) {
   mounting::MountCalls calls([&queue](const std::string& volume) { queue.add(volume); });
   mounting::PodDirectories directories(directory_settings(config, pods, calls, queue));
   reconcile::Jobs jobs([&queue](const std::string& volume) { queue.add(volume); });
+  mounting::EndedPods ended(ended_pod_settings(config, pods, calls, queue));
   reconcile::Reconciler reconciler(
       {.store = store,
        .arbiter = arbiter,
@@ -271,18 +327,14 @@ int run(const Config& config) {
        .pods = pods,
        .jobs = jobs,
        .links = reconcile::Links(config.device_directory)},
-      reconciler_settings(config, session, report, queue, directories));
-  const reconcile::Workers workers(
-      reconciler, queue, store,
-      {.here = config.node_name,
-       .workers = config.workers,
-       .patrol = patrol_time(config),
-       .look_at_directories = [&directories] { return directories.look(); }});
+      reconciler_settings(config, session, report, queue, directories, ended));
+  const reconcile::Workers workers(reconciler, queue, store,
+                                   worker_settings(config, reconciler, directories, ended));
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
       service_settings(config, session, filesystem, guard, directories, drbd));
   const auto examine_here = [&] {
-    doctor::Subject subject = running_subject(config, address, guard);
+    doctor::Subject subject = running_subject(config, address, guard, ended);
     subject.decisions = arbiter::to_text(arbiter.counts());
     subject.session = session;
     subject.store = &store;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,11 @@ struct Places {
   std::string run = "/run";
 };
 
+struct Remark {
+  std::string found;
+  std::string advice;
+};
+
 struct Subject {
   std::string here;
   std::string address;           // "": no mirrored volumes
@@ -40,6 +46,9 @@ struct Subject {
   std::string decisions;     // of the arbiter since the agent's start; "": no agent is asked
   std::string refusal = {};  // why the agent may not use the store; "": it may
   std::string session = {};  // of the agent that is asked
+  // What the agent that is asked reports of mounts in directories of pods that seem to have ended;
+  // nullopt: no agent is asked.
+  std::optional<std::vector<Remark>> ended_pods = {};
   store::TypedStore* store = nullptr;  // nullptr: the embedded one, which only its agent may open
   Places places;
 };

@@ -96,6 +96,19 @@ void look_at_runtime(const Examination& examination) {
       "that is still mounted for a pod is not released to another node, even if the pod is gone");
 }
 
+// A kubelet of 1.12 that is restarted while a pod is deleted never unmounts the pod's volumes.
+void look_at_ended_pods(const Examination& examination) {
+  constexpr const char* kWhat = "mounts of pods";
+  constexpr const char* kWanted = "each of a pod that has a sandbox or a process";
+  if (!examination.subject.ended_pods) return;
+  if (examination.subject.ended_pods->empty()) {
+    return examination.report.ok(kWhat, kWanted, kWanted);
+  }
+  for (const Remark& remark : *examination.subject.ended_pods) {
+    examination.report.warn(kWhat, remark.found, kWanted, remark.advice);
+  }
+}
+
 }  // namespace
 
 void look_at_kubelet(const Examination& examination) {
@@ -105,6 +118,7 @@ void look_at_kubelet(const Examination& examination) {
   report.look("agent's socket", advice, [&] { look_at_sockets(examination); });
   report.look("container runtime", "set `runtime_sockets` to its CRI socket",
               [&] { look_at_runtime(examination); });
+  look_at_ended_pods(examination);
   report.look("mount propagation", "mount /proc of the host",
               [&] { look_at_propagation(examination); });
 }

@@ -92,6 +92,14 @@ Verdict Pods::find(const std::string& uid) const {
   }
 }
 
+std::optional<bool> Pods::has_sandbox(const std::string& uid) const {
+  try {
+    return !list_sandboxes(settings_, uid).empty();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 std::optional<std::string> uid_in_path(const std::string& mount_point) {
   constexpr std::string_view kPods = "/pods/";
   const std::string_view path = mount_point;

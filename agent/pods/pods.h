@@ -48,6 +48,10 @@ class Pods {
   // wrong is Unknown.
   Verdict find(const std::string& uid) const;
 
+  // Whether a container runtime knows a sandbox of the pod, stopped or not. nullopt: a runtime
+  // cannot be asked. Cheaper than find(), which looks at every process. Never throws.
+  std::optional<bool> has_sandbox(const std::string& uid) const;
+
   // SIGKILL for every process in a cgroup of the pod. Returns when none is left that could run its
   // own code again. Throws Unavailable when /proc cannot be read, or somebody new appears again and
   // again.

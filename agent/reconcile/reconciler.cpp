@@ -97,7 +97,17 @@ void Reconciler::remember_mounts(const std::string& volume, const Seen& seen) {
     return;
   }
   pictures_[volume] = {.device = {.major = seen.device->major, .minor = seen.device->minor},
-                       .mounts = seen.mounts};
+                       .mounts = seen.mounts,
+                       .is_frozen = frozen(seen)};
+}
+
+std::map<std::string, std::vector<std::string>> Reconciler::list_mounts() {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, std::vector<std::string>> mounts;
+  for (const auto& [volume, picture] : pictures_) {
+    if (!picture.is_frozen) mounts[volume] = picture.mounts;
+  }
+  return mounts;
 }
 
 std::vector<std::string> Reconciler::list_changed_mounts() {

@@ -95,11 +95,15 @@ class Reconciler {
 
   // The volumes whose mounts are not those that their last pass saw.
   std::vector<std::string> list_changed_mounts();
+  // The mount points of each volume as its last pass saw them; not of one whose I/O was frozen,
+  // where unmounting would hang.
+  std::map<std::string, std::vector<std::string>> list_mounts();
 
  private:
   struct Picture {  // of the last pass, to tell whether a mount event concerns a volume
     mounts::DeviceNumber device;
     std::vector<std::string> mounts;
+    bool is_frozen = false;
   };
   class Pass;
 

@@ -1,6 +1,7 @@
 """Whose volume a mount keeps when no process uses it: a genuine containerd tells which pods there are."""
 
 import pytest
+from lab import wait_until
 from plexvol_host import NODE, Host, Reply
 from pod_runtime import SOCKET, PodRuntime
 
@@ -140,3 +141,46 @@ def test_the_doctor_tells_whether_the_runtime_can_be_asked(host: Host, runtime: 
     runtime.stop()
     assert said().startswith("warning ") and str(SOCKET) in said()
     runtime.start()
+
+
+@pytest.mark.finding("K4")
+def test_a_mount_that_its_kubelet_has_forgotten_is_taken_down(host: Host, runtime: PodRuntime) -> None:
+    """A kubelet of 1.12 that is restarted while a pod is deleted removes its sandbox, and never calls unmount."""
+    host.reconfigure(rebuild_seconds=4, ended_pod_seconds=1)
+    pod = host.pod_dir("pv-1", UID)
+    host.mounting.must("mount", pod, host.options("pv-1", size="64Mi"))
+    wait_until(lambda: mounts_line(host).startswith("warning "), 60, "the doctor tells of the pod without a sandbox")
+    subpath = host.directory / "pods" / UID / "volume-subpaths/pv-1/db/0"
+    subpath.mkdir(parents=True)
+    host.machine.run("mount", "--bind", pod, subpath)
+    sandbox = runtime.run(UID)
+    wait_until(lambda: mounts_line(host).startswith("ok "), 60, "the doctor tells that the pod has a sandbox")
+    runtime.remove(sandbox)
+    wait_until(lambda: host.mounts() == [], 60, "the volume is unmounted")
+    wait_until(lambda: not pod.exists(), 60, "the directory is removed")
+    host.wait_detached("pv-1")
+
+
+@pytest.mark.finding("K4")
+def test_a_pod_that_has_not_started_keeps_its_mount_and_is_told(host: Host, runtime: PodRuntime) -> None:
+    """It may be waiting for another volume, and its kubelet does not mount this one a second time."""
+    del runtime
+    host.reconfigure(rebuild_seconds=4, ended_pod_seconds=1)
+    pod = host.pod_dir("pv-1", UID)
+    host.mounting.must("mount", pod, host.options("pv-1", size="64Mi"))
+
+    def note() -> str:
+        return str(host.volume("pv-1")["replicas"][0]["error"])
+
+    wait_until(lambda: note() != "", 60, "the volume's note tells of the pod")
+    for word in (f"pod uid {UID}", "no sandbox", f"`plexvol unmount {pod}`"):
+        assert word in note()
+    assert mounts_line(host).startswith("warning ") and str(pod) in mounts_line(host)
+    assert host.mounts() == [str(pod)]
+    host.mounting.must("unmount", pod)
+    wait_until(lambda: note() == "" and mounts_line(host).startswith("ok "), 60, "nothing is told any more")
+
+
+def mounts_line(host: Host) -> str:
+    lines = host.plexvol("doctor").stdout.splitlines()
+    return next(line for line in lines if "mounts of pods" in line)
