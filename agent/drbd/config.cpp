@@ -89,13 +89,24 @@ void check(const Resource& resource) {
 constexpr std::string_view kNineOptions = R"(  options { auto-promote no; quorum off; }
 )";
 
-constexpr std::string_view kDiskOptions = R"(    on-io-error detach;
-    resync-rate 20M;
-    c-plan-ahead 20;
-    c-fill-target 1M;
-    c-min-rate 4M;
-    c-max-rate 100M;
-)";
+// How fast a resync runs, in the disk section. drbdadm adjust changes these online, and an agent
+// parts no volume for them: see without_resync_options().
+// - c-plan-ahead: the controller follows what the link and the peer's disk take. The rate is only
+// its upper limit, and resync-rate only where it starts.
+// - c-fill-target: what it keeps on its way. 10 ms of the rate: enough to fill a fast link, and all
+// that a write of a pod may have to wait behind on a slow one. max-buffers (8 MiB) is its limit.
+// - c-min-rate: a resync slows down to this while a pod uses the disk.
+constexpr std::array<std::string_view, 5> kResyncKeys = {
+    "resync-rate", "c-plan-ahead", "c-fill-target", "c-min-rate", "c-max-rate"};
+
+std::string resync_options(unsigned rate_mib) {
+  const auto option = [](std::string_view key, unsigned value, const char* unit) {
+    return "    " + std::string(key) + " " + std::to_string(value) + unit + ";\n";
+  };
+  return option("resync-rate", std::min(20U, rate_mib), "M") + option("c-plan-ahead", 20, "") +
+         option("c-fill-target", std::clamp(rate_mib / 100, 1U, 8U), "M") +
+         option("c-min-rate", std::min(4U, rate_mib), "M") + option("c-max-rate", rate_mib, "M");
+}
 
 constexpr std::string_view kNetOptions = R"(    verify-alg crc32c;
     csums-alg sha256;
@@ -125,7 +136,7 @@ void check_resource_name(const std::string& name) {
   }
 }
 
-std::string to_config(const Resource& resource, Generation generation) {
+std::string to_config(const Resource& resource, Generation generation, unsigned resync_rate_mib) {
   check(resource);
   std::string text =
       "# Made by Plexvol and written over when it changes. Volume " + resource.name + ".\n";
@@ -136,7 +147,7 @@ std::string to_config(const Resource& resource, Generation generation) {
   if (nine) text += kNineOptions;
   text += "  protocol C;\n  disk {\n";
   if (!nine) text += kFencing;
-  text += kDiskOptions;
+  text += "    on-io-error detach;\n" + resync_options(resync_rate_mib);
   text += "  }\n  net {\n";
   if (nine) text += kFencing;
   text += "    cram-hmac-alg sha256;\n    shared-secret \"" + resource.secret + "\";\n";
@@ -168,17 +179,33 @@ std::optional<unsigned> find_minor(std::string_view config) {
   return minor;
 }
 
-std::string connection_lines(std::string_view config) {
+namespace {
+
+template <class Test>
+std::string select_lines(std::string_view config, Test is_wanted) {
   std::string found;
   while (!config.empty()) {
     const std::size_t length = std::min(config.find('\n'), config.size() - 1) + 1;
-    const std::string_view line = config.substr(0, length);
-    if (line.starts_with("  on \"") || line.find(" shared-secret \"") != std::string_view::npos) {
-      found += line;
-    }
+    if (is_wanted(config.substr(0, length))) found += config.substr(0, length);
     config.remove_prefix(length);
   }
   return found;
+}
+
+}  // namespace
+
+std::string connection_lines(std::string_view config) {
+  return select_lines(config, [](std::string_view line) {
+    return line.starts_with("  on \"") || line.find(" shared-secret \"") != std::string_view::npos;
+  });
+}
+
+std::string without_resync_options(std::string_view config) {
+  return select_lines(config, [](std::string_view line) {
+    return std::none_of(kResyncKeys.begin(), kResyncKeys.end(), [&](std::string_view key) {
+      return line.starts_with("    " + std::string(key) + " ");
+    });
+  });
 }
 
 }  // namespace plexvol::drbd

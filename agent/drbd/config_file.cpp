@@ -48,7 +48,7 @@ std::string untold_path(const Settings& settings, const std::string& name) {
 std::optional<std::string> read_file(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {
-    if (errno == ENOENT) return std::nullopt;
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     fail("read", path);
   }
   std::string text;

@@ -16,4 +16,7 @@ std::optional<unsigned> find_minor(std::string_view config);
 // Those of its lines that say between whom the connection is and by which secret.
 std::string connection_lines(std::string_view config);
 
+// All lines but those that say how fast a resync runs.
+std::string without_resync_options(std::string_view config);
+
 }  // namespace plexvol::drbd

@@ -25,6 +25,10 @@ constexpr const char* kDrbdsetup = "/usr/sbin/drbdsetup";
 // CPU time is used then.
 constexpr std::chrono::milliseconds kHandlerLimit{120'000};
 
+// In the file that says that the kernel has not been told of a configuration: it was told all of it
+// but the resync options. An empty file: anything may differ.
+constexpr const char* kOnlyResyncOptions = "resync options\n";
+
 // States of a connection that last; anything else is on its way to one of them.
 bool is_settled(const std::string& connection) {
   return connection == "StandAlone" || connection == "Connecting" || connection == "Connected" ||
@@ -99,18 +103,30 @@ std::map<std::string, ResourceState> Drbd::list_resources() {
 
 bool Drbd::config_is_current(const Resource& resource) const {
   return ::access(untold_path(settings_, resource.name).c_str(), F_OK) != 0 &&
-         read_file(config_path(settings_, resource.name)) == to_config(resource, generation());
+         read_file(config_path(settings_, resource.name)) == wanted_config(resource);
 }
 
 bool Drbd::connection_is_current(const Resource& resource) const {
   const auto file = read_file(config_path(settings_, resource.name));
   return ::access(untold_path(settings_, resource.name).c_str(), F_OK) != 0 && file &&
-         connection_lines(*file) == connection_lines(to_config(resource, generation()));
+         connection_lines(*file) == connection_lines(wanted_config(resource));
+}
+
+bool Drbd::only_resync_options_differ(const Resource& resource) const {
+  const auto untold = read_file(untold_path(settings_, resource.name));
+  if (untold && *untold != kOnlyResyncOptions) return false;
+  const auto file = read_file(config_path(settings_, resource.name));
+  return file && without_resync_options(*file) == without_resync_options(wanted_config(resource));
+}
+
+std::string Drbd::wanted_config(const Resource& resource) const {
+  return to_config(resource, generation(), settings_.resync_rate_mib);
 }
 
 void Drbd::write_config(const Resource& resource) {
-  const std::string text = to_config(resource, generation());
-  replace_file(untold_path(settings_, resource.name), "");
+  const std::string text = wanted_config(resource);
+  replace_file(untold_path(settings_, resource.name),
+               only_resync_options_differ(resource) ? kOnlyResyncOptions : "");
   replace_file(config_path(settings_, resource.name), text);
 }
 

@@ -54,9 +54,13 @@ struct ResourceState {
   bool untouched = false;
 };
 
+// The maximum rate of one resync, where nothing better is known.
+inline constexpr unsigned kResyncRateMib = 100;
+
 // Pure.
 // The whole file.
-std::string to_config(const Resource& resource, Generation generation = Generation::Eight);
+std::string to_config(const Resource& resource, Generation generation = Generation::Eight,
+                      unsigned resync_rate_mib = kResyncRateMib);
 // From `drbdsetup events2 --now --statistics`; tolerant of unknown words and lines. Throws Internal
 // when a needed word or the end mark is missing.
 std::map<std::string, ResourceState> parse_events2(const std::string& text);
@@ -95,6 +99,7 @@ struct Settings {
                                  // /etc/drbd.d is read or written
   ModuleFiles module{};
   bool try_nine = false;                         // see generation.h
+  unsigned resync_rate_mib = kResyncRateMib;     // per second, at most, for each resource
   std::string others_config = "/etc/drbd.conf";  // of DRBD's own tools, and LINSTOR's
 };
 
@@ -118,6 +123,9 @@ class Drbd {
   bool config_is_current(const Resource& resource) const;
   // Of that, only who is connected: its addresses and its secret.
   bool connection_is_current(const Resource& resource) const;
+  // The kernel was told all of the configuration but how fast to resynchronise. `adjust` changes
+  // that while the two stay connected and attached.
+  bool only_resync_options_differ(const Resource& resource) const;
   void write_config(const Resource& resource);
   void remove_config(const std::string& name);       // no error when there is none
   std::vector<std::string> list_configured() const;  // the names of all resources that have one
@@ -185,6 +193,7 @@ class Drbd {
  private:
   // Throws Unsupported for one that is not to be used here.
   Generation generation() const;
+  std::string wanted_config(const Resource& resource) const;
 
   process::Runner& runner_;
   Settings settings_;

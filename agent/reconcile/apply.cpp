@@ -145,7 +145,8 @@ void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   tools.drbd.adjust(wanted.volume.name);
   // The copy was taken out of the set for the change, and DRBD does not tell the peer of one that
   // parted nothing: it is to look whether it can be put back.
-  if (!seen.config_current) tools.store.commit(store::Change().wake(wanted.volume));
+  const bool was_taken_out = !seen.config_current && !seen.only_resync_options_changed;
+  if (was_taken_out) tools.store.commit(store::Change().wake(wanted.volume));
 }
 
 // Rule 4. If the set is another than the one that this node has just left, it may have been put

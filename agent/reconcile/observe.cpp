@@ -202,11 +202,14 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
     const bool complete = seen.data && seen.metadata && copy_stays(wanted);
     seen.config_current = false;
     seen.connection_current = false;
+    seen.only_resync_options_changed = false;
     if (complete) {
       note_failure(seen, [&] {
         const drbd::Resource resource = to_resource(wanted, seen);
         seen.config_current = tools.drbd.config_is_current(resource);
         seen.connection_current = seen.config_current || tools.drbd.connection_is_current(resource);
+        seen.only_resync_options_changed =
+            !seen.config_current && tools.drbd.only_resync_options_differ(resource);
       });
     }
     if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));

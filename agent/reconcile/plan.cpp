@@ -153,8 +153,11 @@ void Planner::plan_resource() {
 }
 
 // Rule 1: a change of the configuration may part the two in peace, and then a primary goes on
-// without asking anyone. So a primary takes its peer out before, and a secondary leaves.
+// without asking anyone. So a primary takes its peer out before, and a secondary leaves. Only
+// resync options never part them: else an upgrade with another default would make all volumes
+// rejoin.
 void Planner::plan_configuration() {
+  if (seen_.only_resync_options_changed) return add(ActionKind::WriteConfig);
   const bool is_out_already = !actions_.empty() && actions_.back().kind == ActionKind::LeaveSet;
   if (together() && !is_out_already) {
     add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());

@@ -104,6 +104,8 @@ struct Seen {
   bool absence_is_certain = false;
   bool config_current = false;
   bool connection_current = false;  // what has changed in it is not who the peer is
+  // What has changed in it is how fast a resync runs, which parts nobody.
+  bool only_resync_options_changed = false;
   std::optional<drbd::ResourceState> resource;
   // The kernel has a resource of this name that is not this volume's. It is none of ours to look
   // at, to reconfigure, to thaw or to take down, so `resource` is empty.

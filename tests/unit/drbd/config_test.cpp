@@ -21,6 +21,7 @@ using plexvol::drbd::Drbd;
 using plexvol::drbd::Failure;
 using plexvol::drbd::failure_of;
 using plexvol::drbd::find_minor;
+using plexvol::drbd::Generation;
 using plexvol::drbd::replace_file;
 using plexvol::drbd::Resource;
 using plexvol::drbd::sample_resource;
@@ -116,6 +117,85 @@ constexpr const char* kWordsOfDrbd[] = {"global",
 
 TEST_CASE("the configuration of a resource is this text") {
   CHECK(to_config(sample_resource()) == read_data_file("drbd/v1.res"));
+}
+
+TEST_CASE("the configured rate of a resync is its limit, and what else depends on it [O19]") {
+  const auto options = [](unsigned rate) {
+    const std::string text = to_config(sample_resource(), Generation::Eight, rate);
+    const std::size_t begin = text.find("    resync-rate");
+    return text.substr(begin, text.find("  }", begin) - begin);
+  };
+  CHECK(options(100) ==
+        "    resync-rate 20M;\n    c-plan-ahead 20;\n    c-fill-target 1M;\n    c-min-rate 4M;\n"
+        "    c-max-rate 100M;\n");
+  CHECK(options(1) ==
+        "    resync-rate 1M;\n    c-plan-ahead 20;\n    c-fill-target 1M;\n    c-min-rate 1M;\n"
+        "    c-max-rate 1M;\n");
+  CHECK(options(381) ==
+        "    resync-rate 20M;\n    c-plan-ahead 20;\n    c-fill-target 3M;\n    c-min-rate 4M;\n"
+        "    c-max-rate 381M;\n");
+  CHECK(options(4096).find("c-fill-target 8M") != std::string::npos);
+}
+
+TEST_CASE("a configuration without its resync options is the same at every rate [O19]") {
+  const auto rest = [](const Resource& resource, unsigned rate) {
+    return plexvol::drbd::without_resync_options(to_config(resource, Generation::Eight, rate));
+  };
+  Resource resource = sample_resource();
+  const std::string text = rest(resource, 1);
+  CHECK(text == rest(resource, 4096));
+  for (const char* kept : {"on-io-error detach", "fencing resource-and-stonith", "csums-alg"}) {
+    CHECK(text.find(kept) != std::string::npos);
+  }
+  CHECK(text.find("rate") == std::string::npos);
+  resource.data_device = "/dev/vg0/another";
+  CHECK(text != rest(resource, 1));
+}
+
+TEST_CASE("only resync options differ, as long as the kernel knows all the rest [O19]") {
+  const TemporaryDirectory directory;
+  std::ofstream(directory.path() / "proc") << "version: 8.4.11\n";
+  ScriptedRunner runner;
+  const std::string folder = (directory.path() / "drbd.d").string();
+  const auto agent = [&](unsigned rate) {
+    return Drbd(runner, {.config_directory = folder,
+                         .module = {.directory = (directory.path() / "none").string(),
+                                    .proc = (directory.path() / "proc").string()},
+                         .resync_rate_mib = rate});
+  };
+  const auto adjust = [&](Drbd& drbd) {
+    runner.expect({"/usr/sbin/drbdsetup", "events2", "--now", "--statistics"},
+                  {.exit_code = 0, .out = "exists -\n", .err = {}});
+    runner.expect({"/usr/sbin/drbdadm", "-c", folder + "/v1.res", "adjust", "all"}, {});
+    drbd.adjust("v1");
+  };
+  const Resource resource = sample_resource();
+  Resource moved = resource;
+  moved.peer.address = "10.77.0.3";
+  Drbd before = agent(100);
+  CHECK_FALSE(before.only_resync_options_differ(resource));
+  before.write_config(resource);
+  CHECK_FALSE(before.only_resync_options_differ(resource));
+  adjust(before);
+
+  Drbd upgraded = agent(40);
+  CHECK_FALSE(upgraded.config_is_current(resource));
+  CHECK(upgraded.only_resync_options_differ(resource));
+  CHECK_FALSE(upgraded.only_resync_options_differ(moved));
+  upgraded.write_config(resource);  // and dies
+  Drbd next = agent(40);
+  CHECK_FALSE(next.config_is_current(resource));
+  CHECK(next.only_resync_options_differ(resource));
+  SUBCASE("then told") {
+    adjust(next);
+    CHECK(next.config_is_current(resource));
+  }
+  SUBCASE("then the peer is replaced, and the kernel is not told of that either") {
+    next.write_config(moved);
+    CHECK_FALSE(next.only_resync_options_differ(moved));
+    agent(60).write_config(moved);
+    CHECK_FALSE(agent(60).only_resync_options_differ(moved));
+  }
 }
 
 TEST_CASE("IPv6 addresses are written as drbd.conf wants them") {

@@ -229,6 +229,24 @@ TEST_CASE("plan: a deleted volume that is frozen here is thawed before it is tak
   CHECK(kinds(wanted, seen) == "Disconnect, KillUsers, GiveUpDisk, KillUsers, ResumeIo, LookAgain");
 }
 
+TEST_CASE("plan: a change of resync options alone parts nobody [O19]") {
+  for (const char* role : {"Primary", "Secondary"}) {
+    CAPTURE(role);
+    Seen seen = seen_mirrored(role);
+    seen.linked = true;
+    seen.config_current = false;
+    seen.only_resync_options_changed = true;
+    // After a crash between WriteConfig and Adjust nothing is known of the connection.
+    for (const bool connection_current : {true, false}) {
+      seen.connection_current = connection_current;
+      for (const std::set<std::string>& set : {std::set<std::string>{"n1", "n2"}, {"n1"}, {"n2"}}) {
+        CHECK(kinds(with_current(attached(mirrored()), set), seen) ==
+              "WriteConfig, Adjust, LookAgain");
+      }
+    }
+  }
+}
+
 TEST_CASE("plan: a changed configuration may part the two, so one leaves the set before") {
   Seen seen = seen_mirrored();
   seen.config_current = false;

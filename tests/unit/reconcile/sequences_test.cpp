@@ -64,6 +64,7 @@ bool is_so(const std::string& word, const State& state) {
   if (word == "forced-here") return forced.has_value();
   if (word == "config-current") return state.seen.config_current;
   if (word == "connection-current") return state.seen.connection_current;
+  if (word == "only-resync-options") return state.seen.only_resync_options_changed;
   if (word == "gone") return !state.seen.backing_error && !state.seen.data;
   if (word == "peer-fate") return state.wanted.peer_fate != PeerFate::Stays;
   // Here n1 has a copy, and is to keep it, and both are made.
@@ -280,6 +281,10 @@ const std::vector<Changes>& list_changes() {
        [](State& state) {
          state.seen.config_current = false;
          state.seen.connection_current = true;
+       },
+       [](State& state) {
+         state.seen.config_current = false;
+         state.seen.only_resync_options_changed = true;
        },
        [](State& state) { state.seen.config_current = state.seen.connection_current = false; },
        [](State& state) {
