@@ -87,6 +87,10 @@ constexpr std::array kKeys = {
     Key{"drbd.short_resync_mib", "--drbd-short-resync-mib",
         "a resync of less neither waits nor keeps others waiting; 0: each counts",
         [](Config& c) -> Target { return &c.drbd.short_resync_mib; }},
+    Key{"drbd.resync_rate_mib", "--drbd-resync-rate-mib",
+        "maximum rate of one resync (MiB/s); 0: 80% of the link's speed divided by "
+        "drbd.max_resyncs, or 100 if the kernel does not know the speed",
+        [](Config& c) -> Target { return &c.drbd.resync_rate_mib; }},
     Key{"drbd.newest", "--drbd-newest",
         "8: DRBD 8.4; 9: also DRBD 9, which this agent was never run with: for data that may be "
         "lost",

@@ -31,6 +31,8 @@ struct StoreConfig {
   unsigned lease_seconds = 15;  // after so long without a word from it, a node counts as gone
 };
 
+inline constexpr unsigned kMostResyncRateMib = 4096;  // of DRBD's c-max-rate
+
 struct DrbdConfig {
   std::string config_directory;  // default <state_directory>/drbd.d
   // The installed driver: the kernel runs it when a primary has lost its peer. The kernel takes
@@ -41,6 +43,8 @@ struct DrbdConfig {
   unsigned max_resyncs = 2;    // at a time, on this node
   // A resync of less neither waits nor keeps others waiting; 0: each counts.
   unsigned short_resync_mib = 1024;
+  // MiB/s, at most, of one resync; 0 in the file: what the link takes, see link_speed.h.
+  unsigned resync_rate_mib = 0;
   unsigned newest = 8;  // 9 only to try it: see drbd/generation.h
   unsigned connect_seconds =
       15;  // given to a living peer to connect before its copy is done without

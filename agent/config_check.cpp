@@ -17,6 +17,7 @@
 #include <system_error>
 
 #include "agent/api/names.h"
+#include "agent/link_speed.h"
 #include "agent/model/model.h"
 
 namespace plexvol {
@@ -128,6 +129,7 @@ void check_drbd(const DrbdConfig& drbd) {
   check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
   check_range("drbd.max_resyncs", drbd.max_resyncs, 1, 100);
   check_range("drbd.short_resync_mib", drbd.short_resync_mib, 0, 1U << 20U);
+  check_range("drbd.resync_rate_mib", drbd.resync_rate_mib, 0, kMostResyncRateMib);
   check_range("drbd.newest", drbd.newest, 8, 9);
   check_range("drbd.connect_seconds", drbd.connect_seconds, 1, 600);
 }
@@ -187,6 +189,10 @@ void fill_in(Config& config) {
   if (config.store.directory.empty()) config.store.directory = config.state_directory + "/store";
   if (config.drbd.config_directory.empty()) {
     config.drbd.config_directory = config.state_directory + "/drbd.d";
+  }
+  if (config.drbd.resync_rate_mib == 0) {
+    config.drbd.resync_rate_mib =
+        resync_rate_for(find_link_speed(config.address), config.drbd.max_resyncs);
   }
 }
 

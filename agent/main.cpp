@@ -240,7 +240,8 @@ doctor::Subject running_subject(const Config& config, const reconcile::OwnAddres
 
 drbd::Settings drbd_settings(const Config& config) {
   return {.config_directory = config.drbd.config_directory,
-          .try_nine = config.drbd.newest >= 9};
+          .try_nine = config.drbd.newest >= 9,
+          .resync_rate_mib = config.drbd.resync_rate_mib};
 }
 
 reconcile::MirroringSettings mirroring_settings(const Config& config,

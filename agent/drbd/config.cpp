@@ -91,10 +91,10 @@ constexpr std::string_view kNineOptions = R"(  options { auto-promote no; quorum
 
 // How fast a resync runs, in the disk section. drbdadm adjust changes these online, and an agent
 // parts no volume for them: see without_resync_options().
-// - c-plan-ahead: the controller follows what the link and the peer's disk take. The rate is only
+// - c-plan-ahead: the controller follows what the link and the peer's disk take. c-max-rate is only
 // its upper limit, and resync-rate only where it starts.
-// - c-fill-target: what it keeps on its way. 10 ms of the rate: enough to fill a fast link, and all
-// that a write of a pod may have to wait behind on a slow one. max-buffers (8 MiB) is its limit.
+// - c-fill-target: the resync's data in flight, which a pod's write waits behind when the link is
+// full: 10 ms at the maximum rate, but from 1 MiB to max-buffers (8 MiB).
 // - c-min-rate: a resync slows down to this while a pod uses the disk.
 constexpr std::array<std::string_view, 5> kResyncKeys = {
     "resync-rate", "c-plan-ahead", "c-fill-target", "c-min-rate", "c-max-rate"};

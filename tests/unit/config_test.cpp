@@ -74,6 +74,22 @@ TEST_CASE("config: the sockets of container runtimes can be named [D1]") {
         R"(runtime_sockets: "a" must begin with /)");
 }
 
+TEST_CASE("config: the rate of resyncs can be set, and follows the link otherwise [O19]") {
+  CHECK(ConfigFile(R"({"drbd": {"resync_rate_mib": 7}})").read().drbd.resync_rate_mib == 7);
+  // Of an address that no interface has nothing is known.
+  const Config config = ConfigFile(R"({"address": "192.0.2.1"})").read();
+  CHECK(config.drbd.resync_rate_mib == 100);
+  CHECK(refusal_of_file(R"({"drbd": {"resync_rate_mib": 4097}})") ==
+        "drbd.resync_rate_mib: must be from 0 to 4096, and is 4097");
+}
+
+TEST_CASE("config: how long a pod must have ended before its mount is taken down [K4]") {
+  CHECK(ConfigFile("{}").read().ended_pod_seconds == 300);
+  CHECK(ConfigFile(R"({"ended_pod_seconds": 60})").read().ended_pod_seconds == 60);
+  CHECK(refusal_of_file(R"({"ended_pod_seconds": 0})") ==
+        "ended_pod_seconds: must be from 1 to 86400, and is 0");
+}
+
 TEST_CASE("config: every kind of key is read from the file") {
   const Config config = ConfigFile(R"({
     "node_name": "n1", "address": "10.77.0.1", "workers": 8,

@@ -38,6 +38,22 @@ def minor_of(cluster: Cluster, node: str, name: str) -> str:
     return found[1]
 
 
+@pytest.fixture
+def other_rate(cluster: Cluster, mounted: tuple[str, str, str]) -> Iterator[str]:
+    """A mounted volume, whose agents a test restarts with another rate."""
+    yield mounted[0]
+    cluster.restore()
+    cluster.reconfigure()
+
+
+def max_rate(cluster: Cluster, node: str, name: str) -> str:
+    """As the kernel has it."""
+    shown = cluster.node(node).check(["drbdsetup", "show", "--show-defaults", name]).stdout.decode()
+    found = re.search(r"c-max-rate\s+(\w+);", shown)
+    assert found, re.sub("shared-secret.*", "", shown)
+    return found[1]
+
+
 def list_resyncs(cluster: Cluster, node: str) -> tuple[list[str], list[str]]:
     """Which run, and which are held back, by this node or its peer."""
     shown = cluster.node(node).check(["drbdsetup", "events2", "--now"]).stdout.decode()
@@ -49,6 +65,36 @@ def list_resyncs(cluster: Cluster, node: str) -> tuple[list[str], list[str]]:
         elif fields.get("replication", "").startswith("PausedSync"):
             held.append(fields["name"])
     return sorted(running), sorted(held)
+
+
+@pytest.mark.finding("O19")
+def test_another_resync_rate_parts_no_copies(cluster: Cluster, other_rate: str) -> None:
+    """As an upgrade whose default is another one: on a primary and its peer, connected all the time."""
+    name = other_rate
+
+    def current() -> tuple[int, bool]:
+        shown = cluster.volume("n3", name)
+        assert shown is not None
+        return shown["epoch"], all(replica["current"] for replica in shown["replicas"])
+
+    cluster.wait_state("n3", name, "Ready")
+    before = current()
+    watches = [cluster.node(node).popen(["drbdsetup", "events2", name]) for node in PAIR]
+    for watch in watches:
+        assert any(line == "exists -" for line in watch.lines())
+    cluster.reconfigure(drbd={"helper": MOUNT_DRIVER, "resync_rate_mib": 7})
+    for node in PAIR:
+        wait_until(lambda node=node: max_rate(cluster, node, name) == "7168k", 120, f"{node} has the new rate")
+    cluster.wait_state("n3", name, "Ready")
+    assert current() == before and before[1]
+    write_random(cluster, "n1", f"{pod_dir(name)}/new", 1)
+    for watch in watches:
+        watch.kill()
+        words = [word for line in watch.lines() for word in line.split()]
+        for word in words:
+            key, _, value = word.partition(":")
+            allowed = {"connection": "Connected", "disk": "UpToDate", "peer-disk": "UpToDate", "replication": "Established"}
+            assert value == allowed.get(key, value), words
 
 
 @pytest.mark.long
