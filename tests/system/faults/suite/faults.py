@@ -3,13 +3,14 @@
 To add one: write the function, add a line to FAULTS.
 """
 
+import contextlib
 import random
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cluster import AGENT
+from cluster import AGENT, BUILD
 from lab import Command, CommandTimeout, LabError, etcd
 
 from . import GUEST
@@ -133,6 +134,34 @@ def kill_all_etcd(scene: Scene, _: str) -> Heal:
     return lambda: _each(heals)
 
 
+def etcd_takes_no_writes(scene: Scene, _: str) -> Heal:
+    """It answers what it has, as when its quota is reached."""
+    scene.world.set_no_space("ACTIVATE", 15)
+
+    def heal() -> None:
+        with contextlib.suppress(LabError):  # no majority: it is tried again when all is healed
+            scene.world.set_no_space("DEACTIVATE", 15)
+
+    return heal
+
+
+def second_agent(scene: Scene, name: str) -> Heal:
+    """As when the DaemonSet comes to a node that has the package: it must end before it touches anything."""
+    scene.require_commands(name)
+    node = scene.world.node(name)
+    if node.run(["pgrep", "-x", "plexvold"], timeout=20).code != 0:
+        raise NotNow(f"{name} has no agent")
+    try:
+        tried = node.run([str(BUILD / "plexvold"), "--socket=/run/second-plexvold.sock"], timeout=60)
+    except CommandTimeout:
+        scene.workload.broken.append(f"a second agent serves on {name}")
+    else:
+        scene.workload.note(f"a second agent on {name}: exit code {tried.code}: {tried.text.strip()[-200:]}")
+        if tried.code == 0:
+            scene.workload.broken.append(f"a second agent on {name} thinks that all is well")
+    return _nothing
+
+
 def _each(heals: list[Heal]) -> None:
     for heal in heals:
         heal()
@@ -210,7 +239,7 @@ def move(scene: Scene, _: str) -> Heal:
 
 
 def kill_pod(scene: Scene, _: str) -> Heal:
-    """The pod's process dies, and is started again where it was."""
+    """The pod's process dies, and its container is restarted where it was."""
     scene.workload.kill_writer()
     return _nothing
 
@@ -255,6 +284,8 @@ FAULTS = [
     Fault("restart-agent", restart_agent, _EITHER, weight=3, lasts=False),
     Fault("kill-etcd", kill_etcd, (*_EITHER, "n3"), weight=2),
     Fault("kill-all-etcd", kill_all_etcd, weight=2),
+    Fault("etcd-no-space", etcd_takes_no_writes, weight=2, evicts=True),
+    Fault("second-agent", second_agent, _EITHER, weight=1, lasts=False),
     Fault("pause", pause, _EITHER, weight=3, evicts=True),
     Fault("kill-tools", kill_tools, _EITHER, weight=2, lasts=False),
     Fault("stop-tools", stop_tools, _EITHER, weight=2),

@@ -2,7 +2,8 @@
 
 As in Kubernetes: the pod's process is killed and its volume unmounted by the old node's kubelet, if that can be
 reached; if not, or if it takes too long, somebody forces the pod's deletion and it is started on the other node while
-the old process may still run. A kubelet calls `mount` again and again until it succeeds.
+the old process may still run. A kubelet calls `mount` again and again until it succeeds; from then on it only restarts
+the pod's container where its process has ended, on whatever lies in the pod's directory by then, and calls nothing.
 """
 
 import itertools
@@ -26,6 +27,10 @@ SCAN_SECONDS = 90
 # How long a pod may be Terminating on a node that can be reached before its deletion is forced.
 FORCE_AFTER = 25.0
 RETRY_SECONDS = 0.5
+# A container that has not begun to write: the kubelet waits longer each time, until somebody deletes the pod.
+BACK_OFF_SECONDS = 2.0
+MOST_RESTARTS = 4
+LOST_POWER = "its machine lost its power"
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Pod:
     ended: threading.Event = field(default_factory=threading.Event)
     how: str = ""
     leaving_since: float = 0.0
+    failures: int = 0  # of its container, one after the other, to begin
+    restart_at: float = 0.0
     # Kubelets do not wait for each other: each pod is taken away by a thread of its own.
     kubelet: threading.Thread | None = None
     gone: bool = False
@@ -158,8 +165,12 @@ class Workload:
 
     def _step(self) -> None:
         for pod in [self._candidate, self._running]:
-            if pod is not None and (not self._wanted or pod.node != self.target or pod.ended.is_set()):
+            if pod is None:
+                continue
+            if not self._wanted or pod.node != self.target or self._is_given_up(pod):
                 self._let_go(pod)
+            elif pod.ended.is_set():
+                self._restart_container(pod)
         for pod in list(self._leaving):
             if pod.gone:
                 self._leaving.remove(pod)
@@ -168,6 +179,26 @@ class Workload:
                 pod.kubelet.start()
         if self._wanted and self._running is None and self._may_start():
             self._try_to_start()
+
+    @staticmethod
+    def _is_given_up(pod: Pod) -> bool:
+        """After a reboot a kubelet mounts anew, as for another pod; one that never begins somebody deletes."""
+        return pod.ended.is_set() and (pod.how == LOST_POWER or pod.failures > MOST_RESTARTS)
+
+    def _restart_container(self, pod: Pod) -> None:
+        """Containers run whether the control plane is reached or not. What runs in one does not ask whether its
+        directory is a mount point."""
+        now = time.monotonic()
+        if pod.restart_at == 0.0:
+            pod.failures = 0 if pod.began.is_set() else pod.failures + 1
+            pod.restart_at = now + pod.failures * BACK_OFF_SECONDS
+        if now < pod.restart_at or not self.world.takes_commands(pod.node):
+            return
+        self.note(f"the container of the pod on {pod.node} is restarted: {pod.how}")
+        pod.restart_at, pod.how, pod.pid = 0.0, "", 0
+        pod.began.clear()
+        pod.ended.clear()
+        self._start_writer(pod, count=-1, inside=True)
 
     def _let_go(self, pod: Pod) -> None:
         pod.leaving_since = time.monotonic()
@@ -211,11 +242,12 @@ class Workload:
             self.last_refusal = reply.message
         return reply.succeeded
 
-    def _start_writer(self, pod: Pod, count: int) -> Scan:
+    def _start_writer(self, pod: Pod, count: int, *, inside: bool = False) -> Scan:
         pod.generation = next(self._subject.generations)
         scan = self.ledger.begin_scan(pod.generation, pod.node)
         try:
             arguments = [self.volume, pod.directory, str(pod.generation), str(SLOTS), str(count)]
+            arguments += ["anywhere"] if inside else []
             pod.writer = self.world.node(pod.node).popen([*WRITER, *arguments])
         except LabError as error:
             pod.how = str(error)
@@ -238,7 +270,7 @@ class Workload:
                     return
                 self._take_line(pod, scan, line.split())
         except MachineLost:
-            pod.how = "its machine lost its power"
+            pod.how = LOST_POWER
         finally:
             writer.close()
             pod.ended.set()

@@ -105,6 +105,7 @@ class World:
             # Whoever still stops tools midway, then the tools that were stopped.
             node.run(["pkill", "-KILL", "-f", "stop_tools.py"])
             node.run(["pkill", "-CONT", "-f", "drbd|lv|mkfs|fsck|e2fs"])
+        self.set_no_space("DEACTIVATE")
         for node in self.lab.nodes:
             etcd.wait_healthy(node)
         self.cluster.wait_alive(self.names)
@@ -121,6 +122,22 @@ class World:
                 found = json.loads(result.stdout).get("kvs", [])
                 return dict(json.loads(base64.b64decode(found[0]["value"]))) if found else {}
         raise LabError("no etcd answers")
+
+    def set_no_space(self, action: str, timeout: float = SETTLE_SECONDS) -> None:
+        """ACTIVATE: etcd answers what it has and takes nothing, as when its quota is reached. DEACTIVATE ends it."""
+        asked = json.dumps({"action": action, "memberID": 0, "alarm": "NOSPACE"})
+
+        def answered() -> bool:
+            for node in self.lab.nodes:
+                if node.state != "ready":
+                    continue
+                url = f"{node.etcd_url}/v3/maintenance/alarm"
+                result = node.run(["curl", "-s", "--max-time", "5", "-d", asked, url])
+                if result.code == 0 and result.stdout and b"error" not in result.stdout:
+                    return True
+            return False
+
+        wait_until(answered, timeout, f"etcd takes the alarm: {action}")
 
     def create_volume(self, volume: str, size: str = "32Mi") -> None:
         """Asked for again where its time was over, as whoever needs it would: etcd may still be busy with what it was."""
