@@ -5,8 +5,8 @@
 #include <fstream>
 
 #include "agent/api/error.h"
+#include "agent/api/random.h"
 #include "agent/drbd/config_file.h"
-#include "agent/service/random.h"
 
 namespace plexvol {
 
@@ -39,7 +39,7 @@ std::string find_machine_id(const std::string& state_directory, const MachineFil
   if (const auto id = read_id(files.product_uuid); !id.empty()) return id;
   const std::string own = state_directory + "/machine-id";
   if (const auto id = read_id(own); !id.empty()) return id;
-  const std::string made = service::random_hex(kDigits);
+  const std::string made = random_hex(kDigits);
   try {
     drbd::replace_file(own, made + "\n");
   } catch (const Error&) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "agent/api/random.h"
 #include "agent/api/report.h"
 #include "agent/api/text.h"
 #include "agent/config.h"
@@ -29,7 +30,6 @@
 #include "agent/reconcile/node_report.h"
 #include "agent/reconcile/own_address.h"
 #include "agent/reconcile/workers.h"
-#include "agent/service/random.h"
 #include "agent/store/guarded_store.h"
 
 namespace {
@@ -149,7 +149,7 @@ service::Settings service_settings(const Config& config, const std::string& sess
                         std::uint64_t size_bytes) {
             filesystem.try_make({.device = {},
                                  .type = fs_type,
-                                 .uuid = service::random_uuid(),
+                                 .uuid = random_uuid(),
                                  .options = filesystem::parse_mkfs_options(fs_type, options)},
                                 size_bytes);
           },
@@ -290,7 +290,7 @@ int run(const Config& config) {
   // Before anything is announced, served or touched: two agents on one node undo each other's work.
   const NodeLock node_lock(config.state_directory);
   std::vector<http::SocketLock> socket_locks = http::lock_sockets(config.sockets);
-  const std::string session = service::random_hex(16);
+  const std::string session = random_hex(16);
   log::info("plexvold " PLEXVOL_VERSION " starts as node " + config.node_name);
 
   reconcile::OwnAddress address(config.address_is_set ? config.address : "", default_route_address);
@@ -298,7 +298,8 @@ int run(const Config& config) {
   const std::unique_ptr<store::Store> raw_store = make_store(config);
   store::GuardedStore guard(*raw_store, identity(config, address));
   store::TypedStore store(guard);
-  arbiter::Arbiter arbiter(store);
+  store::ActedSets acted(config.state_directory + "/acted");
+  arbiter::Arbiter arbiter(store, acted);
 
   process::BoostRunner tools;
   process::TraceLog trace;

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "agent/log.h"
-#include "agent/model/codec.h"
+#include "agent/store/sets.h"
 
 namespace plexvol::arbiter {
 
@@ -14,25 +14,15 @@ namespace {
 // of writers.
 constexpr int kMaxRaces = 20;
 
-std::string to_text(const std::set<std::string>& nodes) {
-  std::string text = "{";
-  for (const std::string& node : nodes) {
-    if (text.size() > 1) text += ',';
-    text += node;
-  }
-  return text += '}';
-}
-
 model::Current without(model::Current set, const std::string& node) {
   if (set.nodes.erase(node) > 0) set.left[node] = std::time(nullptr);
-  ++set.epoch;
-  return set;
+  return store::next_set(std::move(set));
 }
 
 void log_change(const std::string& volume, const model::Current& from, const model::Current& to,
                 const std::string& reason) {
-  std::string text = "current of " + volume + ": " + to_text(from.nodes);
-  text += " -> " + to_text(to.nodes) + ", " + reason;
+  std::string text = "current of " + volume + ": " + model::to_text(from.nodes);
+  text += " -> " + model::to_text(to.nodes) + ", " + reason;
   log::warn(text, {{"volume", volume}, {"epoch", std::to_string(to.epoch)}});
 }
 
@@ -45,7 +35,7 @@ std::string to_text(const Counts& counts) {
          std::to_string(counts.put_back_too_late) + "; forced " + std::to_string(counts.forced);
 }
 
-Verdict Arbiter::take_out(const std::string& volume, const std::string& asker,
+Verdict Arbiter::take_out(const model::Volume& volume, const std::string& asker,
                           const std::string& other, const std::string& reason) {
   try {
     const Verdict verdict = decide(volume, asker, other, reason);
@@ -59,33 +49,41 @@ Verdict Arbiter::take_out(const std::string& volume, const std::string& asker,
   }
 }
 
-Verdict Arbiter::decide(const std::string& volume, const std::string& asker,
+Verdict Arbiter::decide(const model::Volume& volume, const std::string& asker,
                         const std::string& other, const std::string& reason) {
+  const std::string& name = volume.name;
   for (int race = 0; race < kMaxRaces; ++race) {
-    const auto seen = store_.find_current(volume);
+    const auto acted = acted_.find(volume.id);  // before the store is read, which must have it then
+    const auto seen = store_.find_current(name);
     if (!seen) {
-      throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
+      throw Error(ErrorCode::NotFound, "volume " + name + " has no current set in the store");
     }
+    if (acted) store::require_no_contradiction(*acted, volume, seen->value);
     const bool won = seen->value.nodes.contains(asker);
     const model::Current next = without(seen->value, won ? other : "");
-    const std::string key = store::keys::current(volume);
-    if (store_.commit(
-            store::Change().require(key, seen->revision).put(key, model::to_json(next)))) {
-      log_change(volume, seen->value, next, (won ? "won: " : "lost: ") + reason);
+    if (commit(name, seen->revision, next)) {
+      log_change(name, seen->value, next, (won ? "won: " : "lost: ") + reason);
+      if (won) acted_.record(volume, next);
       return won ? Verdict::Won : Verdict::Lost;
     }
   }
-  throw Error(ErrorCode::Unavailable, "the current set of volume " + volume + " changed " +
+  throw Error(ErrorCode::Unavailable, "the current set of volume " + name + " changed " +
                                           std::to_string(kMaxRaces) +
                                           " times while it was being decided");
+}
+
+bool Arbiter::commit(const std::string& volume, std::int64_t seen_revision,
+                     const model::Current& next, store::Change with) {
+  with.require(store::keys::current(volume), seen_revision);
+  store::put_set(volume, next, with);
+  return store_.commit(with);
 }
 
 bool Arbiter::take_out_with(const std::string& volume, const store::Versioned<model::Current>& seen,
                             const std::string& other, const std::string& reason,
                             store::Change with) {
   const model::Current next = without(seen.value, other);
-  const std::string key = store::keys::current(volume);
-  const bool won = store_.commit(with.require(key, seen.revision).put(key, model::to_json(next)));
+  const bool won = commit(volume, seen.revision, next, std::move(with));
   if (won) log_change(volume, seen.value, next, "won: " + reason);
   const std::lock_guard lock(mutex_);
   ++(won ? counts_.won : counts_.lost);
@@ -97,14 +95,11 @@ bool Arbiter::put_back(const std::string& volume, std::int64_t seen_revision,
   const auto seen = store_.find_current(volume);
   bool done = false;
   if (seen && seen->revision == seen_revision) {
-    model::Current next = seen->value;
+    model::Current next = store::next_set(seen->value);
     next.nodes.insert(node);
     next.left.erase(node);
     next.forced.reset();
-    ++next.epoch;
-    const std::string key = store::keys::current(volume);
-    done =
-        store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+    done = commit(volume, seen_revision, next);
     if (done) log_change(volume, seen->value, next, node + " is connected and UpToDate");
   }
   const std::lock_guard lock(mutex_);
@@ -116,15 +111,13 @@ bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
                     const model::Current::Forced& forced, store::Change with) {
   const auto seen = store_.find_current(volume);
   if (!seen || seen->revision != seen_revision) return false;
-  model::Current next = seen->value;
+  model::Current next = store::next_set(seen->value);
   for (const std::string& other : seen->value.nodes) next.left[other] = forced.at;
   next.left.erase(forced.node);
   next.nodes = {forced.node};
   next.forced = forced;
   next.last_forced = forced;
-  ++next.epoch;
-  const std::string key = store::keys::current(volume);
-  const bool done = store_.commit(with.require(key, seen_revision).put(key, model::to_json(next)));
+  const bool done = commit(volume, seen_revision, next, std::move(with));
   if (done) log_change(volume, seen->value, next, "forced by " + forced.by);
   const std::lock_guard lock(mutex_);
   if (done) ++counts_.forced;
@@ -134,12 +127,9 @@ bool Arbiter::force(const std::string& volume, std::int64_t seen_revision,
 bool Arbiter::use_forced(const std::string& volume, std::int64_t seen_revision) {
   const auto seen = store_.find_current(volume);
   if (!seen || seen->revision != seen_revision || !seen->value.forced) return false;
-  model::Current next = seen->value;
+  model::Current next = store::next_set(seen->value);
   next.forced->disk_state.clear();
-  ++next.epoch;
-  const std::string key = store::keys::current(volume);
-  const bool done =
-      store_.commit(store::Change().require(key, seen_revision).put(key, model::to_json(next)));
+  const bool done = commit(volume, seen_revision, next);
   if (done) log_change(volume, seen->value, next, "the forced copy is attached");
   return done;
 }

@@ -1,4 +1,4 @@
-// Who may go on alone. The transactions on current/<volume>, and nothing else.
+// Who may go on alone. The transactions on current/<volume>, with its history, and nothing else.
 //
 // DRBD itself never decides: a primary that loses its peer is frozen by the kernel until `take_out`
 // was won, and nothing is promoted without its peer before that. Both sides compete for one key, so
@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "agent/store/acted.h"
 #include "agent/store/typed_store.h"
 
 namespace plexvol::arbiter {
@@ -31,14 +32,19 @@ std::string to_text(const Counts& counts);
 
 class Arbiter {
  public:
-  explicit Arbiter(store::TypedStore& store) : store_(store) {}
+  Arbiter(store::TypedStore& store, store::ActedSets& acted) : store_(store), acted_(acted) {}
+
+  // What this node acted on; the caller that acts on a set records it there first.
+  store::ActedSets& acted() { return acted_; }
 
   // The kernel's own question, which knows of no earlier look, on the set as it is: "if `asker` is
   // still in the set, take `other` out of it." Every answer raises the epoch, also
   // "lost", and one that leaves the set as it was (rule 2): so no look at the two that was taken
   // before it can put anybody back after it. May be asked any number of times. Throws Unavailable
-  // when the store gives no answer: nobody has won then. `reason` is for the log.
-  Verdict take_out(const std::string& volume, const std::string& asker, const std::string& other,
+  // when the store gives no answer, and Conflict when the store is older than what this node acted
+  // on: nobody has won then. A set that was won by is recorded as acted on. `reason` is for the
+  // log.
+  Verdict take_out(const model::Volume& volume, const std::string& asker, const std::string& other,
                    const std::string& reason);
 
   // Takes `other` out of the very set that a decision was made on, which the asker was seen to be
@@ -81,10 +87,13 @@ class Arbiter {
   Counts counts() const;
 
  private:
-  Verdict decide(const std::string& volume, const std::string& asker, const std::string& other,
+  Verdict decide(const model::Volume& volume, const std::string& asker, const std::string& other,
                  const std::string& reason);
+  bool commit(const std::string& volume, std::int64_t seen_revision, const model::Current& next,
+              store::Change with = {});
 
   store::TypedStore& store_;
+  store::ActedSets& acted_;
   mutable std::mutex mutex_;
   std::map<std::string, unsigned> questions_;
   Counts counts_;

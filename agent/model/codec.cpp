@@ -34,12 +34,6 @@ E value_of(const std::pair<E, const char*> (&table)[N], const char* key, Members
   members.reject(key, "is \"" + text + "\", which this version does not know");
 }
 
-// Names and messages of others' making may be no UTF-8, and must not keep a report from being
-// written.
-std::string dump_any(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Json to_members(const Replica& replica) {
   return with_unknown({{"node", replica.node},
                        {"made", replica.made},

@@ -14,6 +14,9 @@ namespace plexvol::model {
 
 std::string to_json(const Volume& volume);
 std::string to_json(const Current& current);
+std::string to_json(const History& history);
+std::string to_json(const Acted& acted);
+std::string to_json(const TurnedBack& turned);
 std::string to_json(const Attachment& attachment);
 std::string to_json(const Status& status);
 std::string to_json(const Node& node);
@@ -28,6 +31,12 @@ template <>
 Volume from_json<Volume>(const std::string& text);
 template <>
 Current from_json<Current>(const std::string& text);
+template <>
+History from_json<History>(const std::string& text);
+template <>
+Acted from_json<Acted>(const std::string& text);
+template <>
+TurnedBack from_json<TurnedBack>(const std::string& text);
 template <>
 Attachment from_json<Attachment>(const std::string& text);
 template <>

@@ -40,6 +40,10 @@ Json with_unknown(Json known, const Unknown& unknown) {
   return all;
 }
 
+std::string dump_any(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Members::Members(const Json& object, std::string place)
     : object_(object), place_(std::move(place)) {
   if (object.is_object()) return;

@@ -24,6 +24,10 @@ Json parse_record(const std::string& text);
 // The known members, and beside them the unknown ones that were read with the record.
 Json with_unknown(Json known, const Unknown& unknown);
 
+// Names and messages of others' making may be no UTF-8, and must not keep a report from being
+// written.
+std::string dump_any(const Json& json);
+
 // Asked without a fallback, a member must be there. All throw Error(Internal) with the member's
 // place ("replicas[1].made") and what is wrong with it; never a text's value, which may be a
 // secret.

@@ -45,6 +45,42 @@ std::set<std::string> Volume::concerned_nodes() const {
   return names;
 }
 
+const SetChange* History::find(std::uint64_t epoch) const {
+  const auto found = std::find_if(changes.begin(), changes.end(),
+                                  [&](const SetChange& change) { return change.epoch == epoch; });
+  return found == changes.end() ? nullptr : &*found;
+}
+
+std::string to_text(const std::set<std::string>& nodes) {
+  std::string text = "{";
+  for (const std::string& node : nodes) {
+    if (text.size() > 1) text += ',';
+    text += node;
+  }
+  return text += '}';
+}
+
+std::string find_contradiction(const Acted& acted, const Volume& volume,
+                               const std::optional<Current>& current) {
+  if (acted.volume_id != volume.id) return "";
+  const std::string known =
+      "set " + std::to_string(acted.epoch) + " " + to_text(acted.nodes) + " was acted on here";
+  if (!current) return known + ", and the store has no set";
+  const std::string there =
+      "the store has set " + std::to_string(current->epoch) + " " + to_text(current->nodes);
+  if (acted.epoch > current->epoch) return known + ", and " + there;
+  // An epoch without an entry says nothing: it is older than the history, or of 0.1.0.
+  const SetChange* change = current->history.find(acted.epoch);
+  if (change != nullptr && change->id != acted.id) {
+    return known + ", and " + there + ", which came from another set " +
+           std::to_string(acted.epoch);
+  }
+  if (acted.formatted && volume.format != Format::Done) {
+    return "its file system was made, and the store says that it was not";
+  }
+  return "";
+}
+
 const Pool* Node::find_pool(const std::string& pool) const {
   const auto found =
       std::find_if(pools.begin(), pools.end(), [&](const Pool& p) { return p.name == pool; });

@@ -80,6 +80,27 @@ struct Volume {
   std::set<std::string> concerned_nodes() const;
 };
 
+// One change of a volume's set. Its id is random: so of two changes that were made without
+// knowledge of each other, as after the restore of an old backup of the store, each can be told
+// from the other, though both have the same epoch.
+struct SetChange {
+  std::uint64_t epoch = 0;
+  std::string id;
+  Unknown unknown = {};
+
+  bool operator==(const SetChange&) const = default;
+};
+
+inline constexpr std::size_t kMaxHistory = 64;
+
+// history/<volume>: the last changes of its set, the oldest first. Written together with the set.
+struct History {
+  std::vector<SetChange> changes;
+  Unknown unknown = {};
+
+  const SetChange* find(std::uint64_t epoch) const;
+};
+
 // current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes
 // it.
 struct Current {
@@ -99,7 +120,44 @@ struct Current {
   std::optional<Forced> forced;
   std::optional<Forced> last_forced = std::nullopt;  // for people, also when it counts no more
   Unknown unknown = {};
+  // Its last entry is the change that made this set. Not in this record but in history/<volume>:
+  // agents of 0.1.0 drop the members that they do not know. Filled by TypedStore::find_current()
+  // and the views; empty in lists.
+  History history = {};
 };
+
+// What a node last acted on of a volume: kept on its own disk (store/acted.h), and published under
+// acted/<node>/<volume> while the store is in doubt.
+struct Acted {
+  std::string volume;
+  std::string volume_id;
+  std::uint64_t epoch = 0;
+  std::string id;               // of the change that made the set
+  std::set<std::string> nodes;  // the set
+  bool formatted = false;       // the file system was seen to be made
+  std::string record;  // volumes/<volume> as last seen; "" when it was too large to be kept
+  Unknown unknown = {};
+
+  bool operator==(const Acted&) const = default;
+};
+
+// Why the store cannot be what came after `acted`, which a node of this volume acted on: "n2 acted
+// on set 6 {n2}, and the store has set 5 {n1,n2}". "": nothing speaks against it. Only what is
+// certain counts: the history does not reach back for ever, and 0.1.0 writes none.
+std::string find_contradiction(const Acted& acted, const Volume& volume,
+                               const std::optional<Current>& current);
+
+// store/turned-back: the store was seen to be another one than before, or older. While it is there,
+// no set is changed by an agent that knows of it.
+struct TurnedBack {
+  std::string node;     // that saw it first
+  std::int64_t at = 0;  // seconds since 1970
+  std::string what;     // for people
+  Unknown unknown = {};
+};
+
+// "{n1,n2}"
+std::string to_text(const std::set<std::string>& nodes);
 
 // tenants/<volume>: whose pods may mount it. A key of its own: an agent that does not know of it
 // must not drop it from the volume's record.

@@ -350,6 +350,7 @@ void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools)
       return pool().remove(list_names(wanted, seen, &Backing::ours));
     case ActionKind::ForgetReplica:
       pool().remove_remains(volume.name);
+      tools.arbiter.acted().remove(volume.id);
       return forget_replica(wanted, tools);
     case ActionKind::Fail:
       throw Error(action.code, action.text);
@@ -365,6 +366,19 @@ std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, c
     if (std::string job = job_of(action.kind, wanted, seen); !job.empty()) return job;
   }
   return "";
+}
+
+bool acts_on_set(ActionKind kind) {
+  switch (kind) {
+    case ActionKind::Adjust:
+    case ActionKind::ReconnectDiscarding:
+    case ActionKind::Promote:
+    case ActionKind::PromoteByForce:
+    case ActionKind::ResumeIo:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool touches_backing(ActionKind kind) {

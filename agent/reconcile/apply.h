@@ -13,6 +13,8 @@ void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools)
 // What apply() would have a job do first, as Jobs knows it; "" when nothing.
 std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, const Seen& seen);
 
+// What such an action rests on must be on this node's disk before it (store/acted.h).
+bool acts_on_set(ActionKind kind);
 // After these the backing devices have to be looked at anew.
 bool touches_backing(ActionKind kind);
 // After these a pool has more or less free space than before.

@@ -64,7 +64,11 @@ class Reconciler::Pass {
       return false;
     }
     try {
-      accept(ahead);
+      store::ActedSets& acted = tools_.arbiter.acted();
+      if (ahead.current && !acted.knows_all(ahead.volume->value, ahead.current->value)) {
+        return false;
+      }
+      accept(ahead, "");
       if (!look_and_plan(true).empty() || status_ != make_status()) return false;
     } catch (const std::exception&) {
       return false;
@@ -98,6 +102,7 @@ class Reconciler::Pass {
         settle_arbitration();
         throw Error(ErrorCode::Unavailable, "volume " + volume_ + ": " + *job);
       }
+      record_seen();
       // What is to be removed from now on must say again that it is ours.
       const bool look_at_backing = !backing_known || looked_as_staying != copy_stays(*wanted_);
       looked_as_staying = copy_stays(*wanted_);
@@ -131,8 +136,10 @@ class Reconciler::Pass {
   bool load() {
     const std::string& here = owner_.settings_.here;
     store::VolumeView view = tools_.store.view_volume(volume_, here);
+    const std::string contradiction = find_contradiction(view);
     if (view.volume && !view.volume->value.concerns(here) &&
         tools_.drbd.has_config_of(volume_, view.volume->value.secret)) {
+      if (!contradiction.empty()) throw Error(ErrorCode::Conflict, contradiction);
       tell_of_return(*view.volume);
       view = tools_.store.view_volume(volume_, here);
     }
@@ -145,8 +152,44 @@ class Reconciler::Pass {
     if (wanted_ && wanted_->volume.id != view.volume->value.id) {
       throw Error(ErrorCode::Unavailable, "volume " + volume_ + " was replaced by a new one");
     }
-    accept(std::move(view));
+    accept(std::move(view), contradiction);
     return true;
+  }
+
+  // "" when there is none. Nor is a store believed while it is not known what was acted on. A
+  // contradiction counts only in a view that was read after what was acted on: another thread may
+  // have won a newer set in between. So it is looked for twice.
+  std::string find_contradiction(store::VolumeView& view) {
+    if (!view.volume) return "";
+    try {
+      const auto acted = tools_.arbiter.acted().find(view.volume->value.id);
+      if (!acted || contradiction_of(view, *acted).empty()) return "";
+      view = tools_.store.view_volume(volume_, owner_.settings_.here);
+      return contradiction_of(view, *acted);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::Unavailable) throw;
+      return error.what();
+    }
+  }
+
+  static std::string contradiction_of(const store::VolumeView& view, const model::Acted& acted) {
+    if (!view.volume) return "";
+    const auto current = view.current ? std::optional(view.current->value) : std::nullopt;
+    return store::describe_contradiction(acted, view.volume->value, current);
+  }
+
+  // As soon as it is seen, so that as much as possible is known when the store is turned back. What
+  // cannot be recorded keeps only that from being done which acts on it.
+  void record_seen() {
+    if (!wanted_->contradiction.empty() || !wanted_->current) return;
+    try {
+      store::ActedSets& acted = tools_.arbiter.acted();
+      if (!acted.knows_set(wanted_->volume, *wanted_->current)) {
+        acted.record(wanted_->volume, *wanted_->current);
+      }
+    } catch (const Error& error) {
+      log::warn(error.what());
+    }
   }
 
   // A node that was forgotten has come back with its old copy. All must know, so that none chooses
@@ -163,7 +206,7 @@ class Reconciler::Pass {
     }
   }
 
-  void accept(store::VolumeView view) {
+  void accept(store::VolumeView view, const std::string& contradiction) {
     const std::string& here = owner_.settings_.here;
     if (view.status && !wanted_) seen_.refused_release = view.status->refused_release;
     status_ = std::move(view.status);
@@ -172,6 +215,7 @@ class Reconciler::Pass {
                   .here = here,
                   .attachment = {},
                   .current = {},
+                  .contradiction = contradiction,
                   .peer_alive = false,
                   .peer_fate = PeerFate::Stays,
                   .nodes = {}};
@@ -236,14 +280,20 @@ class Reconciler::Pass {
         continue;
       }
       if (action.kind == ActionKind::PutBack) put_back_ = true;
+      if (action.kind == ActionKind::ForgetReplica) forgotten_ = true;
       if (action.kind == ActionKind::ReplacePeer) {
         replace();
         continue;
       }
       try {
+        if (acts_on_set(action.kind) && wanted_->current) {
+          tools_.arbiter.acted().record(wanted_->volume, *wanted_->current);
+        }
         apply(action, *wanted_, seen_, tools_);
       } catch (const Error&) {
-        if (action.kind == ActionKind::AskArbiter && frozen(seen_)) connect_again();
+        const bool ends_freeze =
+            action.kind == ActionKind::AskArbiter || action.kind == ActionKind::ResumeIo;
+        if (ends_freeze && frozen(seen_)) connect_again();
         throw;
       }
       if (changes_space(action.kind)) owner_.settings_.space_changed();
@@ -297,6 +347,7 @@ class Reconciler::Pass {
     }
     if (!wanted_) return;
     if (!only_arbitrated_) note_seen();
+    record_all();
     try {
       write_status();
       wake_former();
@@ -310,6 +361,16 @@ class Reconciler::Pass {
   void wake_former() {
     if (!put_back_ || !wanted_ || wanted_->volume.former.empty()) return;
     tools_.store.commit(store::Change().wake(wanted_->volume));
+  }
+
+  // The rest of what is known of the volume, for an empty store.
+  void record_all() {
+    if (forgotten_ || !wanted_->contradiction.empty() || !wanted_->current) return;
+    try {
+      tools_.arbiter.acted().record(wanted_->volume, *wanted_->current);
+    } catch (const Error& error) {
+      log::warn(error.what());
+    }
   }
 
   // For this agent's other passes.
@@ -384,6 +445,7 @@ class Reconciler::Pass {
   bool not_replaced_ = false;
   bool peer_to_be_filled_ = false;
   bool put_back_ = false;
+  bool forgotten_ = false;  // the copy here was removed
   bool only_arbitrated_ = false;  // a job runs, and what it works on is not looked at
   std::optional<Error> error_;
 };

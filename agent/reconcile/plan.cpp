@@ -53,7 +53,9 @@ bool disk_usable(const drbd::ResourceState& resource) {
 std::vector<Action> Planner::run() {
   const model::Replica* replica = volume_.find_replica(wanted_.here);
   if (!volume_.concerns(wanted_.here)) return {};
-  if (volume_.deleting) {
+  if (!wanted_.contradiction.empty()) {
+    plan_contradicted();
+  } else if (volume_.deleting) {
     plan_removal();
   } else if (replica == nullptr) {
     plan_leaving();
@@ -85,6 +87,13 @@ void Planner::plan_rest(const model::Replica& replica) {
   }
 }
 
+// Only what changes nothing for the data: who uses the volume here may mount it once more.
+void Planner::plan_contradicted() {
+  const bool is_used_here = wanted_.attached_here() && primary() && !frozen(seen_);
+  if (is_used_here && seen_.device && volume_.format == model::Format::Done) plan_mount_calls();
+  if (actions_.empty()) fail(ErrorCode::Conflict, wanted_.contradiction);
+}
+
 void Planner::refuse_foreign_resource() {
   fail(ErrorCode::Conflict,
        name() + ": DRBD on " + wanted_.here + " has a resource named " + volume_.name +
@@ -96,6 +105,7 @@ void Planner::refuse_foreign_resource() {
 
 std::vector<Action> Planner::run_arbitration() {
   if (!volume_.mirrored() || !volume_.concerns(wanted_.here)) return {};
+  if (!wanted_.contradiction.empty()) return {};
   if (volume_.deleting) {
     if (frozen(seen_)) plan_removal();
   } else if (!plan_parting() && volume_.find_replica(wanted_.here) != nullptr && !plan_freeze()) {

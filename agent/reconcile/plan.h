@@ -21,7 +21,9 @@
 //   - every change of the set rests on the very set that was read: a plan made from an older one
 //   changes nothing;
 //   - no failure comes before TakeOut, LeaveSet or PutBack where they are due;
-//   - the kernel's resource is this volume's only by the volume's secret.
+//   - the kernel's resource is this volume's only by the volume's secret;
+//   - a store that is older than what this node acted on changes nothing here: what is in use stays
+//   in use, and nothing is promoted, thawed, connected, given up, let go of or removed.
 #pragma once
 
 #include <map>
@@ -57,6 +59,8 @@ struct Wanted {
   // Of `current`, as it was read. Whatever is planned rests on that very set, so each change of it
   // compares the revision: a plan that was made from another set changes nothing.
   std::int64_t current_revision = 0;
+  // Why the store is older than what this node acted on; "" when nothing speaks for that.
+  std::string contradiction{};
   bool peer_alive = false;  // its agent holds its lease
   PeerFate peer_fate = PeerFate::Stays;
   std::map<std::string, model::Node>

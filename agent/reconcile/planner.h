@@ -58,6 +58,7 @@ class Planner {
   bool disk_usable() const { return reconcile::disk_usable(*seen_.resource); }
   bool in_use() const { return seen_.calls.waiting + seen_.calls.mounting > 0 || has_users(); }
   bool has_users() const { return !seen_.users.empty() || seen_.pod; }
+  void plan_contradicted();
   bool refuse_strangers();
   void refuse_foreign_resource();
   bool clear_former_copy();

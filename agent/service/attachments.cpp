@@ -2,9 +2,9 @@
 #include <ctime>
 
 #include "agent/api/names.h"
+#include "agent/api/random.h"
 #include "agent/log.h"
 #include "agent/model/codec.h"
-#include "agent/service/random.h"
 #include "agent/service/service.h"
 
 namespace plexvol::service {

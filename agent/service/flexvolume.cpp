@@ -258,7 +258,7 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   }
   const std::string peer = volume->value.peer_of(settings_.here);
   const arbiter::Arbiter::Question question(arbiter_, request.object);
-  const auto verdict = arbiter_.take_out(request.object, settings_.here, peer,
+  const auto verdict = arbiter_.take_out(volume->value, settings_.here, peer,
                                          "DRBD on " + settings_.here + " asks, it lost " + peer);
   try {
     // The answer may come too late for the kernel, which then has nothing more to say: somebody has

@@ -4,12 +4,13 @@
 #include <map>
 
 #include "agent/api/names.h"
+#include "agent/api/random.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/model/codec.h"
 #include "agent/placement/placement.h"
 #include "agent/pods/pods.h"
-#include "agent/service/random.h"
 #include "agent/service/service.h"
+#include "agent/store/sets.h"
 #include "agent/store/taken.h"
 
 namespace plexvol::service {
@@ -41,12 +42,10 @@ bool Service::store_new(model::Volume volume, bool mirrored, const std::string& 
     change.require(keys::slot(slot), 0).require(keys::next_slot(), next.revision);
     change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
   }
-  model::Current current;
-  current.epoch = 1;
+  model::Current current = store::next_set({});
   for (const std::string& node : volume.nodes()) current.nodes.insert(node);
-  change.put(keys::volume(volume.name), model::to_json(volume))
-      .put(keys::current(volume.name), model::to_json(current))
-      .wake(volume);
+  change.put(keys::volume(volume.name), model::to_json(volume)).wake(volume);
+  store::put_set(volume.name, current, change);
   return store_.commit(change);
 }
 

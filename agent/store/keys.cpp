@@ -26,8 +26,14 @@ std::string assigned_prefix(const std::string& node) {
 std::string assigned(const std::string& node, const std::string& volume) {
   return assigned_prefix(node) + volume;
 }
+std::string current_prefix() {
+  return "current/";
+}
 std::string current(const std::string& volume) {
-  return "current/" + volume;
+  return current_prefix() + volume;
+}
+std::string history(const std::string& volume) {
+  return "history/" + volume;
 }
 std::string attachment(const std::string& volume) {
   return "attachments/" + volume;
@@ -55,6 +61,18 @@ std::string tenant(const std::string& volume) {
 }
 std::string placement(const std::string& node) {
   return "placements/" + node;
+}
+std::string acted_prefix(const std::string& node) {
+  return "acted/" + node + "/";
+}
+std::string acted(const std::string& node, const std::string& volume) {
+  return acted_prefix(node) + volume;
+}
+std::string acted_all(const std::string& node) {
+  return "acted-all/" + node;
+}
+std::string turned_back() {
+  return "store/turned-back";
 }
 std::string schema() {
   return "schema";

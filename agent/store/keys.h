@@ -16,6 +16,10 @@ std::string volume(const std::string& volume);
 std::string assigned(const std::string& node, const std::string& volume);
 std::string assigned_prefix(const std::string& node);
 std::string current(const std::string& volume);
+// history/<volume>: which changes made the set. A key of its own: agents of 0.1.0 drop the members
+// of current/<volume> that they do not know.
+std::string history(const std::string& volume);
+std::string current_prefix();
 std::string attachment(const std::string& volume);
 std::string status(const std::string& node, const std::string& volume);
 std::string status_prefix();
@@ -30,6 +34,13 @@ std::string tenant(const std::string& volume);
 // placements/<node>: changes whenever a copy is placed there, so that of two volumes that were
 // placed by the same look only one is recorded.
 std::string placement(const std::string& node);
+// acted/<node>/<volume>: model::Acted.
+std::string acted(const std::string& node, const std::string& volume);
+std::string acted_prefix(const std::string& node);
+// acted-all/<node>: the revision of turned_back() for which all of acted/<node>/ was written.
+std::string acted_all(const std::string& node);
+// model::TurnedBack.
+std::string turned_back();
 // Which agents may write: model::Schema.
 std::string schema();
 

@@ -6,6 +6,7 @@
 
 #include "agent/api/error.h"
 #include "agent/model/codec.h"
+#include "agent/store/sets.h"
 
 namespace plexvol::store {
 
@@ -70,8 +71,8 @@ std::optional<Entry> entry_of(const Entries& entries, const std::string& key) {
 }
 
 std::vector<std::string> own_keys(const std::string& volume, const std::string& here) {
-  return {keys::volume(volume), keys::attachment(volume), keys::current(volume),
-          keys::status(here, volume), keys::assigned(here, volume)};
+  return {keys::volume(volume),       keys::attachment(volume),     keys::current(volume),
+          keys::status(here, volume), keys::assigned(here, volume), keys::history(volume)};
 }
 
 // Of what somebody says of himself: when nobody can read it, he has said nothing.
@@ -90,7 +91,8 @@ VolumeView to_view(const Entries& entries, const std::string& volume, const std:
   const auto assigned = entry_of(entries, keys::assigned(here, volume));
   return {.volume = versioned<model::Volume>(entry_of(entries, keys::volume(volume))),
           .attachment = versioned<model::Attachment>(entry_of(entries, keys::attachment(volume))),
-          .current = versioned<model::Current>(entry_of(entries, keys::current(volume))),
+          .current = to_set(entry_of(entries, keys::current(volume)),
+                            entry_of(entries, keys::history(volume))),
           .status =
               readable_value_of<model::Status>(entry_of(entries, keys::status(here, volume)), log),
           .assigned = assigned ? assigned->revision : 0,
@@ -160,6 +162,7 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
   if (next.concerned_nodes().empty()) {
     change.remove(keys::volume(next.name))
         .remove(keys::current(next.name))
+        .remove(keys::history(next.name))
         .remove(keys::tenant(next.name));
     if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
   } else {
@@ -223,7 +226,7 @@ std::vector<model::Volume> TypedStore::list_volumes() {
 }
 
 Listing<model::Current> TypedStore::list_current() {
-  return list<model::Current>(keys::current(""));
+  return list<model::Current>(keys::current_prefix());
 }
 
 Listing<model::Attachment> TypedStore::list_attachments() {
@@ -248,6 +251,7 @@ std::vector<Unreadable> TypedStore::list_unreadable() {
   add(list_attachments().unreadable);
   add(list_status().unreadable);
   add(list_tenants().unreadable);
+  add(list<model::History>(keys::history("")).unreadable);
   add(list<model::Node>(keys::node("")).unreadable);
   add(list<model::Cordon>(keys::cordon_prefix()).unreadable);
   add(list<model::Machine>(keys::machine("")).unreadable);
@@ -270,7 +274,8 @@ std::optional<Versioned<model::Tenant>> TypedStore::find_tenant(const std::strin
 }
 
 std::optional<Versioned<model::Current>> TypedStore::find_current(const std::string& volume) {
-  return find<model::Current>(store_, keys::current(volume));
+  const auto entries = store_.get_all({keys::current(volume), keys::history(volume)});
+  return to_set(entries[0], entries[1]);
 }
 
 std::optional<Versioned<model::Attachment>> TypedStore::find_attachment(const std::string& volume) {

@@ -65,7 +65,7 @@ class TypedStore {
   VolumeView view_volume(const std::string& volume, const std::string& here);
   // So many in two requests, or three when most are copies that moved away; what nobody can read
   // is left out.
-  static constexpr std::size_t kMaxViews = 12;
+  static constexpr std::size_t kMaxViews = 10;
   std::map<std::string, VolumeView> view_volumes(const std::vector<std::string>& volumes,
                                                  const std::string& here);
   std::optional<Versioned<model::Volume>> find_volume(const std::string& name);
@@ -81,6 +81,7 @@ class TypedStore {
   Listing<model::Status> list_status();  // by "<node>/<volume>"
   // Of all kinds.
   std::vector<Unreadable> list_unreadable();
+  // With its history, of the same revision: that changes only together with the set.
   std::optional<Versioned<model::Current>> find_current(const std::string& volume);
   std::optional<Versioned<model::Attachment>> find_attachment(const std::string& volume);
   std::optional<model::Status> find_status(const std::string& node, const std::string& volume);

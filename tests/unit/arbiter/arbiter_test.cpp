@@ -27,9 +27,13 @@ struct Case {
   TemporaryDirectory directory;
   FileStore raw{directory.path()};
   TypedStore store{raw};
-  Arbiter arbiter{store};
+  plexvol::store::ActedSets acted{directory.path() / "acted"};
+  Arbiter arbiter{store, acted};
+  plexvol::model::Volume volume;
 
   explicit Case(const Nodes& nodes) {
+    volume.name = "v";
+    volume.id = "an-id";
     store.commit(Change().put(
         keys::current("v"),
         plexvol::model::to_json(Current{.epoch = 1, .nodes = nodes, .left = {}, .forced = {}})));
@@ -37,7 +41,7 @@ struct Case {
   Current current() { return store.find_current("v")->value; }
   std::int64_t revision() { return store.find_current("v")->revision; }
   Verdict take_out(const std::string& asker, const std::string& other) {
-    return arbiter.take_out("v", asker, other, "a test");
+    return arbiter.take_out(volume, asker, other, "a test");
   }
 };
 
@@ -86,7 +90,10 @@ TEST_CASE("arbiter: two nodes whose disks fail cannot both leave the set") {
 TEST_CASE("arbiter: without a set nobody wins") {
   Case c({"n1"});
   try {
-    c.arbiter.take_out("other", "n1", "n2", "a test");
+    plexvol::model::Volume other;
+    other.name = "other";
+    other.id = "another-id";
+    c.arbiter.take_out(other, "n1", "n2", "a test");
     FAIL("it did not throw");
   } catch (const Error& error) {
     CHECK(error.code() == ErrorCode::NotFound);
@@ -144,4 +151,79 @@ TEST_CASE("arbiter: when a copy was taken out is remembered, and not renewed") {
   CHECK(first.contains("n2"));
   c.take_out("n1", "n2");
   CHECK(c.current().left == first);
+}
+
+TEST_CASE("arbiter: each change of a set has an id in its history [D19]") {
+  Case c({"n1", "n2"});
+  const auto derived = c.current().history.changes;
+  REQUIRE(derived.size() == 1);
+  CHECK(derived[0].epoch == 1);
+  CHECK(c.current().history.changes == derived);  // whoever reads it, and however often
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  CHECK(c.arbiter.put_back("v", c.revision(), "n2"));
+  CHECK(c.arbiter.force("v", c.revision(), {"n1", 7, "root on n3", "Diskless"}));
+  CHECK(c.arbiter.use_forced("v", c.revision()));
+  CHECK(c.arbiter.take_out_with("v", *c.store.find_current("v"), "n2", "a test", {}));
+  const auto changes = c.current().history.changes;
+  REQUIRE(changes.size() == 6);
+  CHECK(changes[0] == derived[0]);
+  std::set<std::string> ids;
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    CHECK(changes[i].epoch == i + 1);
+    ids.insert(changes[i].id);
+  }
+  CHECK(ids.size() == changes.size());
+  for (std::size_t i = 0; i < plexvol::model::kMaxHistory; ++i) c.take_out("n1", "n2");
+  CHECK(c.current().history.changes.size() == plexvol::model::kMaxHistory);
+  CHECK(c.current().history.changes.back().epoch == c.current().epoch);
+}
+
+TEST_CASE("arbiter: a change by an agent of 0.1.0, which writes no history [D19]") {
+  Case c({"n1", "n2"});
+  c.take_out("n1", "n2");
+  const auto before = c.current();
+  Current next = before;
+  next.nodes = {"n1", "n2"};
+  ++next.epoch;
+  c.store.commit(Change().put(keys::current("v"), plexvol::model::to_json(next)));
+  const auto changes = c.current().history.changes;
+  REQUIRE(changes.size() == 3);
+  CHECK(changes[1] == before.history.changes[1]);
+  CHECK(changes[2].epoch == 3);
+  c.take_out("n1", "n2");
+  CHECK(c.current().history.changes[2] == changes[2]);  // now it is written down
+  // The volume was removed by such an agent, and made again.
+  c.store.commit(Change().put(
+      keys::current("v"),
+      plexvol::model::to_json(Current{.epoch = 1, .nodes = {"n1"}, .left = {}, .forced = {}})));
+  CHECK(c.current().history.changes.size() == 1);
+  CHECK(c.current().history.changes[0].epoch == 1);
+}
+
+TEST_CASE("arbiter: who wins has it on disk, and an old backup does not answer him [D19]") {
+  Case c({"n1", "n2"});
+  const auto backup = c.raw.get(keys::current("v"))->value;
+  const auto restore = [&] {
+    c.store.commit(Change().put(keys::current("v"), backup).remove(keys::history("v")));
+  };
+  CHECK(c.take_out("n1", "n2") == Verdict::Won);
+  REQUIRE(c.acted.find("an-id"));
+  CHECK(c.acted.find("an-id")->epoch == 2);
+  CHECK(c.acted.find("an-id")->nodes == Nodes{"n1"});
+  restore();
+  CHECK_THROWS_AS(c.take_out("n1", "n2"), Error);
+  CHECK(c.current().epoch == 1);
+  // n2 has won in the old one: the epoch alone says nothing.
+  plexvol::store::ActedSets theirs(c.directory.path() / "theirs");
+  Arbiter other(c.store, theirs);
+  CHECK(other.take_out(c.volume, "n2", "n1", "a test") == Verdict::Won);
+  CHECK(c.current().epoch == 2);
+  try {
+    c.take_out("n1", "n2");
+    FAIL("it was answered");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::Conflict);
+    CHECK(std::string(error.what()).find("plexvol store repair") != std::string::npos);
+  }
+  CHECK(c.current().epoch == 2);
 }

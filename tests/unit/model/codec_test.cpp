@@ -246,3 +246,22 @@ TEST_CASE("records: reports are written whatever bytes their words hold") {
   status.error = "said \xff";
   CHECK(model::from_json<model::Status>(model::to_json(status)).error == "said \xEF\xBF\xBD");
 }
+
+TEST_CASE("records: what is known of a volume's set comes back as it was written [D19]") {
+  const std::string history =
+      R"({"changes":[{"epoch":1,"id":"a"},{"epoch":2,"id":"b","later":7}],"new":1})";
+  CHECK(json::parse(to_json(model::from_json<model::History>(history))) == json::parse(history));
+  model::Acted acted{.volume = "v",
+                     .volume_id = "an id",
+                     .epoch = 7,
+                     .id = "x",
+                     .nodes = {"n1", "n2"},
+                     .formatted = true,
+                     .record = "{\"a\":1}"};
+  acted.unknown.members = R"({"later":7})";
+  CHECK(model::from_json<model::Acted>(to_json(acted)) == acted);
+  const std::string turned = R"({"node":"n1","at":7,"what":"another etcd","later":[1]})";
+  CHECK(json::parse(to_json(model::from_json<model::TurnedBack>(turned))) == json::parse(turned));
+  CHECK_THROWS_AS(model::from_json<model::History>(R"({"changes":[{"id":"a"}]})"), Error);
+  CHECK_THROWS_AS(model::from_json<model::Acted>(R"({"volume":"v"})"), Error);
+}

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "agent/model/codec.h"
@@ -45,6 +46,7 @@ class FrozenKernel : public process::Runner {
       return output;
     }
     done += (done.empty() ? "" : ", ") + verb;
+    if (verb == "resume-io") on_thaw();
     if (verb == "disconnect") connection = "StandAlone";
     if (verb == "adjust") connection = "Connecting";
     if (verb == "resume-io") suspended = "no";
@@ -53,6 +55,7 @@ class FrozenKernel : public process::Runner {
   std::string suspended = "fencing";
   std::string connection = "Connecting";
   std::string done;
+  std::function<void()> on_thaw = [] {};
 };
 
 struct FrozenNode : ReconcilerNode<FrozenKernel, FullStore> {

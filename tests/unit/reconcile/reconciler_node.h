@@ -20,7 +20,8 @@ struct ReconcilerNode {
   store::FileStore file_store{directory.path() / "store"};
   Raw raw{file_store};
   store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
+  store::ActedSets acted{directory.path() / "acted"};
+  arbiter::Arbiter arbiter{store, acted};
   std::map<std::string, std::unique_ptr<Pool>> pools;
   Runner runner;
   drbd::Drbd drbd{runner,

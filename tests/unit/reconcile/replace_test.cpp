@@ -24,7 +24,8 @@ struct Case {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
   store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
+  store::ActedSets acted{directory.path() / "acted"};
+  arbiter::Arbiter arbiter{store, acted};
 
   Case() {
     const Wanted wanted = cases::mirrored();

@@ -418,6 +418,50 @@ TEST_CASE("plan: in no state a failure comes before what the store must be told 
   });
 }
 
+TEST_CASE("plan: in every state, a store that is older than this node changes nothing [D19]") {
+  std::size_t states = 0;
+  for_each_state([&](const State& state) {
+    State older = state;
+    older.wanted.contradiction = "older";
+    for (const bool deleting : {false, true}) {
+      older.wanted.volume.deleting = deleting;
+      const auto actions = plan_once(older);
+      ++states;
+      const bool is_refused =
+          actions.size() == 1 && actions[0].kind == ActionKind::Fail && actions[0].text == "older";
+      const bool is_linked = actions.size() == 1 && actions[0].kind == ActionKind::Link;
+      if (!is_refused && !is_linked) FAIL_CHECK(describe(older, actions));
+      if (!plan_arbitration(older.wanted, older.seen).empty()) FAIL_CHECK(describe(older, {}));
+    }
+  });
+  CHECK(states > 100'000);
+}
+
+TEST_CASE("plan: with a store that is older, what is in use can be mounted once more [D19]") {
+  State state{cases::attached(cases::mirrored()), cases::seen_mirrored("Primary")};
+  state.wanted.contradiction = "older";
+  state.seen.linked = true;
+  state.seen.mounts = {"/a"};
+  CHECK(cases::kinds(state.wanted, state.seen) == "Fail Conflict");
+  state.seen.calls.waiting = 1;
+  CHECK(cases::kinds(state.wanted, state.seen) == "CompleteMountCalls, LookAgain");
+  SUBCASE("not while its I/O is frozen") {
+    state.seen.resource->suspended = "fencing";
+  }
+  SUBCASE("not where it would be promoted first") {
+    state.seen.resource->role = "Secondary";
+  }
+  SUBCASE("not where the store says that it is not formatted") {
+    state.wanted.volume.format = model::Format::Started;
+  }
+  SUBCASE("not a copy that the store does not know") {
+    state.wanted.volume.former = {"n1"};
+    state.wanted.volume.replicas = {{"n2", true}};
+    state.wanted.attachment.reset();
+  }
+  CHECK(cases::kinds(state.wanted, state.seen) == "Fail Conflict");
+}
+
 TEST_CASE("plan: what cannot be let go of is told, and the rest is planned [D5]") {
   State state{cases::attached(cases::mirrored(), "n1", model::Holder::Mount),
               cases::seen_mirrored("Primary")};

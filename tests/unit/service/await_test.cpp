@@ -98,7 +98,7 @@ TEST_CASE("await: a mount that waits for its volume asks no more often the longe
     ServiceNode node;
     support::CountingStore counted(node.raw);
     store::TypedStore store(counted);
-    arbiter::Arbiter arbiter(store);
+    arbiter::Arbiter arbiter(store, node.acted);
     Service service(store, arbiter, node.calls, [] {},
                     {.here = "n3", .session = "s", .version = "1"});
     model::Volume volume;

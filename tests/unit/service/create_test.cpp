@@ -29,7 +29,7 @@ class InterruptedStore : public support::CountingStore {
 struct Case : ServiceNode {
   InterruptedStore interrupted{raw};
   store::TypedStore other_store{interrupted};
-  arbiter::Arbiter other_arbiter{other_store};
+  arbiter::Arbiter other_arbiter{other_store, acted};
   Service other{
       other_store, other_arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
 

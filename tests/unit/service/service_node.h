@@ -15,7 +15,8 @@ struct ServiceNode {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
   store::TypedStore store{raw};
-  arbiter::Arbiter arbiter{store};
+  store::ActedSets acted{directory.path() / "acted"};
+  arbiter::Arbiter arbiter{store, acted};
   mounting::MountCalls calls{[](const std::string&) {}};
   Service service{store, arbiter, calls, [] {}, {.here = "n3", .session = "s", .version = "1"}};
 

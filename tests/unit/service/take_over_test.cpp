@@ -46,7 +46,8 @@ struct Case {
   store::FileStore raw{directory.path()};
   RequestsStore requests{raw};
   store::TypedStore store{requests};
-  arbiter::Arbiter arbiter{store};
+  store::ActedSets acted{directory.path() / "acted"};
+  arbiter::Arbiter arbiter{store, acted};
   mounting::MountCalls calls{[](const std::string&) {}};
   Service service{store,
                   arbiter,

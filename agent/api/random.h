@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <string>
 
-namespace plexvol::service {
+namespace plexvol {
 
 std::string random_hex(std::size_t digits);
 std::string random_uuid();  // version 4, lower case
 
-}  // namespace plexvol::service
+}  // namespace plexvol

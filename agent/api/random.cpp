@@ -1,4 +1,4 @@
-#include "agent/service/random.h"
+#include "agent/api/random.h"
 
 #include <sys/random.h>
 
@@ -7,7 +7,7 @@
 
 #include "agent/api/error.h"
 
-namespace plexvol::service {
+namespace plexvol {
 
 std::string random_hex(std::size_t digits) {
   constexpr const char* kDigits = "0123456789abcdef";
@@ -33,4 +33,4 @@ std::string random_uuid() {
          hex.substr(16, 4) + "-" + hex.substr(20);
 }
 
-}  // namespace plexvol::service
+}  // namespace plexvol

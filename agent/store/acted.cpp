@@ -1,0 +1,282 @@
+#include "agent/store/acted.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "agent/api/error.h"
+#include "agent/log.h"
+#include "agent/model/codec.h"
+#include "agent/store/file_log.h"
+
+namespace plexvol::store {
+
+namespace {
+
+// "<checksum> <sequence> <json>\n", and line breaks up to its end.
+constexpr std::size_t kSlotBytes = 8192;
+constexpr std::size_t kHeaderBytes = 34;
+
+[[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
+  throw Error(ErrorCode::Internal, path + ": cannot " + what + ": " +
+                                       std::generic_category().message(error) +
+                                       "; without it no volume that changes its current set is "
+                                       "used here");
+}
+
+std::string to_hex(std::uint64_t number) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[(number >> shift) % 16];
+  return text;
+}
+
+std::string checksum(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return to_hex(hash);
+}
+
+std::string to_slot(std::uint64_t sequence, const model::Acted& acted) {
+  const std::string body = to_hex(sequence) + ' ' + model::to_json(acted);
+  std::string slot = checksum(body) + ' ' + body + '\n';
+  if (slot.size() <= kSlotBytes) slot.resize(kSlotBytes, '\n');
+  return slot;
+}
+
+struct Slot {
+  std::uint64_t sequence = 0;
+  model::Acted acted;
+};
+
+// nullopt: never written, or torn.
+std::optional<Slot> from_slot(std::string_view slot) {
+  const std::size_t end = slot.find('\n');
+  if (end == std::string_view::npos || end < kHeaderBytes) return std::nullopt;
+  const std::string_view body = slot.substr(17, end - 17);
+  if (slot.substr(0, 16) != checksum(body)) return std::nullopt;
+  Slot found;
+  const auto [stop, error] = std::from_chars(body.data(), body.data() + 16, found.sequence, 16);
+  if (error != std::errc() || stop != body.data() + 16) return std::nullopt;
+  found.acted = model::from_json<model::Acted>(std::string(body.substr(17)));
+  return found;
+}
+
+void write_at(const Descriptor& file, std::string_view text, std::size_t offset,
+              const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t wrote =
+        ::pwrite(file.get(), text.data(), text.size(), static_cast<off_t>(offset));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) fail("write", path, errno);
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+    offset += static_cast<std::size_t>(wrote);
+  }
+  if (::fdatasync(file.get()) != 0) fail("write", path, errno);
+}
+
+void sync_directory(const std::string& directory) {
+  const Descriptor opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened.get() < 0 || ::fsync(opened.get()) != 0) fail("sync", directory, errno);
+}
+
+void make_directory(const std::string& directory) {
+  std::error_code error;
+  if (!std::filesystem::create_directories(directory, error)) {
+    if (error) fail("make", directory, error.value());
+    return;
+  }
+  std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
+  if (error) fail("make", directory, error.value());
+  sync_directory(std::filesystem::path(directory).parent_path());
+}
+
+// Both slots at once: so a file that exists was whole once.
+void make_file(const std::string& directory, const std::string& path, const std::string& slot) {
+  make_directory(directory);
+  const std::string beside = path + ".new";
+  ::unlink(beside.c_str());  // left by a crash
+  {
+    const Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (file.get() < 0) fail("write", beside, errno);
+    write_at(file, slot + slot, 0, beside);
+  }
+  if (::rename(beside.c_str(), path.c_str()) != 0) fail("write", path, errno);
+  sync_directory(directory);
+}
+
+std::string read_all(const Descriptor& file, const std::string& path) {
+  std::string text(2 * kSlotBytes, '\n');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got =
+        ::pread(file.get(), text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return text;
+}
+
+model::Acted to_acted(const model::Volume& volume, const model::Current& current) {
+  const auto& changes = current.history.changes;
+  return {.volume = volume.name,
+          .volume_id = volume.id,
+          .epoch = current.epoch,
+          .id = changes.empty() ? "" : changes.back().id,
+          .nodes = current.nodes,
+          .formatted = volume.format == model::Format::Done,
+          .record = model::to_json(volume)};
+}
+
+bool same_set(const model::Acted& one, const model::Acted& other) {
+  return one.epoch == other.epoch && one.id == other.id && one.formatted == other.formatted;
+}
+
+}  // namespace
+
+std::string describe_contradiction(const model::Acted& acted, const model::Volume& volume,
+                                   const std::optional<model::Current>& current) {
+  const std::string why = model::find_contradiction(acted, volume, current);
+  if (why.empty()) return "";
+  return "volume " + volume.name + ": the store is older than this node (" + why +
+         "); was an old backup of it restored? The replica here is left as it is: see `plexvol "
+         "store repair`";
+}
+
+void require_no_contradiction(const model::Acted& acted, const model::Volume& volume,
+                              const std::optional<model::Current>& current) {
+  const std::string why = describe_contradiction(acted, volume, current);
+  if (!why.empty()) throw Error(ErrorCode::Conflict, why);
+}
+
+std::string ActedSets::path_of(const std::string& volume_id) const {
+  // It comes from the store, and names a file here.
+  if (volume_id.empty() || volume_id.find('/') != std::string::npos || volume_id.front() == '.') {
+    throw Error(ErrorCode::Internal, "\"" + volume_id + "\" is no volume's id");
+  }
+  return directory_ + "/" + volume_id;
+}
+
+std::shared_ptr<ActedSets::File> ActedSets::file_of(const std::string& volume_id) {
+  const std::lock_guard lock(mutex_);
+  auto& file = files_[volume_id];
+  if (!file) file = std::make_shared<File>();
+  return file;
+}
+
+void ActedSets::read(const std::string& volume_id, File& file) const {
+  if (file.is_read) return;
+  const std::string path = path_of(volume_id);
+  const Descriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (opened.get() < 0) {
+    if (errno != ENOENT) fail("read", path, errno);
+  } else {
+    const std::string text = read_all(opened, path);
+    std::optional<Slot> newest;
+    for (const std::size_t at : {std::size_t{0}, kSlotBytes}) {
+      auto slot = from_slot(std::string_view(text).substr(at, kSlotBytes));
+      if (slot && (!newest || slot->sequence > newest->sequence)) newest = std::move(slot);
+    }
+    if (!newest || newest->acted.volume_id != volume_id) {
+      throw Error(ErrorCode::Internal,
+                  path +
+                      ": is damaged, so nobody knows what this node acted on: if etcd was not "
+                      "restored from a backup, remove the file and restart the agent");
+    }
+    file.sequence = newest->sequence;
+    file.acted = std::move(newest->acted);
+  }
+  file.is_read = true;
+}
+
+void ActedSets::write(const std::string& volume_id, File& file, model::Acted next) const {
+  const std::string path = path_of(volume_id);
+  std::string slot = to_slot(file.sequence + 1, next);
+  if (slot.size() > kSlotBytes) {
+    next.record.clear();
+    slot = to_slot(file.sequence + 1, next);
+  }
+  if (slot.size() > kSlotBytes) {
+    throw Error(ErrorCode::Internal,
+                path + ": the record of volume " + next.volume + " is too large to be kept");
+  }
+  if (!file.acted) {
+    make_file(directory_, path, slot);
+  } else {
+    const Descriptor opened(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (opened.get() < 0) fail("write", path, errno);
+    write_at(opened, slot, (file.sequence + 1) % 2 * kSlotBytes, path);
+  }
+  ++file.sequence;
+  file.acted = std::move(next);
+}
+
+std::optional<model::Acted> ActedSets::find(const std::string& volume_id) {
+  const auto file = file_of(volume_id);
+  const std::lock_guard lock(file->mutex);
+  read(volume_id, *file);
+  return file->acted;
+}
+
+bool ActedSets::knows_set(const model::Volume& volume, const model::Current& current) {
+  const auto known = find(volume.id);
+  return known && same_set(*known, to_acted(volume, current));
+}
+
+bool ActedSets::knows_all(const model::Volume& volume, const model::Current& current) {
+  const auto known = find(volume.id);
+  const model::Acted next = to_acted(volume, current);
+  return known && same_set(*known, next) && (known->record == next.record || known->record.empty());
+}
+
+void ActedSets::record(const model::Volume& volume, const model::Current& current) {
+  const auto file = file_of(volume.id);
+  const std::lock_guard lock(file->mutex);
+  read(volume.id, *file);
+  model::Acted next = to_acted(volume, current);
+  if (file->acted) {
+    const model::Acted& known = *file->acted;
+    // Another thread may have seen more in between.
+    if (known.epoch > next.epoch) return;
+    require_no_contradiction(known, volume, current);
+    next.formatted = next.formatted || known.formatted;
+    next.unknown = known.unknown;
+    if (same_set(known, next) && (known.record == next.record || known.record.empty())) return;
+  }
+  write(volume.id, *file, std::move(next));
+}
+
+void ActedSets::remove(const std::string& volume_id) {
+  const auto file = file_of(volume_id);
+  const std::lock_guard lock(file->mutex);
+  const std::string path = path_of(volume_id);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("remove", path, errno);
+  file->acted.reset();
+  file->is_read = true;
+}
+
+std::vector<model::Acted> ActedSets::list() {
+  std::vector<model::Acted> all;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".new")) continue;
+    try {
+      if (auto acted = find(name)) all.push_back(*std::move(acted));
+    } catch (const Error& problem) {
+      log::warn(problem.what());
+    }
+  }
+  return all;
+}
+
+}  // namespace plexvol::store
