@@ -212,16 +212,18 @@ int examine(const Config& config) {
 }
 
 // An embedded store is this machine's own.
-store::Identity identity(const Config& config, const reconcile::OwnAddress& address) {
+store::Identity identity(const Config& config, const reconcile::OwnAddress& address,
+                         store::StoreSeen& seen) {
   if (config.store.kind == "embedded") return {.node = config.node_name, .machine = {}};
   const std::string machine = find_machine_id(config.state_directory);
   if (machine.empty()) {
     log::warn("this machine has no id, and none can be kept in " + config.state_directory +
               ": another machine of the name " + config.node_name + " would not be noticed");
   }
-  return {.node = config.node_name, .machine = machine, .address = [&address] {
-            return address.get();
-          }};
+  return {.node = config.node_name,
+          .machine = machine,
+          .address = [&address] { return address.get(); },
+          .seen = &seen};
 }
 
 doctor::Subject running_subject(const Config& config, const reconcile::OwnAddress& address,
@@ -295,8 +297,9 @@ int run(const Config& config) {
 
   reconcile::OwnAddress address(config.address_is_set ? config.address : "", default_route_address);
   address.look();
-  const std::unique_ptr<store::Store> raw_store = make_store(config);
-  store::GuardedStore guard(*raw_store, identity(config, address));
+  store::StoreSeen store_seen(config.state_directory + "/store-seen");
+  const std::unique_ptr<store::Store> raw_store = make_store(config, &store_seen);
+  store::GuardedStore guard(*raw_store, identity(config, address, store_seen));
   store::TypedStore store(guard);
   store::ActedSets acted(config.state_directory + "/acted");
   arbiter::Arbiter arbiter(store, acted);

@@ -23,7 +23,7 @@ std::string read_password(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<store::Store> make_store(const Config& config) {
+std::unique_ptr<store::Store> make_store(const Config& config, store::StoreSeen* seen) {
   const StoreConfig& wanted = config.store;
   if (wanted.kind == "embedded") {
     auto opened = std::make_unique<store::FileStore>(wanted.directory);
@@ -38,7 +38,8 @@ std::unique_ptr<store::Store> make_store(const Config& config) {
                           .server_name = {},
                           .user = wanted.user,
                           .password = read_password(wanted.password_file),
-                          .key_prefix = wanted.prefix});
+                          .key_prefix = wanted.prefix,
+                          .seen = seen});
 }
 
 }  // namespace plexvol

@@ -18,6 +18,7 @@
 #include <system_error>
 
 #include "agent/api/error.h"
+#include "agent/api/text.h"
 #include "agent/doctor/look.h"
 #include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
@@ -230,6 +231,17 @@ void look_at_name(const Examination& examination) {
                            "end the other agent, or give its machine a node_name of its own");
 }
 
+// Read from the store, so that it is told of whether or not an agent runs.
+void look_at_turn(store::TypedStore& store, Report& report) {
+  const auto turned = store.find_turned_back();
+  if (!turned) return;
+  const auto& [node, at, what, unknown] = turned->value;
+  report.fault("store's age", node + " saw at " + time_to_text(at) + ": " + what,
+               "the store that the volumes were used with",
+               "no volume's current set is changed: if a backup of etcd was restored, see "
+               "`plexvol store repair` on a node whose agent runs");
+}
+
 void look_at_store_itself(const Examination& examination) {
   const Subject& subject = examination.subject;
   Report& report = examination.report;
@@ -255,6 +267,7 @@ void look_at_store_itself(const Examination& examination) {
     const std::size_t nodes = subject.store->list_nodes().size();
     try_to_write(*subject.store);
     report.ok(kWhat, "etcd answers, and knows " + std::to_string(nodes) + " nodes", wanted);
+    look_at_turn(*subject.store, report);
   } catch (const Error& error) {
     report.fault(
         kWhat, error.what(), wanted,

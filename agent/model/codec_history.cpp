@@ -6,18 +6,17 @@
 
 namespace plexvol::model {
 
-std::string to_json(const History& history) {
+namespace {
+
+Json to_members(const History& history) {
   Json changes = Json::array();
   for (const SetChange& change : history.changes) {
     changes.push_back(with_unknown({{"epoch", change.epoch}, {"id", change.id}}, change.unknown));
   }
-  return with_unknown({{"changes", std::move(changes)}}, history.unknown).dump();
+  return with_unknown({{"changes", std::move(changes)}}, history.unknown);
 }
 
-template <>
-History from_json<History>(const std::string& text) {
-  const Json json = parse_record(text);
-  Members members(json);
+History to_history(Members members) {
   History history;
   for (Members& change : members.objects("changes")) {
     history.changes.push_back(
@@ -28,6 +27,18 @@ History from_json<History>(const std::string& text) {
   return history;
 }
 
+}  // namespace
+
+std::string to_json(const History& history) {
+  return to_members(history).dump();
+}
+
+template <>
+History from_json<History>(const std::string& text) {
+  const Json json = parse_record(text);
+  return to_history(Members(json));
+}
+
 std::string to_json(const Acted& acted) {
   return dump_any(with_unknown({{"volume", acted.volume},
                                 {"volume_id", acted.volume_id},
@@ -35,7 +46,8 @@ std::string to_json(const Acted& acted) {
                                 {"id", acted.id},
                                 {"nodes", acted.nodes},
                                 {"formatted", acted.formatted},
-                                {"record", acted.record}},
+                                {"record", acted.record},
+                                {"history", to_members(acted.history)}},
                                acted.unknown));
 }
 
@@ -50,6 +62,7 @@ Acted from_json<Acted>(const std::string& text) {
               .nodes = members.texts("nodes"),
               .formatted = members.flag("formatted", false),
               .record = members.text("record", "")};
+  if (members.find("history") != nullptr) acted.history = to_history(members.object("history"));
   acted.unknown = members.rest();
   return acted;
 }

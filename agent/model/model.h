@@ -99,6 +99,7 @@ struct History {
   Unknown unknown = {};
 
   const SetChange* find(std::uint64_t epoch) const;
+  bool operator==(const History&) const = default;
 };
 
 // current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes
@@ -129,13 +130,16 @@ struct Current {
 // What a node last acted on of a volume: kept on its own disk (store/acted.h), and published under
 // acted/<node>/<volume> while the store is in doubt.
 struct Acted {
+  static constexpr std::size_t kMaxHistory = 16;
+
   std::string volume;
   std::string volume_id;
   std::uint64_t epoch = 0;
   std::string id;               // of the change that made the set
   std::set<std::string> nodes;  // the set
   bool formatted = false;       // the file system was seen to be made
-  std::string record;  // volumes/<volume> as last seen; "" when it was too large to be kept
+  std::string record;    // volumes/<volume> as last seen; "" when it was too large to be kept
+  History history = {};  // the last changes up to this one: which sets it came from
   Unknown unknown = {};
 
   bool operator==(const Acted&) const = default;

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -128,13 +128,16 @@ std::string read_all(const Descriptor& file, const std::string& path) {
 
 model::Acted to_acted(const model::Volume& volume, const model::Current& current) {
   const auto& changes = current.history.changes;
+  const auto kept = std::min(changes.size(), model::Acted::kMaxHistory);
+  const auto first = changes.end() - static_cast<std::ptrdiff_t>(kept);
   return {.volume = volume.name,
           .volume_id = volume.id,
           .epoch = current.epoch,
           .id = changes.empty() ? "" : changes.back().id,
           .nodes = current.nodes,
           .formatted = volume.format == model::Format::Done,
-          .record = model::to_json(volume)};
+          .record = model::to_json(volume),
+          .history = {.changes = {first, changes.end()}}};
 }
 
 bool same_set(const model::Acted& one, const model::Acted& other) {
@@ -203,6 +206,7 @@ void ActedSets::write(const std::string& volume_id, File& file, model::Acted nex
   std::string slot = to_slot(file.sequence + 1, next);
   if (slot.size() > kSlotBytes) {
     next.record.clear();
+    next.history.changes.clear();
     slot = to_slot(file.sequence + 1, next);
   }
   if (slot.size() > kSlotBytes) {

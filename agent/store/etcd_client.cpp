@@ -8,6 +8,7 @@
 #include "agent/store/etcd.grpc.pb.h"
 #include "agent/store/etcd_calls.h"
 #include "agent/store/etcd_watch_stream.h"
+#include "agent/store/store_seen.h"
 #include "agent/store/transaction_check.h"
 
 namespace plexvol::store {
@@ -47,6 +48,22 @@ void add_read(etcdserverpb::RequestOp& operation, const std::string& key) {
   operation.mutable_request_range()->set_key(key);
   operation.mutable_request_range()->set_count_only(true);
 }
+
+// Tells what the store said of itself, of requests that no member answers from what it alone knows.
+class Noting {
+ public:
+  explicit Noting(StoreSeen* seen) : seen_(seen) {
+    if (seen_ != nullptr) before_ = seen_->last();
+  }
+  void answer(const etcdserverpb::ResponseHeader& header) const {
+    if (seen_ == nullptr) return;
+    seen_->note(before_, {.cluster = header.cluster_id(), .revision = header.revision()});
+  }
+
+ private:
+  StoreSeen* seen_;
+  StoreSeen::Point before_;
+};
 
 EtcdCaller::Invoke invoke_txn(const etcdserverpb::TxnRequest& request,
                               etcdserverpb::TxnResponse& response) {
@@ -101,6 +118,7 @@ std::chrono::milliseconds RetryDelay::next() {
 EtcdClient::EtcdClient(const EtcdSettings& settings)
     : key_prefix_(settings.key_prefix),
       timeout_(settings.request_timeout),
+      seen_(settings.seen),
       caller_(std::make_unique<EtcdCaller>(settings)) {}
 
 EtcdClient::~EtcdClient() = default;
@@ -121,6 +139,7 @@ EtcdClient::Page EtcdClient::read_page(const std::string& key, const std::string
   request.set_limit(kPageEntries);
   etcdserverpb::RangeResponse response;
   Page page;
+  const Noting noting(seen_);
   caller_->call({.what = "read " + key, .cancellation = never_, .timeout = timeout_},
                 [&](const Channel& channel, grpc::ClientContext& context) {
                   const grpc::Status status =
@@ -128,6 +147,7 @@ EtcdClient::Page EtcdClient::read_page(const std::string& key, const std::string
                   page.compacted = status.error_code() == grpc::StatusCode::OUT_OF_RANGE;
                   return page.compacted ? grpc::Status::OK : status;
                 });
+  noting.answer(response.header());
   page.revision = response.header().revision();
   page.more = response.more();
   for (etcdserverpb::KeyValue& found : *response.mutable_kvs()) {
@@ -154,8 +174,10 @@ std::vector<std::optional<Entry>> EtcdClient::get_all(const std::vector<std::str
     request.add_success()->mutable_request_range()->set_key(full_key(key));
   }
   etcdserverpb::TxnResponse response;
+  const Noting noting(seen_);
   caller_->call({.what = "read " + keys.front(), .cancellation = never_, .timeout = timeout_},
                 invoke_txn(request, response));
+  noting.answer(response.header());
   if (response.responses_size() != request.success_size()) {
     throw Error(ErrorCode::Internal, "etcd: " + std::to_string(request.success_size()) +
                                          " keys were asked for, and " +
@@ -212,11 +234,13 @@ bool EtcdClient::commit(const Transaction& transaction) {
     add_read(*request.add_failure(), full_key(transaction.conditions.front().key));
   }
   etcdserverpb::TxnResponse response;
+  const Noting noting(seen_);
   caller_->call({.what = "commit " + to_text(transaction),
                  .cancellation = never_,
                  .timeout = timeout_,
                  .repeatable = transaction.writes.empty()},
                 invoke_txn(request, response));
+  noting.answer(response.header());
   return response.succeeded();
 }
 

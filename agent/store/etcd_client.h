@@ -131,6 +131,7 @@ class EtcdClient {
 
   const std::string key_prefix_;
   const std::chrono::milliseconds timeout_;
+  StoreSeen* const seen_;
   const std::unique_ptr<EtcdCaller> caller_;
   Cancellation never_;
 };

@@ -12,6 +12,7 @@
 namespace plexvol::store {
 
 class EtcdClient;
+class StoreSeen;
 
 struct EtcdSettings {
   // "https://10.0.0.1:2379"; without a scheme it is https when a certificate or an authority is
@@ -27,6 +28,7 @@ struct EtcdSettings {
   std::string password;
   std::chrono::milliseconds request_timeout{5'000};  // of one call, over all endpoints
   std::string key_prefix = "/plexvol/";              // of every key, so that an etcd can be shared
+  StoreSeen* seen = nullptr;  // told of each linearizable answer; must outlive the store's calls
 };
 
 // Reads are linearizable. A commit is sent at most once: when its answer is lost, it throws

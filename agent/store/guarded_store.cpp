@@ -1,9 +1,11 @@
 #include "agent/store/guarded_store.h"
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/api/text.h"
 #include "agent/log.h"
 #include "agent/store/keys.h"
 #include "agent/store/records.h"
@@ -48,6 +50,18 @@ std::optional<T> readable(const std::optional<Entry>& entry) {
   }
 }
 
+bool changes_set(const Transaction& transaction) {
+  return std::ranges::any_of(transaction.writes, [](const Write& write) {
+    return write.key.starts_with(keys::current_prefix());
+  });
+}
+
+bool names_turn(const Transaction& transaction) {
+  return std::ranges::any_of(transaction.conditions, [](const Condition& condition) {
+    return condition.key == keys::turned_back();
+  });
+}
+
 }  // namespace
 
 GuardedStore::GuardedStore(Store& inside, Identity identity)
@@ -64,7 +78,8 @@ void GuardedStore::run(const std::stop_token& stop) {
     const State state = state_;
     const auto pause =
         state == State::Granted ? std::chrono::milliseconds(kCheckInterval) : identity_.retry;
-    changed_.wait_for(lock, stop, pause, [&] { return state_ != state; });
+    changed_.wait_for(lock, stop, pause, [&] { return state_ != state || ask_now_; });
+    ask_now_ = false;
   }
 }
 
@@ -73,6 +88,8 @@ void GuardedStore::ask() {
   const std::lock_guard one_at_a_time(ask_mutex_);
   try {
     set(State::Granted, find_right(), "");
+    tell_of_turn();
+    if (identity_.seen != nullptr) identity_.seen->save();
   } catch (const Refused& refused) {
     set(State::Refused, std::nullopt, refused.what());
   } catch (const std::exception& error) {
@@ -82,13 +99,52 @@ void GuardedStore::ask() {
 
 GuardedStore::Right GuardedStore::find_right() {
   const std::string& node = identity_.node;
-  const auto entries =
-      inside_.get_all({keys::schema(), keys::machine(node), keys::alive(node), keys::node(node)});
+  const auto entries = inside_.get_all({keys::schema(), keys::machine(node), keys::alive(node),
+                                        keys::node(node), keys::turned_back()});
+  note_turn(entries[4]);
   Right right{.schema = check_schema(entries[0]), .machine = 0};
   if (!identity_.machine.empty()) {
     right.machine = claim_name(entries[1], entries[2], entries[3]);
   }
   return right;
+}
+
+// Once everybody can know it, the store is used as it is now.
+void GuardedStore::tell_of_turn() {
+  const std::string why = identity_.seen == nullptr ? "" : identity_.seen->contradiction();
+  if (why.empty()) return;
+  const std::string key = keys::turned_back();
+  const model::TurnedBack turned{.node = identity_.node, .at = std::time(nullptr), .what = why};
+  inside_.commit({.conditions = {{key, 0}}, .writes = {{key, model::to_json(turned)}}});
+  note_turn(inside_.get(key));
+  identity_.seen->accept();
+}
+
+// Who sees it tells it at once, not only when a set is to be changed.
+void GuardedStore::look_at_answer() {
+  if (identity_.seen == nullptr || identity_.seen->contradiction().empty()) return;
+  const std::lock_guard lock(mutex_);
+  ask_now_ = true;
+  changed_.notify_all();
+}
+
+void GuardedStore::note_turn(const std::optional<Entry>& entry) {
+  std::string text;
+  if (entry) {
+    const auto turned = readable<model::TurnedBack>(entry);
+    text = "the store is older than before, or another one" +
+           (turned ? ", as " + turned->node + " saw at " + time_to_text(turned->at) + " (" +
+                         turned->what + ")"
+                   : std::string()) +
+           ": no volume's current set is changed until `plexvol store repair`";
+  }
+  const std::lock_guard lock(mutex_);
+  turned_back_ = text;
+}
+
+std::string GuardedStore::turned_back() const {
+  const std::lock_guard lock(mutex_);
+  return turned_back_;
 }
 
 // Answers the revision of machines/<node> with this machine in it.
@@ -161,23 +217,32 @@ std::vector<Condition> GuardedStore::conditions_of(const Right& right) const {
 
 std::optional<Entry> GuardedStore::get(const std::string& key) {
   require_right();
-  return inside_.get(key);
+  auto found = inside_.get(key);
+  look_at_answer();
+  return found;
 }
 
 std::vector<std::optional<Entry>> GuardedStore::get_all(const std::vector<std::string>& keys) {
   require_right();
-  return inside_.get_all(keys);
+  auto found = inside_.get_all(keys);
+  look_at_answer();
+  return found;
 }
 
 std::vector<Entry> GuardedStore::list(const std::string& prefix) {
   require_right();
-  return inside_.list(prefix);
+  auto found = inside_.list(prefix);
+  look_at_answer();
+  return found;
 }
 
 bool GuardedStore::commit(const Transaction& transaction) {
+  const bool is_bound = changes_set(transaction) && !names_turn(transaction);
   for (int race = 0; race < kMaxRaces; ++race) {
     const Right right = require_right();
+    if (is_bound) tell_of_turn();
     Transaction bound = transaction;
+    if (is_bound) bound.conditions.push_back({keys::turned_back(), 0});
     for (Condition& condition : conditions_of(right)) {
       bound.conditions.push_back(std::move(condition));
     }
@@ -185,6 +250,11 @@ bool GuardedStore::commit(const Transaction& transaction) {
     // Was it the right, or what the caller required?
     ask();
     const Right now = require_right();
+    if (is_bound) {
+      if (const std::string why = turned_back(); !why.empty()) {
+        throw Error(ErrorCode::Conflict, why);
+      }
+    }
     if (now.schema == right.schema && now.machine == right.machine) return false;
   }
   throw Error(ErrorCode::Unavailable, "the store's schema changes too often");

@@ -4,6 +4,10 @@
 // that agents of this one may not write. Then every call throws Error(Unavailable) with the reason,
 // as if the store was away, and the guard asks again until that has changed. Every transaction is
 // bound to what the right rests on, so that nothing is written a moment after it was lost.
+//
+// It also keeps the sets of the volumes (current/) as they are once the store was seen to be older
+// than before, or another one: the first agent that sees it writes store/turned-back, and every
+// transaction that changes a set requires that this key is absent, unless it names the key itself.
 #pragma once
 
 #include <chrono>
@@ -17,6 +21,7 @@
 #include <vector>
 
 #include "agent/store/store.h"
+#include "agent/store/store_seen.h"
 
 namespace plexvol::store {
 
@@ -27,6 +32,7 @@ struct Identity {
   std::string machine;
   std::function<std::string()> address = [] { return ""; };  // of the machine; "" while unknown
   std::chrono::milliseconds retry{2'000};  // between two questions while it has no right
+  StoreSeen* seen = nullptr;  // fed by the store inside; nullptr: that cannot be turned back
 };
 
 // Watches and presences may outlive it; `inside` must not be destroyed before it.
@@ -47,6 +53,9 @@ class GuardedStore : public Store {
                                      const std::vector<Condition>& conditions) override;
   std::string kind() const override { return inside_.kind(); }
 
+  // Why no set is changed; "" as far as is known. Lags behind by up to half a minute.
+  std::string turned_back() const;
+
   // Why this agent may not use the store; "" when it may, and while nobody knows.
   std::string refusal() const;
 
@@ -65,6 +74,9 @@ class GuardedStore : public Store {
   void run(const std::stop_token& stop);
   void ask();
   Right find_right();
+  void tell_of_turn();
+  void look_at_answer();
+  void note_turn(const std::optional<Entry>& entry);
   std::int64_t claim_name(const std::optional<Entry>& holder, const std::optional<Entry>& alive,
                           const std::optional<Entry>& node);
   void set(State state, std::optional<Right> right, const std::string& reason);
@@ -78,7 +90,9 @@ class GuardedStore : public Store {
   std::condition_variable_any changed_;
   State state_ = State::Unknown;
   Right right_;
-  std::string reason_;   // why it is not granted
+  std::string reason_;  // why it is not granted
+  std::string turned_back_;
+  bool ask_now_ = false;
   std::jthread thread_;  // last: it uses all the others
 };
 

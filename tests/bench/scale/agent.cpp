@@ -39,6 +39,7 @@ class Agent::Parts {
         const std::vector<model::Volume>& volumes)
       : volumes_(volumes.size()),
         raw_store_(store_settings(settings, node)),
+        acted_(settings.directory + "/acted"),
         tools_(volumes),
         pools_(make_pools(looks_)),
         drbd_(runner_, write_drbd_files(settings.directory, node, volumes)),
@@ -91,7 +92,8 @@ class Agent::Parts {
   Looks looks_;
   store::EtcdStore raw_store_;
   store::TypedStore store_{raw_store_};
-  arbiter::Arbiter arbiter_{store_};
+  store::ActedSets acted_;
+  arbiter::Arbiter arbiter_{store_, acted_};
   IdleRunner tools_;
   process::TraceLog trace_;
   process::TracingRunner runner_{tools_, trace_, [](const std::string&) {}};

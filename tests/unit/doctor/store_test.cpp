@@ -5,6 +5,7 @@
 
 #include "agent/api/error.h"
 #include "agent/doctor/look.h"
+#include "agent/model/codec.h"
 #include "agent/store/etcd_store.h"
 #include "tests/support/etcd_process.h"
 #include "tests/support/scripted_runner.h"
@@ -53,4 +54,28 @@ TEST_CASE("doctor: an etcd that answers reads and takes no writes is a fault") {
   CHECK(full.level == "fault");
   CHECK_MESSAGE(full.found.find("space exceeded") != std::string::npos, full.found);
   CHECK(full.advice.find("etcdctl alarm list") != std::string::npos);
+}
+
+TEST_CASE("doctor: a store that was turned back is a fault, with what to do [D19]") {
+  if (!support::EtcdProcess::is_available()) return;
+  support::EtcdProcess etcd;
+  store::EtcdStore raw(etcd.settings());
+  store::TypedStore store(raw);
+  doctor::Subject subject;
+  subject.store_kind = "etcd";
+  subject.endpoints = {etcd.endpoint()};
+  subject.store = &store;
+  support::ScriptedRunner runner;
+  store.commit(store::Change().put(
+      store::keys::turned_back(),
+      model::to_json(model::TurnedBack{.node = "n2", .at = 0, .what = "another etcd"})));
+  doctor::Report report;
+  doctor::look_at_store({subject, runner, report});
+  const auto found =
+      std::find_if(report.findings.begin(), report.findings.end(),
+                   [](const auto& finding) { return finding.what == "store's age"; });
+  REQUIRE(found != report.findings.end());
+  CHECK(found->level == "fault");
+  CHECK(found->found == "n2 saw at 1970-01-01T00:00:00Z: another etcd");
+  CHECK(found->advice.find("plexvol store repair") != std::string::npos);
 }

@@ -258,6 +258,7 @@ TEST_CASE("records: what is known of a volume's set comes back as it was written
                      .nodes = {"n1", "n2"},
                      .formatted = true,
                      .record = "{\"a\":1}"};
+  acted.history.changes = {{.epoch = 6, .id = "w"}, {.epoch = 7, .id = "x"}};
   acted.unknown.members = R"({"later":7})";
   CHECK(model::from_json<model::Acted>(to_json(acted)) == acted);
   const std::string turned = R"({"node":"n1","at":7,"what":"another etcd","later":[1]})";

@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/store/store_seen.h"
 #include "tests/support/change_recorder.h"
 #include "tests/support/child_process.h"
 #include "tests/support/etcd_process.h"
 #include "tests/support/store_calls.h"
+#include "tests/support/temporary_directory.h"
 
 namespace plexvol::store {
 
@@ -316,6 +318,48 @@ TEST_CASE("etcd store: a presence is made again when its lease or its key was lo
   REQUIRE(store.get("alive/n1"));
   CHECK(store.get("alive/n1")->value == "x");
   CHECK(lease_of(etcd, "/plexvol/alive/n1").size() > 1);
+}
+
+TEST_CASE("etcd store: one that lost what was seen of it is noticed [D19]") {
+  if (!EtcdProcess::has_control()) return;
+  EtcdProcess etcd;
+  support::TemporaryDirectory directory;
+  StoreSeen seen(directory.path() / "store-seen");
+  auto settings = etcd.settings();
+  settings.seen = &seen;
+  EtcdStore store(settings);
+  CHECK(put(store, "a", "1"));
+  const auto first = seen.last();
+  CHECK(first.cluster != 0);
+  CHECK(std::to_string(first.revision) == revision_of(etcd));
+  store.get("a");
+  store.get_all({"a", "b"});
+  store.list("a");
+  etcd.kill();
+  etcd.start();
+  store.get("a");
+  CHECK(put(store, "a", "2"));
+  CHECK(seen.contradiction().empty());
+  CHECK(seen.last().revision == first.revision + 1);
+  etcd.kill();
+  etcd.start_empty();
+  SUBCASE("by a read") {
+    store.get("a");
+  }
+  SUBCASE("by a read of many") {
+    store.get_all({"a", "b"});
+  }
+  SUBCASE("by a list") {
+    store.list("a");
+  }
+  SUBCASE("by a write") {
+    try {
+      put(store, "a", "3");
+    } catch (const Error&) {  // over the old connection, which is not tried twice
+      put(store, "a", "3");
+    }
+  }
+  CHECK_FALSE(seen.contradiction().empty());
 }
 
 }  // namespace plexvol::store

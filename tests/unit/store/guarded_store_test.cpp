@@ -206,4 +206,70 @@ TEST_CASE("guard: an agent that a newer one would be damaged by does not write [
   await_granted(*guard);
 }
 
+namespace {
+
+// What was seen of the store, in a cluster whose store can be turned back.
+struct Turned {
+  Cluster cluster;
+  StoreSeen seen{cluster.directory.path() / "store-seen"};
+  GuardedStore guard{cluster.raw, Identity{.node = "n1", .machine = "A", .seen = &seen}};
+
+  Turned() { seen.note(seen.last(), {.cluster = 1, .revision = 10}); }
+  void turn_back() { seen.note(seen.last(), {.cluster = 1, .revision = 9}); }
+  std::string change_set() {
+    try {
+      return put(guard, "current/v", "1") ? "" : "false";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("guard: once the store was turned back, no set is changed [D19]") {
+  Turned t;
+  CHECK(t.change_set() == "");
+  t.turn_back();
+  const std::string said = t.change_set();
+  CHECK_MESSAGE(contains(said, "plexvol store repair"), said);
+  CHECK_MESSAGE(contains(said, "as n1 saw at"), said);
+  CHECK(t.guard.turned_back() == said);
+  CHECK(t.cluster.raw.get("store/turned-back"));
+  CHECK(t.seen.contradiction().empty());  // it is told, and used as it is
+  CHECK(t.change_set() == said);
+  // Reads, and all that changes no set, go on.
+  CHECK(t.guard.get("current/v")->value == "1");
+  CHECK(put(t.guard, "a", "1"));
+  // Who knows of it may do something about it.
+  const auto turned = t.cluster.raw.get("store/turned-back");
+  CHECK(t.guard.commit({.conditions = {{turned->key, turned->revision}},
+                        .writes = {{"current/v", "2"}, {turned->key, std::nullopt}}}));
+  CHECK(t.change_set() == "");
+}
+
+TEST_CASE("guard: a store that another agent saw turned back changes no set, either [D19]") {
+  Turned t;
+  CHECK(t.change_set() == "");
+  t.cluster.put("store/turned-back",
+                model::to_json(model::TurnedBack{.node = "n2", .at = 0, .what = "it"}));
+  CHECK(contains(t.change_set(), "as n2 saw at 1970"));
+  t.cluster.put("store/turned-back", "?");
+  CHECK(contains(t.change_set(), "no volume's current set is changed"));
+  t.cluster.remove("store/turned-back");
+  CHECK(t.change_set() == "");
+}
+
+TEST_CASE("guard: who reads that the store was turned back tells it by himself [D19]") {
+  Turned t;
+  CHECK(t.change_set() == "");
+  t.turn_back();
+  t.guard.get("a");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!t.cluster.raw.get("store/turned-back") && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  CHECK(t.cluster.raw.get("store/turned-back"));
+}
+
 }  // namespace plexvol::store

@@ -1,0 +1,113 @@
+#include "agent/store/store_seen.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "agent/log.h"
+#include "agent/store/file_log.h"
+
+namespace plexvol::store {
+
+namespace {
+
+// "<cluster, hexadecimal> <revision>"
+StoreSeen::Point read(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return {};
+  StoreSeen::Point point;
+  std::string end;
+  if (file >> std::hex >> point.cluster >> std::dec >> point.revision >> end && end == ".") {
+    return point;
+  }
+  log::warn(path +
+            ": cannot be read: a restored backup of the store is noticed only by what other "
+            "nodes have seen");
+  return {};
+}
+
+bool write(const std::string& path, const std::string& text) {
+  const std::string beside = path + ".new";
+  {
+    const Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (file.get() < 0) return false;
+    const auto size = static_cast<ssize_t>(text.size());
+    if (::write(file.get(), text.data(), text.size()) != size) return false;
+    if (::fsync(file.get()) != 0) return false;
+  }
+  return std::rename(beside.c_str(), path.c_str()) == 0;
+}
+
+std::string to_text(const StoreSeen::Point& point) {
+  std::ostringstream text;
+  text << "cluster " << std::hex << point.cluster << std::dec << ", revision " << point.revision;
+  return text.str();
+}
+
+}  // namespace
+
+StoreSeen::StoreSeen(std::string path)
+    : path_(std::move(path)), last_(read(path_)), saved_(last_) {}
+
+StoreSeen::~StoreSeen() {
+  save();
+}
+
+StoreSeen::Point StoreSeen::last() const {
+  const std::lock_guard lock(mutex_);
+  return last_;
+}
+
+void StoreSeen::note(const Point& before, const Point& answer) {
+  const std::lock_guard lock(mutex_);
+  if (answer.cluster == 0 || before.generation != last_.generation) return;
+  const bool is_another = before.cluster != 0 && answer.cluster != before.cluster;
+  if (is_another || answer.revision < before.revision) {
+    answered_ = answer;
+    if (!contradiction_.empty()) return;
+    contradiction_ = "etcd answers as " + to_text(answer) + ", and it was " + to_text(before);
+    log::error("the store has been turned back: " + contradiction_);
+    return;
+  }
+  if (!contradiction_.empty()) return;
+  if (last_.cluster != 0 && last_.cluster != answer.cluster) return;
+  last_.cluster = answer.cluster;
+  last_.revision = std::max(last_.revision, answer.revision);
+}
+
+std::string StoreSeen::contradiction() const {
+  const std::lock_guard lock(mutex_);
+  return contradiction_;
+}
+
+void StoreSeen::accept() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (contradiction_.empty()) return;
+    answered_.generation = last_.generation + 1;
+    last_ = answered_;
+    contradiction_.clear();
+  }
+  save();
+}
+
+void StoreSeen::save() {
+  const std::lock_guard one_at_a_time(save_mutex_);
+  const Point now = last();
+  const bool is_saved = now.cluster == saved_.cluster && now.revision == saved_.revision;
+  if (is_saved || now.cluster == 0) return;
+  std::ostringstream text;
+  text << std::hex << now.cluster << ' ' << std::dec << now.revision << " .\n";
+  if (write(path_, text.str())) {
+    saved_ = now;
+  } else {
+    log::warn(path_ + ": cannot be written: a restored backup of the store may not be noticed");
+  }
+}
+
+}  // namespace plexvol::store
