@@ -30,6 +30,7 @@
 #include "agent/reconcile/node_report.h"
 #include "agent/reconcile/own_address.h"
 #include "agent/reconcile/workers.h"
+#include "agent/store/acted_report.h"
 #include "agent/store/guarded_store.h"
 
 namespace {
@@ -114,7 +115,8 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
                                                   reconcile::NodeReport& report,
                                                   reconcile::Queue& queue,
                                                   const mounting::PodDirectories& directories,
-                                                  const mounting::EndedPods& ended) {
+                                                  const mounting::EndedPods& ended,
+                                                  store::ActedReport& acted_report) {
   return {.here = config.node_name,
           .session = session,
           .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
@@ -124,6 +126,8 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .space_changed = [&report] { report.look_again(); },
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); },
           .unmounted = [&queue] { queue.add(reconcile::Workers::kDirectories); },
+          .contradicted =
+              [&acted_report](const std::string& volume) { acted_report.contradicted(volume); },
           .missing_mounts =
               [&](const std::string& volume) { return mount_faults(volume, directories, ended); }};
 }
@@ -303,6 +307,7 @@ int run(const Config& config) {
   store::TypedStore store(guard);
   store::ActedSets acted(config.state_directory + "/acted");
   arbiter::Arbiter arbiter(store, acted);
+  store::ActedReport acted_report(store, acted, config.node_name);
 
   process::BoostRunner tools;
   process::TraceLog trace;
@@ -332,7 +337,7 @@ int run(const Config& config) {
        .pods = pods,
        .jobs = jobs,
        .links = reconcile::Links(config.device_directory)},
-      reconciler_settings(config, session, report, queue, directories, ended));
+      reconciler_settings(config, session, report, queue, directories, ended, acted_report));
   const reconcile::Workers workers(reconciler, queue, store,
                                    worker_settings(config, reconciler, directories, ended));
   service::Service service(

@@ -254,6 +254,7 @@ void look_at_store_itself(const Examination& examination) {
     report.ok("arbiter", subject.decisions, "for information: since the agent's start");
   }
   if (subject.store_kind == "embedded") {
+    if (subject.store != nullptr) look_at_turn(*subject.store, report);
     return report.ok(kWhat, "embedded: this node only", "embedded, or etcd for a cluster");
   }
   look_at_endpoints(examination);

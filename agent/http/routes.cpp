@@ -101,6 +101,10 @@ const std::map<std::string, Route>& routes() {
        [](Service& s, const Request& r, const Call&) {
          return api::to_json(s.change_node(body_of<api::NodeChange>(r)));
        }},
+      {api::kStoreRepairPath,
+       [](Service& s, const Request& r, const Call&) {
+         return api::to_json(s.repair(api::repair_request_from_json(r.body)));
+       }},
       {api::kVersionPath,
        [](Service& s, const Request&, const Call&) { return api::to_json(s.version()); }},
   };

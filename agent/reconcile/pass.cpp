@@ -64,10 +64,7 @@ class Reconciler::Pass {
       return false;
     }
     try {
-      store::ActedSets& acted = tools_.arbiter.acted();
-      if (ahead.current && !acted.knows_all(ahead.volume->value, ahead.current->value)) {
-        return false;
-      }
+      if (!is_recorded(ahead)) return false;
       accept(ahead, "");
       if (!look_and_plan(true).empty() || status_ != make_status()) return false;
     } catch (const std::exception&) {
@@ -165,7 +162,9 @@ class Reconciler::Pass {
       const auto acted = tools_.arbiter.acted().find(view.volume->value.id);
       if (!acted || contradiction_of(view, *acted).empty()) return "";
       view = tools_.store.view_volume(volume_, owner_.settings_.here);
-      return contradiction_of(view, *acted);
+      std::string why = contradiction_of(view, *acted);
+      if (!why.empty()) owner_.settings_.contradicted(volume_);
+      return why;
     } catch (const Error& error) {
       if (error.code() == ErrorCode::Unavailable) throw;
       return error.what();
@@ -176,6 +175,13 @@ class Reconciler::Pass {
     if (!view.volume) return "";
     const auto current = view.current ? std::optional(view.current->value) : std::nullopt;
     return store::describe_contradiction(acted, view.volume->value, current);
+  }
+
+  bool is_recorded(const store::VolumeView& view) {
+    store::ActedSets& acted = tools_.arbiter.acted();
+    const model::Volume& volume = view.volume->value;
+    if (!view.current) return !acted.find(volume.id);
+    return acted.knows_all(volume, view.current->value);
   }
 
   // As soon as it is seen, so that as much as possible is known when the store is turned back. What
@@ -445,7 +451,7 @@ class Reconciler::Pass {
   bool not_replaced_ = false;
   bool peer_to_be_filled_ = false;
   bool put_back_ = false;
-  bool forgotten_ = false;  // the copy here was removed
+  bool forgotten_ = false;        // the copy here was removed
   bool only_arbitrated_ = false;  // a job runs, and what it works on is not looked at
   std::optional<Error> error_;
 };

@@ -117,6 +117,7 @@ std::vector<std::string> Reconciler::list_changed_mounts() {
     pictures = pictures_;
   }
   std::vector<filesystem::MountedThing> things;
+  things.reserve(pictures.size());
   for (const auto& [volume, picture] : pictures) {
     things.push_back({.device = picture.device, .placeholder = mounts::placeholder_source(volume)});
   }

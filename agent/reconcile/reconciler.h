@@ -58,6 +58,8 @@ struct ReconcilerSettings {
   std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
   std::function<void()> resyncs_changed = [] {};  // called when one begins or ends
   std::function<void()> unmounted = [] {};        // called after a left-over mount was taken down
+  // Called when the store is older than what this node acted on of the volume; must not block.
+  std::function<void(const std::string& volume)> contradicted = [](const std::string&) {};
   // What is to be said of the volume beside what this agent does for it; "" when nothing.
   std::function<std::string(const std::string& volume)> missing_mounts = [](const std::string&) {
     return std::string();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/api/protocol.h"
+#include "agent/api/repair.h"
 #include "agent/arbiter/arbiter.h"
 #include "agent/mounting/mount_calls.h"
 #include "agent/placement/placement.h"
@@ -73,6 +74,7 @@ class Service {
   api::VolumeInfo force_current(const api::ForceCurrentRequest& request);
   std::vector<api::NodeInfo> list_nodes();
   api::NodeChangeReply change_node(const api::NodeChange& request);
+  api::RepairReply repair(const api::RepairRequest& request);
   api::VersionReply version();
 
  private:

@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "agent/api/error.h"
-#include "agent/log.h"
 #include "agent/model/codec.h"
 #include "agent/store/file_log.h"
 
@@ -274,11 +273,7 @@ std::vector<model::Acted> ActedSets::list() {
   for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
     const std::string name = entry.path().filename().string();
     if (name.ends_with(".new")) continue;
-    try {
-      if (auto acted = find(name)) all.push_back(*std::move(acted));
-    } catch (const Error& problem) {
-      log::warn(problem.what());
-    }
+    if (auto acted = find(name)) all.push_back(*std::move(acted));
   }
   return all;
 }

@@ -44,7 +44,7 @@ class ActedSets {
   void record(const model::Volume& volume, const model::Current& current);
   // The copy here is no more.
   void remove(const std::string& volume_id);
-  // All of them. What cannot be read is left out and logged.
+  // All of them; throws when one cannot be read.
   std::vector<model::Acted> list();
 
  private:

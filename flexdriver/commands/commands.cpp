@@ -84,7 +84,8 @@ void print_note(const std::string& text) {
 }
 
 bool is_command(std::string_view word) {
-  constexpr std::array<std::string_view, 5> kNouns{"volume", "node", "driver", "doctor", "version"};
+  constexpr std::array<std::string_view, 6> kNouns{"volume", "node",   "store",
+                                                   "driver", "doctor", "version"};
   return word.empty() || word.starts_with('-') ||
          std::find(kNouns.begin(), kNouns.end(), word) != kNouns.end();
 }
@@ -100,6 +101,7 @@ int run_command(int argc, char** argv, const Trace& trace) {
   add_options(app, options);
   add_volume_commands(app, context);
   add_node_commands(app, context);
+  add_store_commands(app, context);
   add_driver_commands(app, context);
   add_doctor_command(app, context);
   add_version_command(app, context);

@@ -264,3 +264,31 @@ def test_a_forgotten_node_that_is_gone_by_the_second_question_is_forgotten(drive
     assert driver.run("node", "forget", "n2").out.endswith("node n2 is forgotten\n")
     outcome = driver.run("node", "forget", "n2")
     assert (outcome.status, outcome.err) == (1, "plexvol: no node named n2; there are: n1\n")
+
+
+REPAIR = {"turned_back": "n2 saw at 2026-01-31T10:00:00Z: another etcd", "applied": False, "done": False, "volumes": [
+    {"name": "data", "store": "set 5 {n1,n2}", "nodes": ["n2 acted on set 6 {n2}", "n1 has not answered"],
+     "action": "n1 may know of a newer set", "in_doubt": True}]}
+
+
+@pytest.mark.finding("D19")
+def test_store_repair_shows_what_is_known_and_changes_nothing_unasked(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/store/repair"] = result(REPAIR)
+    shown = driver.run("store", "repair")
+    assert shown.status == 0, shown
+    assert agent.request("/v1/store/repair").body == {
+        "apply": False, "accept_data_loss": False, "without": [], "use": []}
+    for text in ("IN DOUBT", "n1 has not answered", "n2 saw at", "nothing was changed: add --apply"):
+        assert text in shown.out, shown.out
+
+
+@pytest.mark.finding("D19")
+def test_store_repair_fails_while_a_volume_is_in_doubt(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/store/repair"] = result({**REPAIR, "applied": True})
+    tried = driver.run("store", "repair", "--apply", "--without", "n3", "--use", "data=n2", "--i-accept-data-loss")
+    assert tried.status == 1 and "1 volume is in doubt" in tried.err, tried
+    assert agent.request("/v1/store/repair").body == {
+        "apply": True, "accept_data_loss": True, "without": ["n3"], "use": [{"volume": "data", "node": "n2"}]}
+    for wrong in ("data", "=n2", "data="):
+        refused = driver.run("store", "repair", "--apply", "--use", wrong)
+        assert refused.status == 1 and "expected VOLUME=NODE" in refused.err, refused
