@@ -154,8 +154,9 @@ std::string describe_contradiction(const model::Acted& acted, const model::Volum
          "store repair`";
 }
 
-void require_no_contradiction(const model::Acted& acted, const model::Volume& volume,
-                              const std::optional<model::Current>& current) {
+void require_no_contradiction(const model::Acted& acted, model::Volume volume,
+                              const model::Current& current) {
+  volume.format = model::Format::Done;
   const std::string why = describe_contradiction(acted, volume, current);
   if (!why.empty()) throw Error(ErrorCode::Conflict, why);
 }

@@ -22,9 +22,10 @@ namespace plexvol::store {
 // `acted` must have been found before the store was read.
 std::string describe_contradiction(const model::Acted& acted, const model::Volume& volume,
                                    const std::optional<model::Current>& current);
-// Throws Error(Conflict) instead.
-void require_no_contradiction(const model::Acted& acted, const model::Volume& volume,
-                              const std::optional<model::Current>& current);
+// Throws Error(Conflict) instead, and goes by the set alone: for those whose volume may have been
+// read before what was acted on was found.
+void require_no_contradiction(const model::Acted& acted, model::Volume volume,
+                              const model::Current& current);
 
 // From any thread. What cannot be read or written throws Error(Internal), naming the file; damage
 // is never taken for "nothing was acted on".

@@ -25,6 +25,9 @@ ActedReport::ActedReport(TypedStore& store, ActedSets& acted, std::string here)
     woken_ = true;
     changed_.notify_all();
   });
+  // Before a volume can be made again in an embedded store that was lost. Of another etcd the
+  // guard knows with its first answer.
+  if (store_.raw().kind() == "embedded") try_look();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -41,18 +44,22 @@ void ActedReport::contradicted(const std::string& volume) {
 
 void ActedReport::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    bool is_done = false;
-    try {
-      look();
-      said_.clear();
-      is_done = true;
-    } catch (const std::exception& error) {
-      if (said_ != error.what()) log::info(error.what());
-      said_ = error.what();
-    }
+    const bool is_done = try_look();
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, stop, is_done ? kInterval : kRetry, [this] { return woken_; });
     woken_ = false;
+  }
+}
+
+bool ActedReport::try_look() {
+  try {
+    look();
+    said_.clear();
+    return true;
+  } catch (const std::exception& error) {
+    if (said_ != error.what()) log::info(error.what());
+    said_ = error.what();
+    return false;
   }
 }
 

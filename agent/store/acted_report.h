@@ -27,6 +27,7 @@ class ActedReport {
 
  private:
   void run(const std::stop_token& stop);
+  bool try_look();  // false: again in a moment
   void look();
   void tell_of(const std::string& volume);
   void tell(const std::string& why, Change change);

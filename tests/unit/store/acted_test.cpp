@@ -94,6 +94,12 @@ TEST_CASE("acted: nothing is written that is known, and nothing older [D19]") {
   CHECK_FALSE(acted.knows_set(c.volume, c.set));
   acted.record(c.volume, c.set);
   CHECK(acted.find(kId)->formatted);
+  // By who has read the volume before.
+  c.volume.format = model::Format::Started;
+  c.set = store::next_set(c.set);
+  acted.record(c.volume, c.set);
+  CHECK(acted.find(kId)->formatted);
+  CHECK(acted.find(kId)->epoch == 3);
   // Another change of the same epoch.
   c.set.history.changes.back().id = "another";
   CHECK_THROWS_AS(acted.record(c.volume, c.set), Error);
