@@ -115,8 +115,7 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
                                                   reconcile::NodeReport& report,
                                                   reconcile::Queue& queue,
                                                   const mounting::PodDirectories& directories,
-                                                  const mounting::EndedPods& ended,
-                                                  store::ActedReport& acted_report) {
+                                                  const mounting::EndedPods& ended) {
   return {.here = config.node_name,
           .session = session,
           .connect_time = std::chrono::seconds(config.drbd.connect_seconds),
@@ -126,10 +125,14 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .space_changed = [&report] { report.look_again(); },
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); },
           .unmounted = [&queue] { queue.add(reconcile::Workers::kDirectories); },
-          .contradicted =
-              [&acted_report](const std::string& volume) { acted_report.contradicted(volume); },
           .missing_mounts =
               [&](const std::string& volume) { return mount_faults(volume, directories, ended); }};
+}
+
+reconcile::ReconcilerSettings telling(store::ActedReport& report,
+                                      reconcile::ReconcilerSettings settings) {
+  settings.contradicted = [&report](const std::string& volume) { report.contradicted(volume); };
+  return settings;
 }
 
 pods::Settings pods_settings(const Config& config) {
@@ -291,6 +294,21 @@ int serve_until(const sigset_t& signals, http::Server& server) {
   std::_Exit(0);
 }
 
+// The store, and what this node has seen of it and acted on.
+struct KnownStore {
+  store::StoreSeen seen;
+  std::unique_ptr<store::Store> raw;
+  store::GuardedStore guard;
+  store::TypedStore store{guard};
+  store::ActedSets acted;
+
+  KnownStore(const Config& config, const reconcile::OwnAddress& address)
+      : seen(config.state_directory + "/store-seen"),
+        raw(make_store(config, &seen)),
+        guard(*raw, identity(config, address, seen)),
+        acted(config.state_directory + "/acted") {}
+};
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
   // Before anything is announced, served or touched: two agents on one node undo each other's work.
@@ -301,13 +319,10 @@ int run(const Config& config) {
 
   reconcile::OwnAddress address(config.address_is_set ? config.address : "", default_route_address);
   address.look();
-  store::StoreSeen store_seen(config.state_directory + "/store-seen");
-  const std::unique_ptr<store::Store> raw_store = make_store(config, &store_seen);
-  store::GuardedStore guard(*raw_store, identity(config, address, store_seen));
-  store::TypedStore store(guard);
-  store::ActedSets acted(config.state_directory + "/acted");
-  arbiter::Arbiter arbiter(store, acted);
-  store::ActedReport acted_report(store, acted, config.node_name);
+  KnownStore known(config, address);
+  store::TypedStore& store = known.store;
+  arbiter::Arbiter arbiter(store, known.acted);
+  store::ActedReport acted(store, known.acted, config.node_name);
 
   process::BoostRunner tools;
   process::TraceLog trace;
@@ -337,14 +352,14 @@ int run(const Config& config) {
        .pods = pods,
        .jobs = jobs,
        .links = reconcile::Links(config.device_directory)},
-      reconciler_settings(config, session, report, queue, directories, ended, acted_report));
+      telling(acted, reconciler_settings(config, session, report, queue, directories, ended)));
   const reconcile::Workers workers(reconciler, queue, store,
                                    worker_settings(config, reconciler, directories, ended));
   service::Service service(
       store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
-      service_settings(config, session, filesystem, guard, directories, drbd));
+      service_settings(config, session, filesystem, known.guard, directories, drbd));
   const auto examine_here = [&] {
-    doctor::Subject subject = running_subject(config, address, guard, ended);
+    doctor::Subject subject = running_subject(config, address, known.guard, ended);
     subject.decisions = arbiter::to_text(arbiter.counts());
     subject.session = session;
     subject.store = &store;

@@ -49,7 +49,7 @@ void add_read(etcdserverpb::RequestOp& operation, const std::string& key) {
   operation.mutable_request_range()->set_count_only(true);
 }
 
-// Tells what the store said of itself, of requests that no member answers from what it alone knows.
+// Tells what the store said of itself.
 class Noting {
  public:
   explicit Noting(StoreSeen* seen) : seen_(seen) {
@@ -58,6 +58,11 @@ class Noting {
   void answer(const etcdserverpb::ResponseHeader& header) const {
     if (seen_ == nullptr) return;
     seen_->note(before_, {.cluster = header.cluster_id(), .revision = header.revision()});
+  }
+  // Of what a member answers by itself.
+  void progress(const etcdserverpb::ResponseHeader& header) const {
+    if (seen_ == nullptr) return;
+    seen_->note_progress(before_, {.cluster = header.cluster_id(), .revision = header.revision()});
   }
 
  private:
@@ -267,9 +272,11 @@ bool EtcdClient::put_with_lease(const LeasedKey& key, std::int64_t lease,
   put.set_value(key.value);
   put.set_lease(lease);
   etcdserverpb::TxnResponse response;
+  const Noting noting(seen_);
   // Sent twice it does no harm: the same value under the same lease.
   caller_->call({.what = "announce " + key.key, .cancellation = cancellation, .timeout = timeout_},
                 invoke_txn(request, response));
+  noting.answer(response.header());
   return response.succeeded();
 }
 
@@ -290,6 +297,7 @@ bool EtcdClient::keep_lease(std::int64_t lease, Cancellation& cancellation) {
   etcdserverpb::LeaseKeepAliveRequest request;
   request.set_id(lease);
   etcdserverpb::LeaseKeepAliveResponse response;
+  const Noting noting(seen_);
   caller_->call(
       {.what = "keep a lease", .cancellation = cancellation, .timeout = timeout_},
       [&](const Channel& channel, grpc::ClientContext& context) {
@@ -300,6 +308,8 @@ bool EtcdClient::keep_lease(std::int64_t lease, Cancellation& cancellation) {
         if (answered) return grpc::Status::OK;
         return status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "no answer") : status;
       });
+  // So a node that reads nothing for a while still knows how far the store has come.
+  noting.progress(response.header());
   return response.ttl() > 0;
 }
 

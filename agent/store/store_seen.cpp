@@ -80,6 +80,13 @@ void StoreSeen::note(const Point& before, const Point& answer) {
   last_.revision = std::max(last_.revision, answer.revision);
 }
 
+void StoreSeen::note_progress(const Point& before, const Point& answer) {
+  const std::lock_guard lock(mutex_);
+  if (before.generation != last_.generation || !contradiction_.empty()) return;
+  if (last_.cluster == 0 || answer.cluster != last_.cluster) return;
+  last_.revision = std::max(last_.revision, answer.revision);
+}
+
 std::string StoreSeen::contradiction() const {
   const std::lock_guard lock(mutex_);
   return contradiction_;

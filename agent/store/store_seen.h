@@ -29,6 +29,9 @@ class StoreSeen {
   // has at least what was seen before it was asked for.
   Point last() const;
   void note(const Point& before, const Point& answer);
+  // An answer of one member from what it alone knows: the store has come at least so far. It proves
+  // nothing when it is older.
+  void note_progress(const Point& before, const Point& answer);
 
   // Why the store that answers cannot be what came after; "": nothing speaks against it.
   std::string contradiction() const;

@@ -77,6 +77,22 @@ TEST_CASE("store seen: answers that come out of order are no store turned back [
   CHECK(seen.last().revision == 130);
 }
 
+TEST_CASE("store seen: what one member says by itself proves only progress [D19]") {
+  const Case c;
+  StoreSeen seen(c.path);
+  seen.note_progress(seen.last(), {.cluster = kCluster, .revision = 100});
+  CHECK(seen.last().cluster == 0);
+  answer(seen, kCluster, 100);
+  seen.note_progress(seen.last(), {.cluster = kCluster, .revision = 90});
+  seen.note_progress(seen.last(), {.cluster = 1, .revision = 900});
+  CHECK(seen.last().revision == 100);
+  CHECK(seen.contradiction().empty());
+  seen.note_progress(seen.last(), {.cluster = kCluster, .revision = 110});
+  CHECK(seen.last().revision == 110);
+  answer(seen, kCluster, 109);
+  CHECK_FALSE(seen.contradiction().empty());
+}
+
 TEST_CASE("store seen: until everybody was told, the file has what was seen before [D19]") {
   const Case c;
   StoreSeen seen(c.path);
