@@ -316,7 +316,6 @@ int run(const Config& config) {
   std::vector<http::SocketLock> socket_locks = http::lock_sockets(config.sockets);
   const std::string session = random_hex(16);
   log::info("plexvold " PLEXVOL_VERSION " starts as node " + config.node_name);
-
   reconcile::OwnAddress address(config.address_is_set ? config.address : "", default_route_address);
   address.look();
   KnownStore known(config, address);

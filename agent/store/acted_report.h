@@ -29,7 +29,7 @@ class ActedReport {
   void run(const std::stop_token& stop);
   bool try_look();  // false: again in a moment
   void look();
-  void tell_of(const std::string& volume);
+  void tell_of(const std::string& name);
   void tell(const std::string& why, Change change);
   void look_for_empty_store();
   void publish(const Versioned<model::TurnedBack>& turned);
