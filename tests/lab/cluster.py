@@ -262,7 +262,7 @@ class Cluster:
         script = (
             "lvs --noheadings -o lv_name,lv_tags vg0 | grep plexvol || true;"
             " drbdsetup events2 --now | grep 'exists resource' || true;"
-            " ls /var/lib/plexvol/images /var/lib/plexvol/drbd.d 2>/dev/null | grep -v : | grep . || true;"
+            " ls /var/lib/plexvol/images /var/lib/plexvol/drbd.d /var/lib/plexvol/acted 2>/dev/null | grep -v : | grep . || true;"
             " losetup --list --noheadings --output BACK-FILE | grep /var/lib/plexvol || true;"
             " ls /dev/plexvol 2>/dev/null || true;"
             " grep -E '/dev/(plexvol|drbd)' /proc/self/mountinfo || true"
