@@ -54,6 +54,7 @@ class IdlePool : public reconcile::Pool {
   void remove(const std::vector<std::string>& names) override;
   void remove_remains(const std::string& name) override;
   void measure(model::Pool& pool) override;
+  bool absence_is_certain() const override { return true; }
   std::vector<reconcile::Owned> list_owned() override { return {}; }
 
  private:
