@@ -82,8 +82,8 @@ def test_two_machines_of_one_name(pair: Pair) -> None:
     before = quiet()
     second.start()
     wait_until(lambda: "another machine" in second.log_path.read_text(), 60, "the second machine is refused")
-    second.mounting.refused("mount", second.pod_dir("pv-1"), asked, naming=(f"node {NODE}", "another machine", "10.99.0.2"))
-    second.mounting.refused("mount", second.pod_dir("pv-2"), second.options("pv-2", size="64Mi"), naming="another machine")
+    second.hasty.refused("mount", second.pod_dir("pv-1"), asked, naming=(f"node {NODE}", "another machine", "10.99.0.2"))
+    second.hasty.refused("mount", second.pod_dir("pv-2"), second.options("pv-2", size="64Mi"), naming="another machine")
     found = store_finding(second)
     assert found["level"] == "fault" and "10.99.0.2" in found["found"]
     assert store_finding(first)["level"] == "ok"
@@ -99,7 +99,7 @@ def test_two_machines_of_one_name(pair: Pair) -> None:
     first.kill()
     wait_until(lambda: not pair.keys("alive/"), 60, "the lease of the first agent ends")
     wait_until(lambda: "plexvol node forget" in second.log_path.read_text(), 60, "the second one says what to do")
-    second.mounting.refused("mount", second.pod_dir("pv-1"), asked, naming=f"plexvol node adopt {NODE}")
+    second.hasty.refused("mount", second.pod_dir("pv-1"), asked, naming=f"plexvol node adopt {NODE}")
     done = second.plexvol("node", "adopt", NODE)
     assert done.returncode == 0, done.stderr
     wait_until(lambda: bool(pair.keys("alive/")), 60, "the second machine is n1")
@@ -109,7 +109,7 @@ def test_two_machines_of_one_name(pair: Pair) -> None:
     # The former one comes back.
     first.start()
     wait_until(lambda: "another machine" in first.log_path.read_text(), 60, "the first machine is refused")
-    first.mounting.refused("mount", pod, asked, naming="another machine")
+    first.hasty.refused("mount", pod, asked, naming="another machine")
     second.wait_detached("pv-2")
     second.delete("pv-2")
     for host in (first, second):
