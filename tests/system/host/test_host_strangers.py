@@ -3,6 +3,9 @@
 Where a test detaches, a container runtime tells that the pod is gone.
 """
 
+import contextlib
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -185,3 +188,39 @@ def test_detach_is_refused_while_a_loop_device_lies_over_a_file_of_the_volume(ho
     finally:
         host.machine.run("losetup", "--detach", loop)
     host.attaching.must("detach", "pv-1", NODE)
+
+
+@pytest.mark.finding("S9")
+@pytest.mark.usefixtures("runtime")
+def test_the_name_of_a_mapped_file_is_no_use_of_a_device(host: Host) -> None:
+    """Anybody may call a file like what /proc/PID/maps shows of a file of the volume."""
+    asked, device = attach(host)
+    mount_for_pod(host, asked, device)
+    number = os.stat(host.loop_of("pv-1")).st_rdev
+    named = host.directory / f"x {os.major(number):02x}:{os.minor(number):02x} 1 "
+    named.write_bytes(bytes(4096))
+    program = "import mmap, sys, time; f = open(sys.argv[1]); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); "
+    program += "print('ready', flush=True); time.sleep(1000)"
+    mapping = host.machine.popen([sys.executable, "-c", program, named], stdout=subprocess.PIPE)
+    try:
+        assert mapping.stdout is not None and mapping.stdout.readline() == "ready\n"
+        host.attaching.must("detach", "pv-1", NODE)
+    finally:
+        subprocess.run(["kill", "-KILL", str(host.machine.started_by(mapping))], check=False)
+        mapping.communicate()
+
+
+@pytest.mark.finding("S8")
+def test_a_request_whose_trailer_comes_byte_by_byte_ends_no_agent(host: Host) -> None:
+    pid = host.agent_pid
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(str(host.see(host.directory / "sock")))
+        head = b"POST /v1/version HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n1\r\n{\r\n0\r\n"
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(head)
+            for byte in b"a: b\r\n\r\n":
+                connection.sendall(bytes([byte]))
+        assert connection.recv(100).startswith(b"HTTP/1.1 501 ")
+    assert host.plexvol("volume", "list").returncode == 0
+    assert host.agent_pid == pid
