@@ -14,12 +14,13 @@
 #include "agent/api/error.h"
 #include "agent/model/codec.h"
 #include "agent/store/file_log.h"
+#include "agent/store/fingerprint.h"
 
 namespace plexvol::store {
 
 namespace {
 
-// "<checksum> <sequence> <json>\n", and line breaks up to its end.
+// "<fingerprint of the rest> <sequence> <json>\n", and line breaks up to its end.
 constexpr std::size_t kSlotBytes = 8192;
 constexpr std::size_t kHeaderBytes = 34;
 
@@ -30,22 +31,9 @@ constexpr std::size_t kHeaderBytes = 34;
                                        "used here");
 }
 
-std::string to_hex(std::uint64_t number) {
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string text;
-  for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[(number >> shift) % 16];
-  return text;
-}
-
-std::string checksum(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return to_hex(hash);
-}
-
 std::string to_slot(std::uint64_t sequence, const model::Acted& acted) {
   const std::string body = to_hex(sequence) + ' ' + model::to_json(acted);
-  std::string slot = checksum(body) + ' ' + body + '\n';
+  std::string slot = fingerprint(body) + ' ' + body + '\n';
   if (slot.size() <= kSlotBytes) slot.resize(kSlotBytes, '\n');
   return slot;
 }
@@ -60,7 +48,7 @@ std::optional<Slot> from_slot(std::string_view slot) {
   const std::size_t end = slot.find('\n');
   if (end == std::string_view::npos || end < kHeaderBytes) return std::nullopt;
   const std::string_view body = slot.substr(17, end - 17);
-  if (slot.substr(0, 16) != checksum(body)) return std::nullopt;
+  if (slot.substr(0, 16) != fingerprint(body)) return std::nullopt;
   Slot found;
   const auto [stop, error] = std::from_chars(body.data(), body.data() + 16, found.sequence, 16);
   if (error != std::errc() || stop != body.data() + 16) return std::nullopt;
@@ -125,6 +113,11 @@ std::string read_all(const Descriptor& file, const std::string& path) {
   return text;
 }
 
+std::string last_id(const model::Current& current) {
+  const auto& changes = current.history.changes;
+  return changes.empty() ? "" : changes.back().id;
+}
+
 model::Acted to_acted(const model::Volume& volume, const model::Current& current) {
   const auto& changes = current.history.changes;
   const auto kept = std::min(changes.size(), model::Acted::kMaxHistory);
@@ -132,15 +125,24 @@ model::Acted to_acted(const model::Volume& volume, const model::Current& current
   return {.volume = volume.name,
           .volume_id = volume.id,
           .epoch = current.epoch,
-          .id = changes.empty() ? "" : changes.back().id,
+          .id = last_id(current),
           .nodes = current.nodes,
           .formatted = volume.format == model::Format::Done,
           .record = model::to_json(volume),
           .history = {.changes = {first, changes.end()}}};
 }
 
-bool same_set(const model::Acted& one, const model::Acted& other) {
-  return one.epoch == other.epoch && one.id == other.id && one.formatted == other.formatted;
+bool is_of(const model::Acted& known, const model::Current& current) {
+  return known.epoch == current.epoch && known.id == last_id(current);
+}
+
+bool is_set_known(const model::Acted& known, const model::Volume& volume,
+                  const model::Current& current) {
+  return is_of(known, current) && known.formatted == (volume.format == model::Format::Done);
+}
+
+bool is_record_known(const model::Acted& known, const std::string& record) {
+  return known.record == record || known.record.empty();
 }
 
 }  // namespace
@@ -233,13 +235,13 @@ std::optional<model::Acted> ActedSets::find(const std::string& volume_id) {
 
 bool ActedSets::knows_set(const model::Volume& volume, const model::Current& current) {
   const auto known = find(volume.id);
-  return known && same_set(*known, to_acted(volume, current));
+  return known && is_set_known(*known, volume, current);
 }
 
 bool ActedSets::knows_all(const model::Volume& volume, const model::Current& current) {
   const auto known = find(volume.id);
-  const model::Acted next = to_acted(volume, current);
-  return known && same_set(*known, next) && (known->record == next.record || known->record.empty());
+  return known && is_set_known(*known, volume, current) &&
+         is_record_known(*known, model::to_json(volume));
 }
 
 void ActedSets::record(const model::Volume& volume, const model::Current& current) {
@@ -254,7 +256,8 @@ void ActedSets::record(const model::Volume& volume, const model::Current& curren
     require_no_contradiction(known, volume, current);
     next.formatted = next.formatted || known.formatted;
     next.unknown = known.unknown;
-    if (same_set(known, next) && (known.record == next.record || known.record.empty())) return;
+    const bool is_same = is_of(known, current) && known.formatted == next.formatted;
+    if (is_same && is_record_known(known, next.record)) return;
   }
   write(volume.id, *file, std::move(next));
 }

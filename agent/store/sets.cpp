@@ -1,24 +1,19 @@
 #include "agent/store/sets.h"
 
 #include <cstddef>
-#include <cstdint>
 
 #include "agent/api/random.h"
 #include "agent/model/codec.h"
+#include "agent/store/fingerprint.h"
 
 namespace plexvol::store {
 
 namespace {
 
-// Of a set whose change nobody wrote down, since an agent of 0.1.0 made it. All derive the same one
-// from the record (FNV-1a): it need only differ where two such records do.
+// Of a set whose change nobody wrote down, since an agent of 0.1.0 made it. All nodes derive the
+// same one from the record.
 std::string derive_id(const std::string& record) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : record) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string id = "derived-";
-  for (int shift = 60; shift >= 0; shift -= 4) id += kDigits[(hash >> shift) % 16];
-  return id;
+  return "derived-" + fingerprint(record);
 }
 
 }  // namespace
