@@ -247,7 +247,8 @@ void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools
        advice] { filesystem.check(device, type, advice); });
 }
 
-// The kernel asks about the peer meanwhile, and whoever answers may have to wait for the store.
+// Meanwhile the kernel may ask the arbiter about the peer, and the answer may have to wait for the
+// store.
 void promote(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   tools.jobs.run(wanted.volume.name, job_of(ActionKind::Promote, wanted, seen), Jobs::Load::None,
                  [&drbd = tools.drbd, name = wanted.volume.name, resource = *seen.resource] {

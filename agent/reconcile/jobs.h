@@ -2,9 +2,9 @@
 // runs on a thread of its own, so that it keeps no worker, and a pass that comes meanwhile can
 // still end a freeze.
 //
-// A job is joined, not remembered: whoever wants the same thing of the same volume again waits for
-// the one that runs, or takes the result of one that has ended. A result that nobody asked for in
-// the next pass is dropped, so none is ever taken for a later look at the device.
+// run() joins: a call for the same work on the same volume waits for the job that runs, or takes
+// the result of one that has ended. The next pass drops a result that it does not ask for, so an
+// old result never counts for a newer look at the device.
 #pragma once
 
 #include <chrono>

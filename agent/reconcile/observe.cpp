@@ -226,6 +226,13 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
 
 namespace {
 
+void observe_mounts(const Wanted& wanted, Seen& seen) {
+  seen.mounts.clear();
+  if (!seen.device) return;
+  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
+                                        mounts::placeholder_source(wanted.volume.name));
+}
+
 // Asking for one pod may take seconds: the first one that keeps the volume is enough.
 std::optional<PodUse> find_pod(const std::vector<std::string>& mounts, const pods::Pods& pods) {
   std::set<std::string> dead;
@@ -251,23 +258,18 @@ void observe_for_arbitration(const Wanted& wanted, const Tools& tools, Seen& see
     throw Error(ErrorCode::Unavailable, "only DRBD was looked at");
   });
   observe_device(wanted, tools, seen);
-  seen.mounts.clear();
-  if (!seen.device) return;
-  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
-                                        mounts::placeholder_source(wanted.volume.name));
+  observe_mounts(wanted, seen);
 }
 
 void observe_use(const Wanted& wanted, const Tools& tools, Seen& seen) {
   // The calls first: one that comes later finds its own pass.
   seen.calls = tools.calls.counts(wanted.volume.name);
-  seen.mounts.clear();
+  observe_mounts(wanted, seen);
   seen.users.clear();
   seen.pod.reset();
   seen.content.reset();
   seen.mounted_fault.clear();
   if (!seen.device) return;
-  seen.mounts = filesystem::list_mounts(seen.device->major, seen.device->minor,
-                                        mounts::placeholder_source(wanted.volume.name));
   if (needs_users(wanted, seen)) {
     seen.users = filesystem::find_use(seen.device->major, seen.device->minor).users;
     seen.pod = find_pod(seen.mounts, tools.pods);

@@ -15,8 +15,8 @@ namespace plexvol::reconcile {
 
 namespace {
 
-// A pass that has not come to rest after so many rounds is given back to the queue, so that other
-// volumes get their turn.
+// A pass that has not settled after this many rounds goes back to the queue, so that other volumes
+// get their turn.
 constexpr int kMaxRounds = 12;
 
 // Not for reporting an error: those that want the device prepared wait for it. Nor is this one of
@@ -346,7 +346,8 @@ class Reconciler::Pass {
       } else {
         log::warn(error_->what());
       }
-      // Before it was read there is nothing to go by: then it is told to whoever waits.
+      // Without the volume's record nobody knows whom an error concerns: then only an internal one
+      // is reported, to every call that waits.
       if (!wanted_ ? error_->code() == ErrorCode::Internal : concerns_mount_calls(*wanted_)) {
         tools_.calls.report(volume_, *error_);
       }

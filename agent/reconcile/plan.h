@@ -23,7 +23,7 @@
 //   - no failure comes before TakeOut, LeaveSet or PutBack where they are due;
 //   - the kernel's resource is this volume's only by the volume's secret;
 //   - a store that is older than what this node acted on changes nothing here: what is in use stays
-//   in use, and nothing is promoted, thawed, connected, given up, let go of or removed.
+//   in use, and nothing is promoted, thawed, connected, given up, released or removed.
 #pragma once
 
 #include <map>

@@ -1,9 +1,10 @@
 // What is made of a volume after the store was turned back. Pure: what the store says and what the
 // nodes acted on go in, a decision comes out.
 //
-// The set that was acted on last counts, provided that everybody who may know better has said what
-// he knows, and that all else that was acted on led to it. Otherwise the volume is in doubt: two
-// replicas may have been written to without each other, and only a person can choose.
+// The set that was acted on last counts, provided that every node that may know a newer one has
+// answered, and that every other set that was acted on led to this one. Otherwise the volume is in
+// doubt: two replicas may each hold writes that the other lacks, and an administrator has to
+// choose.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +32,10 @@ struct VolumeKnowledge {
 };
 
 struct RepairTerms {
-  std::set<std::string> answered;          // nodes that have said all they know
-  std::set<std::string> without;           // nodes that a person goes on without
-  std::map<std::string, std::string> use;  // by volume: the node whose replica a person has chosen
+  std::set<std::string> answered;  // nodes that have said all they know
+  std::set<std::string> without;   // nodes that need not answer, by an administrator's word
+  std::map<std::string, std::string>
+      use;  // by volume: the node of the replica that an administrator chose
 };
 
 struct RepairDecision {
