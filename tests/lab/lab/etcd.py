@@ -1,5 +1,6 @@
 """An etcd cluster inside the machines: the store of the product under test."""
 
+import json
 import time
 
 from .errors import LabError
@@ -41,6 +42,18 @@ def wait_healthy(node: Node, timeout: float = START_TIMEOUT) -> None:
 def is_healthy(node: Node) -> bool:
     health = node.run(["curl", "-s", "--max-time", "5", f"{node.etcd_url}/health"])
     return b'"health":"true"' in health.stdout
+
+
+def set_no_space(nodes: list[Node], action: str) -> bool:
+    """ACTIVATE: etcd answers what it has and takes nothing, as when its quota is reached. DEACTIVATE ends it.
+    False: no member on these nodes has taken it, as without a majority."""
+    asked = json.dumps({"action": action, "memberID": 0, "alarm": "NOSPACE"})
+    for node in nodes:
+        # By hand: etcdctl has no word for it.
+        answer = node.run(["curl", "-s", "--max-time", "5", "-d", asked, f"{node.etcd_url}/v3/maintenance/alarm"])
+        if answer.code == 0 and answer.stdout and b"error" not in answer.stdout:
+            return True
+    return False
 
 
 def _command(node: Node, members: str) -> list[str]:

@@ -1,12 +1,11 @@
 """What 0.1.0 was caught at on real DRBD: a living node taken for a dead one, a store that takes no writes, a name that
 somebody else's resource has."""
 
-import json
 from collections.abc import Callable
 
 import pytest
 from cluster import AGENT, Cluster
-from lab import wait_until
+from lab import etcd, wait_until
 from pods import checksum, write_random
 from test_arbiter import current, is_frozen, last_number, said_by, start_appending, wait_beyond
 
@@ -32,14 +31,6 @@ def test_no_copy_is_forced_while_the_current_ones_node_runs_without_its_agent(
     assert checksum(cluster, "n1", f"{pod}/newer") == newer
 
 
-def set_no_space(cluster: Cluster, action: str) -> None:
-    """etcd answers what it has, and takes nothing, as when its quota is reached."""
-    node = cluster.node("n3")
-    asked = json.dumps({"action": action, "memberID": 0, "alarm": "NOSPACE"})
-    answer = node.check(["curl", "-s", "--max-time", "20", "-d", asked, f"{node.etcd_url}/v3/maintenance/alarm"])
-    assert b"error" not in answer.stdout, answer.text
-
-
 @pytest.mark.long
 @pytest.mark.finding("D7", "D18")
 def test_a_link_that_breaks_for_a_while_is_no_freeze_for_ever_where_etcd_takes_no_writes(
@@ -51,7 +42,7 @@ def test_a_link_that_breaks_for_a_while_is_no_freeze_for_ever_where_etcd_takes_n
     with start_appending(cluster, "n1", f"{pod}/numbers") as writer:
         first = int(writer.line(60) or -1)
         wait_beyond(writer, first + 5)
-        set_no_space(cluster, "ACTIVATE")
+        wait_until(lambda: etcd.set_no_space(cluster.lab.nodes, "ACTIVATE"), 60, "etcd takes no writes")
         try:
             cluster.lab.cut("n1", "n2")
             wait_until(lambda: is_frozen(cluster, "n1", name), 120, "n1 is frozen")
@@ -62,7 +53,7 @@ def test_a_link_that_breaks_for_a_while_is_no_freeze_for_ever_where_etcd_takes_n
             wait_until(lambda: not is_frozen(cluster, "n1", name), 120, "the freeze is over")
             wait_beyond(writer, last_number(cluster, "n1", pod))
         finally:
-            set_no_space(cluster, "DEACTIVATE")
+            wait_until(lambda: etcd.set_no_space(cluster.lab.nodes, "DEACTIVATE"), 60, "etcd takes writes again")
         writer.kill()
     cluster.wait_state("n1", name, "Ready")
 
@@ -76,7 +67,9 @@ def test_a_resource_of_somebody_else_outlives_a_volume_of_its_name(
     n1 = cluster.node("n1")
     n1.sh(f"modprobe drbd; drbdsetup new-resource {name} && drbdsetup new-minor {name} 1900 0")
     try:
-        cluster.create_volume("n3", name, "128Mi", "n1", "n2")
+        where = ("--replicas", "2", "--nodes", "n1,n2", "--pool", "thick")
+        created = cluster.plexvol("n3", "volume", "create", name, "--size", "128Mi", *where)
+        assert created.code != 0 and "belongs to something else" in said_by(created), said_by(created)
         wait_until(lambda: "belongs to something else" in error_of_n1(cluster, name), 120, "n1 tells of it")
         cluster.delete_volume("n3", name)
         assert f"name:{name} " in n1.sh("drbdsetup events2 --now").stdout.decode()

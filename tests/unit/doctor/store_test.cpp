@@ -14,9 +14,8 @@ using namespace plexvol;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-api::Finding look(const support::EtcdProcess& etcd) {
-  store::EtcdStore raw(etcd.settings());
-  store::TypedStore store(raw);
+api::Finding look(const support::EtcdProcess& etcd, store::TypedStore& store,
+                  const std::string& what) {
   doctor::Subject subject;
   subject.store_kind = "etcd";
   subject.endpoints = {etcd.endpoint()};
@@ -25,10 +24,17 @@ api::Finding look(const support::EtcdProcess& etcd) {
   doctor::Report report;
   doctor::look_at_store({subject, runner, report});
   const auto found = std::find_if(report.findings.begin(), report.findings.end(),
-                                  [](const auto& finding) { return finding.what == "store"; });
+                                  [&](const auto& finding) { return finding.what == what; });
   REQUIRE(found != report.findings.end());
-  CHECK(raw.list("").empty());
   return *found;
+}
+
+api::Finding look_at_empty(const support::EtcdProcess& etcd) {
+  store::EtcdStore raw(etcd.settings());
+  store::TypedStore store(raw);
+  api::Finding found = look(etcd, store, "store");
+  CHECK(raw.list("").empty());
+  return found;
 }
 
 }  // namespace
@@ -36,7 +42,7 @@ api::Finding look(const support::EtcdProcess& etcd) {
 TEST_CASE("doctor: an etcd that answers reads and takes no writes is a fault") {
   if (!support::EtcdProcess::is_available()) return;
   support::EtcdProcess etcd;
-  CHECK(look(etcd).level == "ok");
+  CHECK(look_at_empty(etcd).level == "ok");
   etcd.kill();
   constexpr std::uint64_t kQuota = 1U << 20;
   etcd.start_small(kQuota);
@@ -50,7 +56,7 @@ TEST_CASE("doctor: an etcd that answers reads and takes no writes is a fault") {
     }
   };
   CHECK_THROWS_AS(fill(), Error);
-  const api::Finding full = look(etcd);
+  const api::Finding full = look_at_empty(etcd);
   CHECK(full.level == "fault");
   CHECK_MESSAGE(full.found.find("space exceeded") != std::string::npos, full.found);
   CHECK(full.advice.find("etcdctl alarm list") != std::string::npos);
@@ -61,21 +67,11 @@ TEST_CASE("doctor: a store that was turned back is a fault, with what to do [D19
   support::EtcdProcess etcd;
   store::EtcdStore raw(etcd.settings());
   store::TypedStore store(raw);
-  doctor::Subject subject;
-  subject.store_kind = "etcd";
-  subject.endpoints = {etcd.endpoint()};
-  subject.store = &store;
-  support::ScriptedRunner runner;
   store.commit(store::Change().put(
       store::keys::turned_back(),
       model::to_json(model::TurnedBack{.node = "n2", .at = 0, .what = "another etcd"})));
-  doctor::Report report;
-  doctor::look_at_store({subject, runner, report});
-  const auto found =
-      std::find_if(report.findings.begin(), report.findings.end(),
-                   [](const auto& finding) { return finding.what == "store's age"; });
-  REQUIRE(found != report.findings.end());
-  CHECK(found->level == "fault");
-  CHECK(found->found == "n2 saw at 1970-01-01T00:00:00Z: another etcd");
-  CHECK(found->advice.find("plexvol store repair") != std::string::npos);
+  const api::Finding found = look(etcd, store, "store's age");
+  CHECK(found.level == "fault");
+  CHECK(found.found == "n2 saw at 1970-01-01T00:00:00Z: another etcd");
+  CHECK(found.advice.find("plexvol store repair") != std::string::npos);
 }
