@@ -34,6 +34,7 @@ bool are_whole(const model::Volume& volume, const NodeViews& views) {
 bool is_unable(const model::Volume& volume, const std::string& node, const NodeViews& views) {
   const model::Status* status = find_status(node, views);
   return is_unmade(volume, node) && status != nullptr && !status->error.empty() &&
+         !status->backing_gone &&  // that was said of the copy before
          status->error_code != ErrorCode::Unavailable;
 }
 

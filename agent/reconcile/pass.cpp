@@ -100,6 +100,7 @@ class Reconciler::Pass {
         throw Error(ErrorCode::Unavailable, "volume " + volume_ + ": " + *job);
       }
       record_seen();
+      withdraw_loss();
       // What is to be removed from now on must say again that it is ours.
       const bool look_at_backing = !backing_known || looked_as_staying != copy_stays(*wanted_);
       looked_as_staying = copy_stays(*wanted_);
@@ -109,6 +110,16 @@ class Reconciler::Pass {
       backing_known = perform(actions);
     }
     return true;
+  }
+
+  // The copy whose disk was lost is to be made anew: what was said of it would count against this
+  // one for as long as its making takes.
+  void withdraw_loss() {
+    const model::Replica* replica = wanted_->volume.find_replica(owner_.settings_.here);
+    if (!status_ || !status_->backing_gone || replica == nullptr || replica->made) return;
+    status_->backing_gone = false;
+    status_->error.clear();
+    tools_.store.put_status(owner_.settings_.here, wanted_->volume, assigned_, *status_);
   }
 
   // What a look could find at rest has this in its status: else the look would be for nothing.

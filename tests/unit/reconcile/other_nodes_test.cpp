@@ -71,6 +71,10 @@ TEST_CASE("other nodes: who cannot make its copy, and says why, is waited for by
     seen.views["n2"].status->session = "before";
     CHECK_FALSE(seen.unable());
   }
+  SUBCASE("nor what was said of the copy before, whose disk was lost [D14]") {
+    seen.views["n2"].status->backing_gone = true;
+    CHECK_FALSE(seen.unable());
+  }
   SUBCASE("nor what fails once it is made") {
     seen.volume.replicas[1].made = true;
     CHECK_FALSE(seen.unable());

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <fstream>
+#include <functional>
 
 #include "agent/model/codec.h"
 #include "tests/unit/reconcile/plan_cases.h"
@@ -19,9 +20,11 @@ namespace {
 class OneAnswer : public process::Runner {
  public:
   process::Output run(const process::Command&) override {
+    if (look) look();
     return {.exit_code = 0, .out = answer, .err = {}};
   }
   std::string answer;
+  std::function<void()> look;  // at the store, while a pass is under way
 };
 
 // A node of a mirrored volume that finds no pool of its own: a pass ends early, and reports.
@@ -57,6 +60,32 @@ TEST_CASE("reconciler: a volume that is gone takes no other's turn to be resynch
   node.store.commit(Change().remove(keys::volume("v")));
   node.reconciler.reconcile("v");
   CHECK(node.resyncs_changed == 2);
+}
+
+TEST_CASE("reconciler: what was said of a lost copy is withdrawn before it is made anew [D14]") {
+  Node node;
+  node.drbd_says("Established");
+  model::Volume volume = cases::mirrored().volume;
+  volume.secret = "secret";
+  volume.replicas = {{"n1", false, true}, {"n2", true}};
+  model::Status said;
+  said.session = "session";
+  said.backing_gone = true;
+  said.error = "its disk is gone";
+  node.store.commit(Change()
+                        .put(keys::volume("v"), model::to_json(volume))
+                        .put(keys::status("n1", "v"), model::to_json(said))
+                        .wake(volume));
+  int looks = 0;
+  node.runner.look = [&] {
+    ++looks;
+    const auto status = node.store.find_status("n1", "v");
+    REQUIRE(status);
+    CHECK_FALSE(status->backing_gone);
+    CHECK(status->error.empty());
+  };
+  node.reconciler.reconcile("v");
+  CHECK(looks > 0);
 }
 
 TEST_CASE(
