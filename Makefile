@@ -31,8 +31,7 @@ PACKAGES := \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 crun containerd runc busybox-static cpio python3 python3-grpcio python3-pytest python3-yaml \
-  spin clang-format clang-tidy shellcheck pyflakes3
-FUZZ_PACKAGES := clang libclang-rt-14-dev
+  clang libclang-rt-14-dev spin clang-format clang-tidy shellcheck pyflakes3
 
 # What `make bench` compares with, and measures by.
 BENCH_PACKAGES := fio jq
@@ -42,6 +41,10 @@ BENCH_PACKAGES := fio jq
 CXX       := g++
 WARNINGS  := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor \
              -Woverloaded-virtual -Wnull-dereference -Wduplicated-cond -Wlogical-op -Werror
+# Those that GCC alone knows.
+ifneq ($(findstring clang,$(CXX)),)
+WARNINGS  := $(filter-out -Wduplicated-cond -Wlogical-op,$(WARNINGS))
+endif
 DEFINES   := -DPLEXVOL_VERSION='"$(VERSION)"' -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
 GENERATED := $(BUILD)/generated
 INCLUDES  := -I. -isystem $(GENERATED)
@@ -195,7 +198,7 @@ test-programs: build asan
 
 .PHONY: asan
 asan: ## driver, agent and unit tests with the sanitizers, in build/asan
-	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined build unit
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined CXX=clang++ build unit
 
 .PHONY: fuzz fuzz-programs
 SECONDS ?= 60
@@ -203,7 +206,6 @@ fuzz: deps ## every parser and door against libFuzzer, this long each: make fuzz
 	@$(MAKE) --no-print-directory fuzz-programs
 	@tests/fuzz/run $(SECONDS)
 fuzz-programs:
-	@tests/install_packages.sh $(FUZZ_PACKAGES)
 	@$(MAKE) --no-print-directory BUILD=build/fuzz CXX=clang++ SAN=fuzzer-no-link,address,undefined WARNINGS= \
 	  OPTIMISE=-O1 fuzz-targets
 

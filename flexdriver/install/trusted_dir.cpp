@@ -84,7 +84,7 @@ class Walk {
   };
 
   Walk(int root, const std::string& root_path, const std::string& path, Missing missing)
-      : root_path_(root_path), left_(split_path(path)), missing_(missing) {
+      : left_(split_path(path)), missing_(missing) {
     way_.push_back({FileDescriptor(::fcntl(root, F_DUPFD_CLOEXEC, 0)), {}, root_path});
     if (!way_.back().fd) fail("open", root_path);
   }
@@ -147,7 +147,6 @@ class Walk {
     left_.insert(left_.begin(), parts.begin(), parts.end());
   }
 
-  const std::string& root_path_;
   std::deque<std::string> left_;
   const Missing missing_;
   std::vector<Found> way_;

@@ -209,7 +209,7 @@ TEST_CASE("an answer of drbdmeta that is neither \"none\" nor some metadata is a
   Scripted scripted;
   const std::string none = "No valid meta data found\n";
   const std::string unclean = "Found meta data is \"unclean\", please apply-al first\n";
-  for (const auto& [dump, identifiers] : std::vector<std::pair<Output, Output>>{
+  for (const auto& answers : std::vector<std::pair<Output, Output>>{
            {{.exit_code = 1, .out = {}, .err = {}}, {.exit_code = 1, .out = {}, .err = {}}},
            {{.exit_code = 20, .out = {}, .err = none}, {.exit_code = 1, .out = {}, .err = {}}},
            {{.exit_code = 1, .out = "version", .err = none},
@@ -220,9 +220,9 @@ TEST_CASE("an answer of drbdmeta that is neither \"none\" nor some metadata is a
             {.exit_code = 137, .out = {}, .err = {}}},
            {{.exit_code = 255, .out = {}, .err = unclean},
             {.exit_code = 0, .out = "4\n", .err = {}}}}) {
-    CAPTURE(dump.err);
-    scripted.expect("dump-md", dump);
-    scripted.expect("get-gi", identifiers);
+    CAPTURE(answers.first.err);
+    scripted.expect("dump-md", answers.first);
+    scripted.expect("get-gi", answers.second);
     CHECK(scripted.failure_to_create().code == ErrorCode::Internal);
     CHECK(scripted.runner.is_done());
   }

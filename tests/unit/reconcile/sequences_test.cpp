@@ -358,7 +358,9 @@ std::set<std::string> find_sequences(Planner planner) {
   std::size_t wrong = 0;
   std::set<std::string> found;
   for_each_state([&](const State& given) {
-    const auto& [state, actions] = planner(given);
+    const auto asked = planner(given);
+    const State& state = asked.first;
+    const std::vector<Action>& actions = asked.second;
     std::string planned;
     for (const Action& action : actions) {
       if (!table.words.contains(word_of(action))) continue;
