@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "agent/filesystem/lost_overlays.h"
 #include "agent/filesystem/mount_search.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/namespaces.h"
@@ -47,10 +48,7 @@ class Search {
     for (auto& [pid, user] : users_) use.users.push_back(std::move(user));
     for (const std::string& what : mounts_.kernel_uses()) use.users.push_back(of_kernel(what));
     const bool is_explained = !use.mounts.empty() || !use.users.empty() || is_mounted_somewhere();
-    if (!is_explained && has_filesystem_mounted(volume_)) {
-      use.users.push_back(
-          of_kernel("has it mounted, although no process's mount namespace shows it"));
-    }
+    if (!is_explained && has_filesystem_mounted(volume_)) use.users = find_hidden_users();
     return use;
   }
 
@@ -60,6 +58,16 @@ class Search {
       if (!view.points.empty()) return true;
     }
     return false;
+  }
+
+  // Never none.
+  std::vector<User> find_hidden_users() const {
+    std::vector<User> users = find_lost_overlay_users(spaces_);
+    for (User& user : users) user.what = shorten(user.what);
+    if (users.empty()) {
+      users.push_back(of_kernel("has it mounted, although no process's mount namespace shows it"));
+    }
+    return users;
   }
 
   static User of_kernel(const std::string& what) {

@@ -44,6 +44,8 @@ bool is_mounted_anywhere(unsigned major, unsigned minor);
 // use. Users of what stands on it are users of it: of overlays whose layers lie on it, of loop
 // devices over files of it, of device-mapper targets over its device, and of whatever stands on
 // those. Where such a thing is there without a process that could be ended, the kernel is a user.
+// So it is when it has the device mounted although no namespace shows it, unless killed processes
+// explain that (see lost_overlays.h).
 // Never touches the file system itself (it may be frozen), nor any file of others (it may never
 // answer): only /proc and /sys. Throws when it cannot tell (Unavailable: no descriptors or no
 // memory left; else Internal).
