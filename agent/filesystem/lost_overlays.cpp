@@ -14,6 +14,7 @@
 
 #include "agent/filesystem/overlay.h"
 #include "agent/process/child.h"
+#include "agent/process/open_files.h"
 #include "agent/process/proc.h"
 #include "agent/process/processes.h"
 #include "agent/process/strict_proc.h"
@@ -30,6 +31,7 @@ namespace strict = process::strict;
 
 constexpr std::chrono::seconds kLimit{2};
 constexpr std::size_t kMostOverlays = 4096;
+constexpr std::size_t kMostMounts = 65536;
 constexpr std::size_t kMostLayers = 65536;
 constexpr std::size_t kMostLooks = 65536;
 // What a child finds.
@@ -60,6 +62,7 @@ class LostOverlays {
     look(Witness::Others);
     std::erase_if(overlays_, [](const auto& one) { return is_found(one.second); });
     auto living = find_living();
+    if (living.empty()) living = find_living_openers();
     return living.empty() ? find_doomed() : living;
   }
 
@@ -68,6 +71,7 @@ class LostOverlays {
     std::map<std::size_t, std::string> points;  // by the namespace that shows it
     std::set<std::vector<std::string>> layers;  // more than one where namespaces tell differently
     std::set<std::string> found;
+    std::set<unsigned> mount_ids;
   };
   struct Look {
     pid_t pid = 0;
@@ -93,6 +97,10 @@ class LostOverlays {
         return false;
       }
       Overlay& overlay = overlays_[entry.device()];
+      if (overlay.mount_ids.insert(entry.id).second && ++mount_count_ > kMostMounts) {
+        is_too_much_ = true;
+        return false;
+      }
       overlay.points.try_emplace(at, entry.mount_point);
       Layers layers = find_layers(entry);
       if (!layers.complete || layer_count_ + layers.paths.size() > kMostLayers) return true;
@@ -167,6 +175,28 @@ class LostOverlays {
     return {};
   }
 
+  // A file may have been opened through, or received from, a namespace that the process is not in.
+  std::vector<User> find_living_openers() const {
+    std::set<unsigned> mount_ids;
+    for (const auto& [device, overlay] : overlays_) {
+      mount_ids.insert(overlay.mount_ids.begin(), overlay.mount_ids.end());
+    }
+    std::vector<User> users;
+    if (mount_ids.empty()) return users;
+    for (const MountNamespace& space : spaces_.all()) {
+      for (const strict::Process& process : space.processes) {
+        if (process::is_doomed(process.pid)) continue;
+        process::for_each_open_file(process.pid, [&](const auto& file, const std::string& path) {
+          if (!mount_ids.contains(file.mount_id)) return true;
+          users = {refuse(process.pid, "has " + path + " open through an overlay")};
+          return false;
+        });
+        if (!users.empty()) return users;
+      }
+    }
+    return users;
+  }
+
   std::vector<User> find_doomed() const {
     std::vector<User> users;
     std::set<pid_t> named;
@@ -190,6 +220,7 @@ class LostOverlays {
   const MountNamespaces& spaces_;
   std::map<DeviceNumber, Overlay> overlays_;
   std::size_t layer_count_ = 0;
+  std::size_t mount_count_ = 0;
   bool is_too_much_ = false;
 };
 

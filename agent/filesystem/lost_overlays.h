@@ -16,10 +16,11 @@ namespace plexvol::filesystem {
 // device. A path that exists elsewhere tells nothing, since other pods have the same ones. Where a
 // layer cannot be looked at in time, or cannot be told, the overlay counts as lost, too.
 //
-// One user with pid 0, the kernel, when a living process is in a namespace with a lost overlay: it
-// may use the device, and is not to be killed on a mere suspicion. Else the doomed processes of
-// such namespaces (process::is_doomed): they keep it mounted, but cannot hear how a write ended.
-// None: no lost overlay explains it. Throws as mounts::for_each_mount() and is_doomed() do.
+// One user with pid 0, the kernel, when a living process is in a namespace with a lost overlay, or
+// has a file open through one: it may use the device, and is not to be killed on a mere suspicion.
+// Else the doomed processes of such namespaces (process::is_doomed): they keep it mounted, but
+// cannot hear how a write ended. None: no lost overlay explains it. Throws as
+// mounts::for_each_mount() and is_doomed() do.
 std::vector<User> find_lost_overlay_users(const process::MountNamespaces& spaces);
 
 }  // namespace plexvol::filesystem

@@ -224,3 +224,24 @@ TEST_CASE("overlays whose layers exist do not keep a volume frozen [D3]") {
   CHECK(volume.end_inner() == SIGKILL);
   CHECK(waitpid(engine.pid(), nullptr, WNOHANG) == 0);
 }
+
+TEST_CASE(
+    "a living process with a file of a killed one's overlay keeps it from being thawed [D3]") {
+  if (!can_use_loop_devices()) return;
+  Nested volume;
+  const std::string file =
+      "/proc/" + std::to_string(volume.inner) + "/root" + volume.merged + "/file";
+  NamespaceChild opener(MS_SLAVE, [&] {
+    volume.let_go();  // of what it has inherited
+    return open(file.c_str(), O_RDWR) >= 0;
+  });
+  volume.kill_in_write();
+  const std::string refusal = refusal_of(volume);
+  CHECK(refusal.find("pid " + std::to_string(opener.pid()) + " (") != std::string::npos);
+  CHECK(refusal.find("/file open through an overlay") != std::string::npos);
+  CHECK(waitpid(opener.pid(), nullptr, WNOHANG) == 0);
+  opener.end();
+  CHECK(refusal_of(volume) == "");
+  volume.thaw();
+  CHECK(volume.end_inner() == SIGKILL);
+}
