@@ -58,6 +58,7 @@ class LostOverlays {
   std::vector<User> find_users() {
     for (std::size_t at = 0; at < spaces_.all().size(); ++at) list_overlays(at);
     if (is_too_much_) return {};
+    for (const DeviceNumber device : system_roots_) overlays_.erase(device);
     look(Witness::Host);
     look(Witness::Others);
     std::erase_if(overlays_, [](const auto& one) { return is_found(one.second); });
@@ -92,6 +93,10 @@ class LostOverlays {
   void list_overlays(std::size_t at) {
     MountNamespaces::for_each_mount(spaces_.all()[at], [&](const MountEntry& entry) {
       if (entry.fs_type != "overlay") return true;
+      // It was there before any volume, and its layers may be where the system has started from.
+      if (spaces_.is_host(spaces_.all()[at]) && entry.mount_point == "/") {
+        system_roots_.insert(entry.device());
+      }
       if (overlays_.size() >= kMostOverlays && !overlays_.contains(entry.device())) {
         is_too_much_ = true;
         return false;
@@ -219,6 +224,7 @@ class LostOverlays {
 
   const MountNamespaces& spaces_;
   std::map<DeviceNumber, Overlay> overlays_;
+  std::set<DeviceNumber> system_roots_;
   std::size_t layer_count_ = 0;
   std::size_t mount_count_ = 0;
   bool is_too_much_ = false;

@@ -14,7 +14,8 @@ namespace plexvol::filesystem {
 // was found. An overlay is lost when a layer of it is found neither in the host's namespace nor in
 // any that shows the overlay, as that of the engine that mounted it does: the layer may be on the
 // device. A path that exists elsewhere tells nothing, since other pods have the same ones. Where a
-// layer cannot be looked at in time, or cannot be told, the overlay counts as lost, too.
+// layer cannot be looked at in time, or cannot be told, the overlay counts as lost, too. The root
+// of the host does not: images that start from an initramfs have one whose layers nobody sees.
 //
 // One user with pid 0, the kernel, when a living process is in a namespace with a lost overlay, or
 // has a file open through one: it may use the device, and is not to be killed on a mere suspicion.
