@@ -11,14 +11,16 @@ from test_arbiter import current
 
 LVM_CONF = "/etc/lvm/lvm.conf"
 
+# By device-mapper: loop devices nobody takes for disks.
 DAMAGE = f"""
 cp {LVM_CONF} /run/lvm.conf
-sed -i 's,\\[ "a|,[ "a|^/dev/loop7$|"\\, "a|,' {LVM_CONF}
+sed -i 's,\\[ "a|,[ "a|^/dev/mapper/disk$|"\\, "a|,' {LVM_CONF}
 truncate -s 32M /run/theirs && losetup /dev/loop7 /run/theirs
-vgcreate -qq -y theirs /dev/loop7
+dmsetup create disk --table '0 65536 linear /dev/loop7 0'
+vgcreate -qq -y theirs /dev/mapper/disk
 lvcreate -qq -an -Wn -Zn -l 1 -n one theirs
 at=$(grep -abo 'theirs {{' /run/theirs | tail -n 1 | cut -d : -f 1)
-printf X | dd of=/dev/loop7 bs=1 seek=$((at + 20)) conv=notrunc,fsync 2>&1
+printf X | dd of=/dev/mapper/disk bs=1 seek=$((at + 20)) conv=notrunc,fsync 2>&1
 lvs -qq --reportformat json vg0 | grep 'Retrying metadata scan'
 """
 
@@ -31,7 +33,7 @@ def damaged_disk(cluster: Cluster) -> Iterator[Node]:
         n1.sh(DAMAGE)
         yield n1
     finally:
-        n1.sh(f"losetup -d /dev/loop7; cp /run/lvm.conf {LVM_CONF}; rm -f /run/theirs")
+        n1.sh(f"dmsetup remove disk; losetup -d /dev/loop7; cp /run/lvm.conf {LVM_CONF}; rm -f /run/theirs")
 
 
 @pytest.mark.long
