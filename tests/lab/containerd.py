@@ -53,6 +53,7 @@ SOCKET = "/run/containerd/containerd.sock"
 CGROUPS = "/sys/fs/cgroup"
 _SERVICE = "containerd"
 _CONFIG = "/persist/containerd.toml"
+_ASK = ["python3", "-B", str(SANDBOX), SOCKET]
 
 
 def start_containerd(node: Node) -> None:
@@ -62,18 +63,30 @@ def start_containerd(node: Node) -> None:
     node.start_service(_SERVICE, ["sh", "-c", f"{mount}; exec containerd --log-level warn --config {_CONFIG}"])
 
 
-@contextmanager
-def ready_sandbox(node: Node, uid: str, name: str = "db-0") -> Iterator[str]:
-    """Of a pod of the namespace prod, none of whose processes is in the pod's cgroup: as between two restarts of its
-    container with CRI-O, whose sandboxes have no process."""
-    ask = ["python3", "-B", str(SANDBOX), SOCKET]
+def import_pause_image(node: Node) -> None:
+    """What every sandbox is made of. A machine keeps it."""
     node.write_file("/run/pause.tar", pause_image())
     node.check(["ctr", "--namespace", "k8s.io", "images", "import", "--snapshotter", "native", "/run/pause.tar"])
-    sandbox = node.check([*ask, "run", uid, name, "/elsewhere"]).stdout.decode().strip()
+
+
+def run_sandbox(node: Node, uid: str, name: str = "db-0") -> str:
+    """The id of a pod's sandbox in the namespace prod, none of whose processes is in the pod's cgroup: as between two
+    restarts of its container with CRI-O, whose sandboxes have no process."""
+    return node.check([*_ASK, "run", uid, name, "/elsewhere"]).stdout.decode().strip()
+
+
+def remove_sandbox(node: Node, sandbox: str) -> None:
+    node.check([*_ASK, "remove", sandbox])
+
+
+@contextmanager
+def ready_sandbox(node: Node, uid: str) -> Iterator[str]:
+    import_pause_image(node)
+    sandbox = run_sandbox(node, uid)
     try:
         yield sandbox
     finally:
-        node.check([*ask, "remove", sandbox])
+        remove_sandbox(node, sandbox)
 
 
 def pause_image() -> bytes:

@@ -1,8 +1,6 @@
 """Fixtures of the system tests: the emulated machines. See tests/lab/README.md."""
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from lab import Lab, LabError, require_programs  # noqa: E402
+from released import RELEASED, build_released  # noqa: E402
 
 LONG = "PLEXVOL_LONG"
-CHECKOUT = Path(__file__).resolve().parents[2]
-RELEASED = "872394e"  # 0.1.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,16 +58,8 @@ def restored_lab3(lab3: Lab) -> Lab:
 
 @pytest.fixture(scope="session")
 def released() -> Path:
-    """The build folder of the released commit, with its agent and driver: compiled from git, once for each checkout."""
-    found = subprocess.run(["git", "-C", str(CHECKOUT), "cat-file", "-e", f"{RELEASED}^{{commit}}"], capture_output=True)
-    if found.returncode != 0:
+    """The build folder of the released commit, with its agent and driver."""
+    build = build_released()
+    if build is None:
         pytest.skip(f"commit {RELEASED} is not in this clone: git fetch --unshallow")
-    tree = CHECKOUT / "build" / f"released-{RELEASED}"
-    if not (tree / "build/plexvold").exists():
-        shutil.rmtree(tree, ignore_errors=True)
-        tree.mkdir(parents=True)
-        archive = subprocess.run(["git", "-C", str(CHECKOUT), "archive", RELEASED], capture_output=True, check=True)
-        subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
-        words = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-        subprocess.run(["make", "-C", str(tree), "OPTIMISE=-O0", "build"], env=words, check=True)
-    return tree / "build"
+    return build

@@ -1,6 +1,6 @@
 """The pod of the fault suite, run in a machine: writes numbered blocks and tells of each that was acknowledged.
 
-    python3 -I -S writer.py VOLUME DIRECTORY GENERATION SLOTS COUNT [anywhere]
+    python3 -I -S writer.py VOLUME GENERATION SLOTS COUNT DIRECTORY
 
 It first reads what is there, and says so (a database that recovers), then overwrites two rings of SLOTS blocks, one of
 them past the page cache and one through it, in turns. COUNT is how many blocks: 0 only reads, -1 never ends. Lines:
@@ -10,7 +10,6 @@ them past the page cache and one through it, in turns. COUNT is how many blocks:
     found MODE SLOT GENERATION SEQUENCE       what is there; `garbage` instead of the last two
     begin                                     the blocks that follow are new
     ack SEQUENCE MODE OFFSET CHECKSUM         the kernel said that this block is safe
-    unmounted                                 DIRECTORY is no mount point any more (`anywhere`: need not be one)
     error WHAT ERRNO                          the kernel said that something failed: a database would end, so we do
 """
 
@@ -92,11 +91,8 @@ def write_blocks(volume, directory, generation, slots, count):
         time.sleep(PAUSE_SECONDS)
 
 
-def main(volume, directory, generation, slots, count, anywhere=""):
+def main(volume, generation, slots, count, directory):
     say("pid %d" % os.getpid())
-    if not anywhere and not os.path.ismount(directory):
-        say("unmounted")
-        return 1
     doing = "read"
     try:
         if count != 0:
@@ -112,4 +108,4 @@ def main(volume, directory, generation, slots, count, anywhere=""):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), *sys.argv[6:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]))

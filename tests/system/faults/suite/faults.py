@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cluster import AGENT, BUILD
 from lab import Command, CommandTimeout, LabError, etcd
+from released import RELEASED, find_released
 
 from . import GUEST
 from .workload import Workload
@@ -234,7 +235,10 @@ def _continue_tools(world: World, name: str, catcher: ToolCatcher) -> None:
 
 def move(scene: Scene, _: str) -> Heal:
     """The pod is wanted on the other node."""
-    scene.workload.move(scene.world.other_replica(scene.workload.target))
+    node = scene.world.other_replica(scene.workload.target)
+    if node in scene.world.with_former_agent:
+        raise NotNow(f"{node} is cordoned until its upgrade is over")
+    scene.workload.move(node)
     return _nothing
 
 
@@ -242,6 +246,43 @@ def kill_pod(scene: Scene, _: str) -> Heal:
     """The pod's process dies, and its container is restarted where it was."""
     scene.workload.kill_writer()
     return _nothing
+
+
+def crash_loop(scene: Scene, _: str) -> Heal:
+    """A container that ends after some blocks, each time it is restarted; between that the pod has no process."""
+    scene.workload.crashes = True
+    scene.workload.kill_writer()
+
+    def heal() -> None:
+        scene.workload.crashes = False
+
+    return heal
+
+
+def stop_kubelet(scene: Scene, name: str) -> Heal:
+    """And the container crashes meanwhile. Nobody restarts it, and nobody takes the pod away: it lives."""
+    scene.world.without_kubelet.add(name)
+    if name == scene.workload.primary:
+        scene.workload.kill_writer()
+    return lambda: scene.world.without_kubelet.discard(name)
+
+
+def former_agent(scene: Scene, name: str) -> Heal:
+    """In the middle of a rolling upgrade. No pod comes to the node meanwhile: what was wrong with that release's own
+    pods is known."""
+    build = find_released()
+    if build is None:
+        raise NotNow(f"{RELEASED} is not compiled")
+    scene.require_commands(name)
+    if name in (scene.workload.primary, scene.workload.target):
+        raise NotNow(f"a pod is on {name}, or comes to it")
+    scene.world.change_agent(name, build)
+
+    def heal() -> None:
+        if scene.world.takes_commands(name):
+            scene.world.change_agent(name)
+
+    return heal
 
 
 def drop_caches_and_load(scene: Scene, name: str) -> Heal:
@@ -267,6 +308,7 @@ class Fault:
     weight: int = 2
     lasts: bool = True  # until it is healed
     evicts: bool = False  # a control plane would often move the pod
+    excuses: bool = True  # by it a pod that lives may lose its volume
 
 
 _EITHER = ("primary", "primary", "secondary")  # the primary is where most can go wrong
@@ -285,12 +327,15 @@ FAULTS = [
     Fault("kill-etcd", kill_etcd, (*_EITHER, "n3"), weight=2),
     Fault("kill-all-etcd", kill_all_etcd, weight=2),
     Fault("etcd-no-space", etcd_takes_no_writes, weight=2, evicts=True),
-    Fault("second-agent", second_agent, _EITHER, weight=1, lasts=False),
+    Fault("second-agent", second_agent, _EITHER, weight=1, lasts=False, excuses=False),
+    Fault("former-agent", former_agent, ("secondary", "n3"), weight=3),
     Fault("pause", pause, _EITHER, weight=3, evicts=True),
     Fault("kill-tools", kill_tools, _EITHER, weight=2, lasts=False),
     Fault("stop-tools", stop_tools, _EITHER, weight=2),
-    Fault("move", move, weight=10, lasts=False),
-    Fault("kill-pod", kill_pod, weight=1, lasts=False),
+    Fault("move", move, weight=10, lasts=False, excuses=False),
+    Fault("kill-pod", kill_pod, weight=1, lasts=False, excuses=False),
+    Fault("crash-loop", crash_loop, weight=3, excuses=False),
+    Fault("stop-kubelet", stop_kubelet, _EITHER, weight=3, evicts=True, excuses=False),
     Fault("load", drop_caches_and_load, _EITHER, weight=1),
 ]
 

@@ -17,6 +17,10 @@ FIRST_BLOCKS = 20
 TAKEOVER_SECONDS = 45.0
 # How many sequences begin with the one pattern in which only the arbiter stands between two nodes that both write.
 DIVIDED_CHANCE = 1 / 3
+# And how many with the one in which nothing but the pod's sandbox tells that it lives. Its volume is not given away:
+# so long it is waited for.
+CRASHED_CHANCE = 1 / 8
+ROBBED_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def draw(seed: int, faults: list[Fault] = FAULTS) -> list[Step]:
     by_name = {fault.name: fault for fault in faults}
     move = by_name.get("move")
     isolate = by_name.get("isolate")
+    stop_kubelet = by_name.get("stop-kubelet")
     # Before anything is healed, and until the other node has taken over: only then can two nodes both write.
     takeover = Gap(TAKEOVER_SECONDS, until_written=True)
     steps: list[Step] = []
@@ -59,6 +64,11 @@ def draw(seed: int, faults: list[Fault] = FAULTS) -> list[Step]:
     if move and isolate and chance.random() < DIVIDED_CHANCE:
         steps.append(Step(_draw_gap(chance), chance.getrandbits(32), isolate, "primary"))
         steps.append(Step(takeover, chance.getrandbits(32), move))
+        lasting.append(0)
+        left -= 2
+    elif move and stop_kubelet and chance.random() < CRASHED_CHANCE:
+        steps.append(Step(Gap(0.5), chance.getrandbits(32), stop_kubelet, "primary"))
+        steps.append(Step(Gap(ROBBED_SECONDS, until_written=True), chance.getrandbits(32), move))
         lasting.append(0)
         left -= 2
     while left > 0:
@@ -118,7 +128,7 @@ class Sequence:
         first = chance.choice(world.replicas)
         self._last_node = chance.choice(world.replicas)
         self._acknowledged_before = self.ledger.count()
-        self.workload = Workload(world, subject, first)
+        self.workload = Workload(world, subject, first, random.Random(seed ^ 0xB0D))
         self._heals: dict[int, Heal] = {}
 
     def play(self) -> Outcome:
@@ -146,6 +156,7 @@ class Sequence:
             self._make(index, step)
             self._spend(step.gap)
         self._did("heal everything")
+        self.workload.crashes = False
         self.world.heal_all()
         self.workload.move(self._last_node)
         self._await_writing("after everything was healed", SETTLE_SECONDS, FIRST_BLOCKS)
@@ -192,6 +203,7 @@ class Sequence:
         node = scene.resolve(step.role)
         try:
             self._did(f"{step}{f' = {node}' if node else ''}")
+            self.workload.excused |= step.fault.excuses
             self._heals[index] = step.fault.make(scene, node)
             self.outcome.made.add(step.fault.name)
         except (NotNow, LabError) as reason:  # LabError: the fault before it has left the machine too busy to obey

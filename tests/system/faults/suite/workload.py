@@ -4,6 +4,8 @@ As in Kubernetes: the pod's process is killed and its volume unmounted by the ol
 reached; if not, or if it takes too long, somebody forces the pod's deletion and it is started on the other node while
 the old process may still run. A kubelet calls `mount` again and again until it succeeds; from then on it only restarts
 the pod's container where its process has ended, on whatever lies in the pod's directory by then, and calls nothing.
+That goes on where the control plane does not reach it. A pod lives while it has a process or a sandbox: whoever gets
+its volume meanwhile, although nothing has befallen its node, must not.
 """
 
 import itertools
@@ -12,17 +14,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from random import Random
 
 import blocks
-from cluster import options, pod_dir
+from cluster import options
 from lab import Command, CommandTimeout, LabError, MachineLost, wait_until
 
-from . import GUEST
 from .ledger import Ledger, Scan
+from .pod import Pod
 from .world import CALL_SECONDS, World, wait_or_tell
 
-WRITER = ["python3", "-I", "-S", str(GUEST / "writer.py")]
-SLOTS = 64
 SCAN_SECONDS = 90
 # How long a pod may be Terminating on a node that can be reached before its deletion is forced.
 FORCE_AFTER = 25.0
@@ -30,27 +31,10 @@ RETRY_SECONDS = 0.5
 # A container that has not begun to write: the kubelet waits longer each time, until somebody deletes the pod.
 BACK_OFF_SECONDS = 2.0
 MOST_RESTARTS = 4
+# One that crashes again and again: so much it writes, and so long it has no process then.
+CRASHES_AFTER = 60
+CRASHED_SECONDS = 4.0
 LOST_POWER = "its machine lost its power"
-
-
-@dataclass
-class Pod:
-    """One pod on one node; with a writer once its mount has succeeded."""
-
-    node: str
-    directory: str
-    generation: int = 0
-    writer: Command | None = None
-    pid: int = 0
-    began: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
-    how: str = ""
-    leaving_since: float = 0.0
-    failures: int = 0  # of its container, one after the other, to begin
-    restart_at: float = 0.0
-    # Kubelets do not wait for each other: each pod is taken away by a thread of its own.
-    kubelet: threading.Thread | None = None
-    gone: bool = False
 
 
 @dataclass
@@ -60,7 +44,6 @@ class Subject:
     volume: str
     ledger: Ledger = field(default_factory=Ledger)
     generations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    pod_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     sequences: int = 0
     failed: bool = False
 
@@ -68,14 +51,17 @@ class Subject:
 class Workload:
     """`start()`, then `move(node)` at any time; `stop()` takes the pod away and says where something is left."""
 
-    def __init__(self, world: World, subject: Subject, node: str) -> None:
+    def __init__(self, world: World, subject: Subject, node: str, chance: Random) -> None:
         self.world = world
         self.volume = subject.volume
         self.ledger = subject.ledger
         self.target = node
         self.notes: list[tuple[float, str]] = []  # when, and what happened to the pods, for the evidence
-        self.broken: list[str] = []  # answers of the driver that no kubelet could read
+        self.broken: list[str] = []  # what nobody may do: answers that no kubelet could read, a pod without its volume
         self.last_refusal = ""
+        self.crashes = False  # the container of every pod, again and again
+        self.excused = False  # something has happened by which a living pod may lose its volume
+        self._chance = chance
         self._subject = subject
         self._candidate: Pod | None = None
         self._running: Pod | None = None
@@ -141,12 +127,13 @@ class Workload:
 
     def read_on(self, node: str, timeout: float) -> int:
         """Mounts the volume on a node, reads all blocks into the ledger, and unmounts: the number of blocks."""
-        pod = self._new_pod(node)
+        pod = Pod.on(node, self.volume, self._chance)
         wait_until(lambda: self._mounts(pod), timeout, f"{self.volume} can be mounted on {node}", RETRY_SECONDS)
         scan = self._start_writer(pod, count=0)
         if not pod.ended.wait(SCAN_SECONDS) or not scan.complete:
             raise LabError(f"{node}: reading {self.volume} back: {pod.how or 'does not end'}")
         self.world.cluster.driver(node).must("unmount", pod.directory, timeout=CALL_SECONDS + 30)
+        pod.clear(self.world.node(node))
         self.world.cluster.wait_detached("n3", self.volume)
         return len(scan.found)
 
@@ -174,7 +161,11 @@ class Workload:
         for pod in list(self._leaving):
             if pod.gone:
                 self._leaving.remove(pod)
-            elif (pod.kubelet is None or not pod.kubelet.is_alive()) and self.world.kubelet_reachable(pod.node):
+            elif not self.world.kubelet_reachable(pod.node):
+                # It does not know that the pod is to go.
+                if pod.ended.is_set() and not pod.dying and not self._is_given_up(pod):
+                    self._restart_container(pod)
+            elif pod.kubelet is None or not pod.kubelet.is_alive():
                 pod.kubelet = threading.Thread(target=self._terminate, args=(pod,), daemon=True)
                 pod.kubelet.start()
         if self._wanted and self._running is None and self._may_start():
@@ -191,14 +182,15 @@ class Workload:
         now = time.monotonic()
         if pod.restart_at == 0.0:
             pod.failures = 0 if pod.began.is_set() else pod.failures + 1
-            pod.restart_at = now + pod.failures * BACK_OFF_SECONDS
-        if now < pod.restart_at or not self.world.takes_commands(pod.node):
+            crashed = CRASHED_SECONDS if self.crashes else 0.0
+            pod.restart_at = now + pod.failures * BACK_OFF_SECONDS + crashed
+        if now < pod.restart_at or not self.world.has_kubelet(pod.node):
             return
         self.note(f"the container of the pod on {pod.node} is restarted: {pod.how}")
         pod.restart_at, pod.how, pod.pid = 0.0, "", 0
         pod.began.clear()
         pod.ended.clear()
-        self._start_writer(pod, count=-1, inside=True)
+        self._start_writer(pod, count=CRASHES_AFTER if self.crashes else -1)
 
     def _let_go(self, pod: Pod) -> None:
         pod.leaving_since = time.monotonic()
@@ -216,44 +208,50 @@ class Workload:
             reachable = self.world.kubelet_reachable(pod.node)
             if pod.node == self.target or (reachable and now - pod.leaving_since < FORCE_AFTER):
                 return False
-        return self.world.takes_commands(self.target)
-
-    def _new_pod(self, node: str) -> Pod:
-        return Pod(node, pod_dir(self.volume, f"pod{next(self._subject.pod_numbers)}"))
+        return self.world.has_kubelet(self.target)
 
     def _try_to_start(self) -> None:
-        pod = self._candidate or self._new_pod(self.target)
+        pod = self._candidate or Pod.on(self.target, self.volume, self._chance)
         self._candidate = pod
-        if not self._mounts(pod):
-            return
+        if not pod.mounted:
+            if not self._mounts(pod):
+                return
+            self._look_for_robbed(pod)
+        pod.make_sandbox(self.world.node(pod.node))
         self._running = pod
         self._candidate = None
-        self._start_writer(pod, count=-1)
-        self.note(f"the pod on {pod.node} starts (writer {pod.generation})")
+        self._start_writer(pod, count=CRASHES_AFTER if self.crashes else -1)
+        self.note(f"the pod on {pod.node} starts (writer {pod.generation}, {pod.kind})")
+
+    def _look_for_robbed(self, pod: Pod) -> None:
+        for other in self._leaving:
+            if other.lives and not self.excused:
+                self.broken.append(
+                    f"{pod.node} was given the volume of a pod on {other.node} that lives (writer {other.generation})"
+                )
 
     def _mounts(self, pod: Pod) -> bool:
         # Kubelets have no time limit; the driver ends every call itself.
         reply = self.world.cluster.driver(pod.node).call(
             "mount", pod.directory, options(self.volume), timeout=CALL_SECONDS + 30
         )
+        pod.mounted = reply.succeeded
         if not reply.succeeded:
             if reply.message != self.last_refusal:
                 self.note(f"mount on {pod.node} refused: {reply.message}")
             self.last_refusal = reply.message
         return reply.succeeded
 
-    def _start_writer(self, pod: Pod, count: int, *, inside: bool = False) -> Scan:
+    def _start_writer(self, pod: Pod, count: int) -> Scan:
         pod.generation = next(self._subject.generations)
         scan = self.ledger.begin_scan(pod.generation, pod.node)
         try:
-            arguments = [self.volume, pod.directory, str(pod.generation), str(SLOTS), str(count)]
-            arguments += ["anywhere"] if inside else []
-            pod.writer = self.world.node(pod.node).popen([*WRITER, *arguments])
+            writer = pod.start_container(self.world.node(pod.node), self.volume, count)
         except LabError as error:
             pod.how = str(error)
             pod.ended.set()
             return scan
-        threading.Thread(target=self._follow, args=(pod, pod.writer, scan), daemon=True).start()
+        threading.Thread(target=self._follow, args=(pod, writer, scan), daemon=True).start()
         return scan
 
     def _follow(self, pod: Pod, writer: Command, scan: Scan) -> None:
@@ -294,8 +292,6 @@ class Workload:
                 if int(checksum) != blocks.checksum(blocks.encode(self.volume, *place, *stamp)):
                     self.broken.append(f"block {stamp} has another checksum than it should: {checksum}")
                 self.ledger.acknowledge(place, stamp, pod.node)
-            case ["unmounted"]:
-                pod.how = "its volume was unmounted before it began"
             case ["error", what, number]:
                 pod.how = f"{what} error {number}"
                 self.note(f"writer {pod.generation} on {pod.node} ends: {pod.how}")
@@ -304,14 +300,13 @@ class Workload:
 
     def _terminate(self, pod: Pod) -> None:
         """What a kubelet does for a deleted pod: one try."""
+        node = self.world.node(pod.node)
         try:
-            if pod.writer is not None and not pod.ended.is_set():
-                if pod.pid:
-                    self.world.node(pod.node).run(["kill", "-KILL", str(pod.pid)], timeout=20)
-                if not pod.ended.wait(3):
-                    return  # it hangs in the kernel
+            if not pod.end_container(node):
+                return
             reply = self.world.cluster.driver(pod.node).call("unmount", pod.directory, timeout=CALL_SECONDS + 30)
             if reply.succeeded:
+                pod.clear(node)
                 pod.gone = True
             else:
                 self.note(f"unmount on {pod.node} refused: {reply.message}")

@@ -5,9 +5,11 @@ import itertools
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from cluster import AGENT, MOUNT_DRIVER, Cluster
+from cluster import AGENT, BUILD, MOUNT_DRIVER, Cluster, read_bounds
+from containerd import import_pause_image
 from lab import CommandFailed, Lab, LabError, Node, etcd, wait_until
 
 ETCD = etcd.SERVICE
@@ -72,7 +74,10 @@ class World:
         self.network = Network(self.lab)
         self.names = [node.name for node in self.lab.nodes]
         self.replicas = self.names[:2]
+        self.without_kubelet: set[str] = set()
+        self.with_former_agent: set[str] = set()
         self.lab.on_all(_set_call_time)
+        self.lab.on_all(import_pause_image)
 
     def node(self, name: str) -> Node:
         return self.lab.node(name)
@@ -83,9 +88,22 @@ class World:
     def takes_commands(self, name: str) -> bool:
         return self.node(name).state == "ready"
 
+    def has_kubelet(self, name: str) -> bool:
+        return self.takes_commands(name) and name not in self.without_kubelet
+
     def kubelet_reachable(self, name: str) -> bool:
         """Whether the control plane, which is where the majority is, can tell the node's kubelet anything."""
-        return self.takes_commands(name) and self.network.in_majority(name)
+        return self.has_kubelet(name) and self.network.in_majority(name)
+
+    def change_agent(self, name: str, build: Path = BUILD) -> None:
+        """To that of another build, or back to today's. The driver stays."""
+        node = self.node(name)
+        node.stop_service(AGENT)
+        node.start_service(AGENT, [*read_bounds(), str(build / "plexvold")])
+        if build == BUILD:
+            self.with_former_agent.discard(name)
+        else:
+            self.with_former_agent.add(name)
 
     def resume_service(self, name: str, service: str) -> None:
         """Does nothing when it runs: a boot in the meantime has started it."""
@@ -98,7 +116,10 @@ class World:
     def heal_all(self) -> None:
         """The network whole, all machines on, etcd and the agents running and seeing each other."""
         self.network.heal_all()
+        self.without_kubelet.clear()
         self.lab.restore()
+        for name in list(self.with_former_agent):
+            self.change_agent(name)
         for node in self.lab.nodes:
             for service in (ETCD, AGENT):
                 self.resume_service(node.name, service)
