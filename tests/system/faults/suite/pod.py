@@ -39,6 +39,8 @@ class Pod:
     ended: threading.Event = field(default_factory=threading.Event)
     how: str = ""
     leaving_since: float = 0.0
+    knows_at: float = 0.0  # when its kubelet has learned that it is to go; 0: cannot learn it now
+    was_cut_off: bool = False
     failures: int = 0  # of its container, one after the other, to begin
     restart_at: float = 0.0
     # Kubelets do not wait for each other: each pod is taken away by a thread of its own.

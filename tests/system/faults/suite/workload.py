@@ -31,6 +31,7 @@ RETRY_SECONDS = 0.5
 # A container that has not begun to write: the kubelet waits longer each time, until somebody deletes the pod.
 BACK_OFF_SECONDS = 2.0
 MOST_RESTARTS = 4
+ASKS_AGAIN_SECONDS = 10.0
 # One that crashes again and again: so much it writes, and so long it has no process then.
 CRASHES_AFTER = 60
 CRASHED_SECONDS = 4.0
@@ -161,8 +162,7 @@ class Workload:
         for pod in list(self._leaving):
             if pod.gone:
                 self._leaving.remove(pod)
-            elif not self.world.kubelet_reachable(pod.node):
-                # It does not know that the pod is to go.
+            elif not self._knows_of_deletion(pod):
                 if pod.ended.is_set() and not pod.dying and not self._is_given_up(pod):
                     self._restart_container(pod)
             elif pod.kubelet is None or not pod.kubelet.is_alive():
@@ -170,6 +170,16 @@ class Workload:
                 pod.kubelet.start()
         if self._wanted and self._running is None and self._may_start():
             self._try_to_start()
+
+    def _knows_of_deletion(self, pod: Pod) -> bool:
+        """A kubelet that could not be reached takes a while to ask again."""
+        now = time.monotonic()
+        if not self.world.kubelet_reachable(pod.node):
+            pod.knows_at, pod.was_cut_off = 0.0, True
+            return False
+        if pod.knows_at == 0.0:
+            pod.knows_at = now + (self._chance.uniform(0, ASKS_AGAIN_SECONDS) if pod.was_cut_off else 0)
+        return now >= pod.knows_at
 
     @staticmethod
     def _is_given_up(pod: Pod) -> bool:
