@@ -243,7 +243,7 @@ PYTHON_FILES := $(shell find tests -name '*.py' 2>/dev/null; grep -lIrE '^\#!.*p
 TIDY        := $(patsubst %.cpp,$(BUILD)/tidy/%.ok,$(filter %.cpp,$(CXX_FILES)))
 
 .PHONY: check
-check: check-format check-layers check-scripts check-findings check-tidy ## format, include layers, scripts, findings, clang-tidy
+check: check-format check-layers check-scripts check-findings check-citations check-tidy ## format, include layers, scripts, documents, clang-tidy
 
 .PHONY: check-format
 check-format:
@@ -261,6 +261,10 @@ check-scripts:
 .PHONY: check-findings
 check-findings:
 	@tests/findings
+
+.PHONY: check-citations
+check-citations:
+	@tests/check_citations
 
 .PHONY: check-tidy
 check-tidy: $(TIDY)

@@ -27,7 +27,7 @@ struct DrbdEvent {
 // The exit status that DRBD is answered with. `fence-peer`: the agent's word; 1 when it cannot be
 // had within 60 s (or the settings' timeout, when that is shorter), so what is frozen stays frozen.
 // Every other event is only reported, and always answered with 0: anything else would break a
-// resynchronisation (drbd-facts, trap 7).
+// resynchronisation (DRBD trap 7).
 int report_drbd_event(const DrbdEvent& event, const Settings& settings, const Trace& trace);
 
 }  // namespace plexvol::driver

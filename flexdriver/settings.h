@@ -22,7 +22,7 @@
 namespace plexvol::driver {
 
 // Kubernetes 1.12 reads the first two, 1.13 and later all; unknown ones are ignored (contract facts
-// 16 and section 2).
+// 16 and "Other versions").
 struct Capabilities {
   bool attach = false;
   bool selinux_relabel = true;

@@ -58,7 +58,7 @@ inline constexpr const char* kNodeChangePath = "/v1/node/change";  // NodeChange
 inline constexpr const char* kVersionPath = "/v1/version";         // {} -> VersionReply
 inline constexpr const char* kDoctorPath = "/v1/doctor";           // {} -> {"findings":[Finding]}
 
-// The FlexVolume options object: flat, string to string (flexvolume-contract fact 19).
+// The FlexVolume options object: flat, string to string (contract fact 19).
 using Options = std::map<std::string, std::string>;
 
 struct AttachRequest {
@@ -112,8 +112,8 @@ struct MountedRequest {
 struct UnmountedRequest {
   std::string target;
 };
-// The kernel's question, DRBD's `usermode_helper` (drbd-facts.md): PROGRAM EVENT OBJECT with DRBD_*
-// in the environment.
+// The kernel's question, DRBD's `usermode_helper` (agent/drbd/README.md): PROGRAM EVENT OBJECT with
+// DRBD_* in the environment.
 struct HelperRequest {
   std::string event;                               // "fence-peer", "before-resync-target", ...
   std::string object;                              // the resource name, or "minor-1000"

@@ -2,7 +2,7 @@
 //
 // DRBD itself never decides: a primary that loses its peer is frozen by the kernel until `take_out`
 // was won, and nothing is promoted without its peer before that. Both sides compete for one key, so
-// at most one of them ever wins (design, section 6). The steps are checked as a model by
+// at most one of them ever wins (README.md). The steps are checked as a model by
 // tests/model/arbiter.pml; sequences.txt beside it has the actions of both.
 #pragma once
 
@@ -39,11 +39,11 @@ class Arbiter {
 
   // The kernel's own question, which knows of no earlier look, on the set as it is: "if `asker` is
   // still in the set, take `other` out of it." Every answer raises the epoch, also
-  // "lost", and one that leaves the set as it was (rule 2): so no look at the two that was taken
-  // before it can put anybody back after it. May be asked any number of times. Throws Unavailable
-  // when the store gives no answer, and Conflict when the store is older than what this node acted
-  // on: nobody has won then. A set that was won by is recorded as acted on. `reason` is for the
-  // log.
+  // "lost", and one that leaves the set as it was (arbiter rule 2): so no look at the two that was
+  // taken before it can put anybody back after it. May be asked any number of times. Throws
+  // Unavailable when the store gives no answer, and Conflict when the store is older than what this
+  // node acted on: nobody has won then. A set that was won by is recorded as acted on. `reason` is
+  // for the log.
   Verdict take_out(const model::Volume& volume, const std::string& asker, const std::string& other,
                    const std::string& reason);
 
@@ -56,8 +56,8 @@ class Arbiter {
                      const std::string& other, const std::string& reason, store::Change with);
 
   // Puts `node` back, provided that nothing at all has happened to the set since `seen_revision`
-  // was read, which must have been before the two were seen connected and UpToDate (rule 2). false:
-  // something has; look again.
+  // was read, which must have been before the two were seen connected and UpToDate (arbiter rule
+  // 2). false: something has; look again.
   bool put_back(const std::string& volume, std::int64_t seen_revision, const std::string& node);
 
   // A person's decision: from now on only the copy on `node` counts. false: something has happened

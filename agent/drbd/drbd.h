@@ -1,6 +1,6 @@
 // DRBD's command line, in its own words. Knows nothing of Plexvol's volumes: a resource is two
 // hosts, each with a data device and a metadata device (external), and has exactly one DRBD volume,
-// number 0. Facts and measurements behind this: shared drbd-facts.md, drbd.conf(5), drbdsetup(8).
+// number 0. Facts and measurements behind this: README.md beside it, drbd.conf(5), drbdsetup(8).
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,8 @@ struct Host {
 struct Resource {
   std::string name;
   unsigned minor = 0;
-  std::string secret;           // random, new for every volume ever made (trap 11); never logged
-  std::string data_device;      // of this host
+  std::string secret;       // random, new for every volume ever made (DRBD trap 11); never logged
+  std::string data_device;  // of this host
   std::string metadata_device;  // of this host
   Host here;
   Host peer;
@@ -175,7 +175,7 @@ class Drbd {
   // UpToDate from then on.
   void promote_by_force(const std::string& name);
 
-  // The way out of a frozen Primary that must not go on (trap 1): gives the disk up at once,
+  // The way out of a frozen Primary that must not go on (DRBD trap 1): gives the disk up at once,
   // whatever is under way on it, then thaws. What was on this disk already and only waited for the
   // peer ends as a success, all else as an error: so whoever could be told must have been killed
   // before.

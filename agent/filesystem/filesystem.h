@@ -70,7 +70,7 @@ class Filesystem {
  public:
   explicit Filesystem(process::Runner& runner);
   // Overwrites: the caller has made sure that nothing of value is there. Features that the oldest
-  // of the kernels cannot mount are left out (field-lessons 10). Throws Internal also when mkfs
+  // of the kernels cannot mount are left out. Throws Internal also when mkfs
   // ended well, but the file system is not there.
   void make(const NewFilesystem& wanted);
   // Asks mkfs without letting it write: throws InvalidArgument, with its words, when it would not

@@ -47,8 +47,8 @@ Placement place_within_promises(PlacementRequest request, const std::vector<mode
 std::string why_no_mirror(const std::string& drbd_version);
 
 // The number that gives a mirrored volume its DRBD minor and its port, from `next` on, so that one
-// is not used again soon after it was set free (field-lessons 18); among the first kUsualSlots
-// while one of these is free. Throws OutOfSpace.
+// is not used again soon after it was set free, when something old may still use it; among the
+// first kUsualSlots while one of these is free. Throws OutOfSpace.
 unsigned choose_slot(const std::set<unsigned>& taken, unsigned next);
 
 // The reasons why cordoned nodes get no replica.

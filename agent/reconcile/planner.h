@@ -17,7 +17,7 @@ std::string describe(const std::vector<filesystem::User>& users);
 // the pod"
 std::string describe(const PodUse& pod, const std::string& node);
 
-// DRBD's word is necessary, though never sufficient (rule 3).
+// DRBD's word is necessary, though never sufficient (arbiter rule 3).
 bool disk_usable(const drbd::ResourceState& resource);
 
 // DRBD has the backing devices open.

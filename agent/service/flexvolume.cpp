@@ -245,7 +245,7 @@ void Service::unmounted(const api::UnmountedRequest&) {
 }
 
 api::HelperReply Service::helper(const api::HelperRequest& request) {
-  constexpr int kPeerOutdated = 4;  // drbd-facts.md: I/O goes on
+  constexpr int kPeerOutdated = 4;  // DRBD trap 3: I/O goes on
   constexpr int kUnknown = 1;       // it stays frozen, a promotion is refused
   if (request.event != "fence-peer") {
     log::info("DRBD reports " + request.event + " of " + request.object);

@@ -3,7 +3,7 @@
 // A kubelet forgets a driver when it sees its file or its folder removed. The kernel says that a
 // folder is gone only when the last process that was started from it has ended: a folder that was
 // made again by then is taken for the one that is gone, and the kubelet is blind to the new driver
-// (flexvolume-contract.md, section 2, run on 1.20). An empty folder that stays is worse: kubelets
+// (CONTRACT.md, "Other versions"). An empty folder that stays is worse: kubelets
 // up to 1.12 then skip all drivers when they start (kubernetes#60694). So the folder goes, but
 // never while a call still runs from it.
 #pragma once

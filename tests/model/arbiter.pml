@@ -1,4 +1,4 @@
-/* The arbiter protocol (design.md, section 6) as it is built: two copies of one volume, one store, one agent a node.
+/* The arbiter protocol (agent/arbiter/README.md) as it is built: two copies of one volume, one store, one agent a node.
  * Its actions, their guards and their order are the code's own: sequences.txt beside it is held against both.
  *
  * `check` runs it: one family of scenarios at a time (DISK, FORCE, MOVE, PART; none of them: base), since all together
