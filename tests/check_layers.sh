@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Who may include whom: includes point one way (README, "How the code is laid out"). A folder includes itself, and what it
+# Who may include whom: includes point one way (README, "How it works"). A folder includes itself, and what it
 # is listed with here. Test code may include everything.
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
