@@ -98,6 +98,11 @@ def read_bounds() -> list[str]:
     return ["setpriv", "--no-new-privs", f"--bounding-set={','.join(['-all', *kept])}", "--"]
 
 
+def start_agent(node: Node, build: Path = BUILD) -> None:
+    """As a service of the machine. One that was there before must have been stopped."""
+    node.start_service(AGENT, [*read_bounds(), str(build / "plexvold")])
+
+
 class Cluster:
     """`Cluster(lab).start()`: every node of the lab serves volumes from the pools `thick`, `thin` and `file`."""
 
@@ -121,7 +126,7 @@ class Cluster:
             node.write_file(f"{folder}/.plexvol.json", json.dumps({"attach": attach, "timeout_seconds": 240}))
         node.sh("mkdir -p /var/lib/plexvol/images")
         node.write_file(CONFIG, json.dumps(self._config(node)))
-        node.start_service(AGENT, [*read_bounds(), str(BUILD / "plexvold")])
+        start_agent(node)
 
     def install_from(self, build: Path, name: str) -> None:
         """Agent and driver of this node become those of another build."""
@@ -129,7 +134,7 @@ class Cluster:
         node.stop_service(AGENT)
         for path in (MOUNT_DRIVER, ATTACH_DRIVER):
             node.sh(f"cp {build}/plexvol {path}.new && mv {path}.new {path}")
-        node.start_service(AGENT, [*read_bounds(), str(build / "plexvold")])
+        start_agent(node, build)
         self.wait_alive([other.name for other in self.lab.nodes])
 
     def reconfigure(self, **settings: Any) -> None:

@@ -200,7 +200,7 @@ class Workload:
         pod.restart_at, pod.how, pod.pid = 0.0, "", 0
         pod.began.clear()
         pod.ended.clear()
-        self._start_writer(pod, count=CRASHES_AFTER if self.crashes else -1)
+        self._start_writer(pod, count=self._blocks_to_write())
 
     def _let_go(self, pod: Pod) -> None:
         pod.leaving_since = time.monotonic()
@@ -230,8 +230,11 @@ class Workload:
         pod.make_sandbox(self.world.node(pod.node))
         self._running = pod
         self._candidate = None
-        self._start_writer(pod, count=CRASHES_AFTER if self.crashes else -1)
+        self._start_writer(pod, count=self._blocks_to_write())
         self.note(f"the pod on {pod.node} starts (writer {pod.generation}, {pod.kind})")
+
+    def _blocks_to_write(self) -> int:
+        return CRASHES_AFTER if self.crashes else -1
 
     def _look_for_robbed(self, pod: Pod) -> None:
         for other in self._leaving:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster import AGENT, BUILD, MOUNT_DRIVER, Cluster, read_bounds
+from cluster import AGENT, BUILD, MOUNT_DRIVER, Cluster, start_agent
 from containerd import import_pause_image
 from lab import CommandFailed, Lab, LabError, Node, etcd, wait_until
 
@@ -99,7 +99,7 @@ class World:
         """To that of another build, or back to today's. The driver stays."""
         node = self.node(name)
         node.stop_service(AGENT)
-        node.start_service(AGENT, [*read_bounds(), str(build / "plexvold")])
+        start_agent(node, build)
         if build == BUILD:
             self.with_former_agent.discard(name)
         else:
