@@ -31,7 +31,8 @@ RETRY_SECONDS = 0.5
 # A container that has not begun to write: the kubelet waits longer each time, until somebody deletes the pod.
 BACK_OFF_SECONDS = 2.0
 MOST_RESTARTS = 4
-ASKS_AGAIN_SECONDS = 10.0
+# client-go waits up to 30 s before it tries again.
+ASKS_AGAIN_SECONDS = 30.0
 # One that crashes again and again: so much it writes, and so long it has no process then.
 CRASHES_AFTER = 60
 CRASHED_SECONDS = 4.0
