@@ -77,6 +77,7 @@ endif
 AGENT_SOURCES  := $(filter-out agent/main.cpp,$(wildcard agent/*.cpp agent/*/*.cpp))
 API_SOURCES    := $(wildcard agent/api/*.cpp)
 MOUNTS_SOURCES := $(wildcard agent/mounts/*.cpp)
+BASE_SOURCES   := $(wildcard agent/base/*.cpp)
 DRIVER_SOURCES := $(filter-out flexdriver/main.cpp,$(wildcard flexdriver/*.cpp flexdriver/*/*.cpp))
 TEST_SOURCES   := $(shell find tests/unit tests/support -name '*.cpp' 2>/dev/null)
 PROTOS         := $(wildcard agent/*/*.proto)
@@ -86,7 +87,7 @@ AGENT_OBJECTS  := $(AGENT_SOURCES:%.cpp=$(OBJ)/%.o)
 DRIVER_OBJECTS := $(DRIVER_SOURCES:%.cpp=$(BUILD)/static/%.o)
 TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 # All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.
-PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/api/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
+PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/base/*.cpp agent/api/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
   agent/drbd/*.cpp agent/filesystem/*.cpp agent/filepool/*.cpp agent/mounts/*.cpp agent/pods/cgroups.cpp agent/http/message.cpp agent/store/file_format.cpp \
   agent/service/options.cpp agent/log.cpp) $(DRIVER_SOURCES))
 SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp))
@@ -94,7 +95,7 @@ PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENE
 PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
 # With its own compilation of what it and the agent share.
 STATIC_OBJECTS := $(DRIVER_OBJECTS) \
-                  $(patsubst %.cpp,$(BUILD)/static/%.o,$(API_SOURCES) $(MOUNTS_SOURCES) flexdriver/main.cpp)
+                  $(patsubst %.cpp,$(BUILD)/static/%.o,$(BASE_SOURCES) $(API_SOURCES) $(MOUNTS_SOURCES) flexdriver/main.cpp)
 
 .PHONY: build
 build: $(BUILD)/plexvol $(BUILD)/plexvold ## (default) the driver build/plexvol and the agent build/plexvold

@@ -4,9 +4,8 @@
 #include <cctype>
 #include <fstream>
 
-#include "agent/api/error.h"
 #include "agent/api/random.h"
-#include "agent/drbd/config_file.h"
+#include "agent/base/files.h"
 
 namespace plexvol {
 
@@ -40,12 +39,7 @@ std::string find_machine_id(const std::string& state_directory, const MachineFil
   const std::string own = state_directory + "/machine-id";
   if (const auto id = read_id(own); !id.empty()) return id;
   const std::string made = random_hex(kDigits);
-  try {
-    drbd::replace_file(own, made + "\n");
-  } catch (const Error&) {
-    return "";
-  }
-  return made;
+  return base::replace_file(own, made + "\n") ? made : "";
 }
 
 }  // namespace plexvol

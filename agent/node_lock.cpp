@@ -51,7 +51,7 @@ std::string read_holder(const std::string& directory) {
 NodeLock::NodeLock(const std::string& state_directory) {
   make_directory(state_directory);
   directory_ =
-      process::Descriptor(::open(state_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      base::Descriptor(::open(state_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory_.get() < 0) fail("open it", state_directory, errno);
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   while (::flock(directory_.get(), LOCK_EX | LOCK_NB) != 0) {

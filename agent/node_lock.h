@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 
 namespace plexvol {
 
@@ -15,7 +15,7 @@ class NodeLock {
   explicit NodeLock(const std::string& state_directory);
 
  private:
-  process::Descriptor directory_;
+  base::Descriptor directory_;
 };
 
 }  // namespace plexvol

@@ -11,38 +11,38 @@
 
 #include "agent/api/protocol.h"
 #include "agent/api/text.h"
+#include "agent/base/files.h"
 #include "flexdriver/http_reply.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
 namespace {
 
-constexpr milliseconds kFirstPause(50);
-constexpr milliseconds kLongestPause(1'000);
+constexpr std::chrono::milliseconds kFirstPause(50);
+constexpr std::chrono::milliseconds kLongestPause(1'000);
 
 Error unavailable(const std::string& message) {
   return {ErrorCode::Unavailable, message};
 }
 
-void wait_ready(int fd, short events, Deadline deadline, const std::string& what) {
+void wait_ready(int fd, short events, base::Deadline deadline, const std::string& what) {
   while (true) {
     pollfd waiting{.fd = fd, .events = events, .revents = 0};
-    const int ready = ::poll(&waiting, 1, poll_timeout(deadline));
+    const int ready = ::poll(&waiting, 1, base::poll_timeout(deadline));
     if (ready > 0) return;
     if (ready == 0) throw unavailable(what);
-    if (errno != EINTR) throw Error(ErrorCode::Internal, "poll: " + error_text(errno));
+    if (errno != EINTR) throw Error(ErrorCode::Internal, "poll: " + base::error_text(errno));
   }
 }
 
-std::string request_text(const std::string& path, const std::string& body, Deadline deadline,
+std::string request_text(const std::string& path, const std::string& body, base::Deadline deadline,
                          bool trace) {
   std::string text = "POST " + path + " HTTP/1.1\r\nHost: plexvold\r\n";
   text += "Content-Type: application/json\r\n";
   text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   text += std::string(api::kProtocolHeader) + ": " + std::to_string(api::kProtocolVersion) + "\r\n";
-  text += std::string(api::kTimeoutHeader) + ": " + std::to_string(left_until(deadline).count()) +
-          "\r\n";
+  text += std::string(api::kTimeoutHeader) + ": " +
+          std::to_string(base::left_until(deadline).count()) + "\r\n";
   if (trace) text += std::string(api::kTraceHeader) + ": 1\r\n";
   return text + "\r\n" + body;
 }
@@ -69,21 +69,21 @@ std::string result_of(const HttpReply& http, const Trace& trace) {
   return reply.result;
 }
 
-std::string as_seconds(Clock::duration took) {
-  const auto tenths = std::chrono::duration_cast<milliseconds>(took).count() / 100;
+std::string as_seconds(base::Clock::duration took) {
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(took).count() / 100;
   return std::to_string(tenths / 10) + (tenths < 100 ? "." + std::to_string(tenths % 10) : "") +
          " s";
 }
 
 }  // namespace
 
-int try_connect(const std::string& path, FileDescriptor& connection) {
+int try_connect(const std::string& path, base::Descriptor& connection) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) return ENAMETOOLONG;
   path.copy(std::begin(address.sun_path), path.size());
-  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return errno;
+  base::Descriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return errno;
   // A Unix socket connects at once or not at all: EAGAIN says that the agent's queue is full.
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast)
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
@@ -95,27 +95,29 @@ int try_connect(const std::string& path, FileDescriptor& connection) {
 
 std::string AgentClient::call(const std::string& path, const std::string& body, Patience patience) {
   // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): as the next one, it is read below
-  Clock::time_point last_there = Clock::now();
+  base::Clock::time_point last_there = base::Clock::now();
   // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): it is read below
-  const Clock::time_point begin = Clock::now();
-  milliseconds pause = kFirstPause;
+  const base::Clock::time_point begin = base::Clock::now();
+  std::chrono::milliseconds pause = kFirstPause;
   std::string reason;
+  const mounts::Steps steps = trace_.steps();
   while (true) {
     try {
       std::string what = "asked the agent: ";
-      const TracedStep step(trace_, what.append(path).append(" ").append(body));
+      const mounts::TimedStep step(steps, what.append(path).append(" ").append(body));
       return result_of(exchange(path, body, patience.deadline), trace_);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::Unavailable || patience.retry == Retry::Never) throw;
       // What the agent said last is worth more than that the very last attempt ran out of time.
-      if (reason.empty() || Clock::now() < patience.deadline) reason = error.what();
+      if (reason.empty() || base::Clock::now() < patience.deadline) reason = error.what();
       trace_.note(error.what());
     }
-    if (!is_absent_) last_there = Clock::now();
-    const Deadline deadline = std::min(patience.deadline, last_there + patience.agent_timeout);
-    const milliseconds left = left_until(deadline);
+    if (!is_absent_) last_there = base::Clock::now();
+    const base::Deadline deadline =
+        std::min(patience.deadline, last_there + patience.agent_timeout);
+    const std::chrono::milliseconds left = base::left_until(deadline);
     if (left <= kFirstPause) {
-      throw unavailable("gave up after " + as_seconds(Clock::now() - begin) + ": " + reason);
+      throw unavailable("gave up after " + as_seconds(base::Clock::now() - begin) + ": " + reason);
     }
     std::this_thread::sleep_for(std::min(pause, left - kFirstPause));
     pause = std::min(pause * 2, kLongestPause);
@@ -123,8 +125,8 @@ std::string AgentClient::call(const std::string& path, const std::string& body, 
 }
 
 HttpReply AgentClient::exchange(const std::string& path, const std::string& body,
-                                Deadline deadline) {
-  if (!connection_) connect(deadline);
+                                base::Deadline deadline) {
+  if (!connection_.is_open()) connect(deadline);
   try {
     send(request_text(path, body, deadline, trace_.enabled()), deadline);
     HttpReply reply = receive(path, deadline);
@@ -137,12 +139,12 @@ HttpReply AgentClient::exchange(const std::string& path, const std::string& body
   }
 }
 
-void AgentClient::connect(Deadline deadline) {
+void AgentClient::connect(base::Deadline deadline) {
   std::string problems;
   is_absent_ = true;
   for (const std::string& path : sockets_) {
     int error = try_connect(path, connection_);
-    while (error == EAGAIN && Clock::now() < deadline) {
+    while (error == EAGAIN && base::Clock::now() < deadline) {
       std::this_thread::sleep_for(kFirstPause);
       error = try_connect(path, connection_);
     }
@@ -151,14 +153,14 @@ void AgentClient::connect(Deadline deadline) {
       connected_to_ = path;
       return;
     }
-    problems += (problems.empty() ? "" : ", ") + path + " (" + error_text(error) + ')';
+    problems += (problems.empty() ? "" : ", ") + path + " (" + base::error_text(error) + ')';
   }
   throw unavailable("plexvold, the agent of this node, does not answer on " + problems +
                     "; start it, or see why it ended: journalctl -u plexvold, or kubectl -n "
                     "kube-system logs -l app=plexvold");
 }
 
-void AgentClient::send(const std::string& text, Deadline deadline) {
+void AgentClient::send(const std::string& text, base::Deadline deadline) {
   std::size_t sent = 0;
   while (sent < text.size()) {
     wait_ready(connection_.get(), POLLOUT, deadline,
@@ -168,12 +170,12 @@ void AgentClient::send(const std::string& text, Deadline deadline) {
     if (count >= 0) {
       sent += static_cast<std::size_t>(count);
     } else if (errno != EAGAIN && errno != EINTR) {
-      throw unavailable("the agent on " + connected_to_ + " is gone: " + error_text(errno));
+      throw unavailable("the agent on " + connected_to_ + " is gone: " + base::error_text(errno));
     }
   }
 }
 
-HttpReply AgentClient::receive(const std::string& path, Deadline deadline) {
+HttpReply AgentClient::receive(const std::string& path, base::Deadline deadline) {
   std::string received;
   std::array<char, 16384> buffer{};
   while (true) {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "agent/api/error.h"
-#include "flexdriver/deadline.h"
-#include "flexdriver/file_descriptor.h"
+#include "agent/base/deadline.h"
+#include "agent/base/descriptor.h"
 #include "flexdriver/http_reply.h"
 #include "flexdriver/trace.h"
 
@@ -18,12 +18,13 @@ enum class Retry { UntilDeadline, Never };
 
 // How long an agent may be away. An upgrade takes a few seconds; callers come again by themselves,
 // and until a call has failed a user sees no event.
-constexpr milliseconds kAgentTimeout(20'000);
+constexpr std::chrono::milliseconds kAgentTimeout(20'000);
 
 struct Patience {
-  Deadline deadline;
+  base::Deadline deadline;
   Retry retry = Retry::UntilDeadline;
-  milliseconds agent_timeout = kAgentTimeout;  // given up earlier when nothing listens for as long
+  std::chrono::milliseconds agent_timeout =
+      kAgentTimeout;  // given up earlier when nothing listens for as long
 };
 
 class AgentClient {
@@ -39,20 +40,20 @@ class AgentClient {
   std::string call(const std::string& path, const std::string& body, Patience patience);
 
  private:
-  HttpReply exchange(const std::string& path, const std::string& body, Deadline deadline);
-  void connect(Deadline deadline);
-  void send(const std::string& text, Deadline deadline);
-  HttpReply receive(const std::string& path, Deadline deadline);
+  HttpReply exchange(const std::string& path, const std::string& body, base::Deadline deadline);
+  void connect(base::Deadline deadline);
+  void send(const std::string& text, base::Deadline deadline);
+  HttpReply receive(const std::string& path, base::Deadline deadline);
 
   std::vector<std::string> sockets_;
   const Trace& trace_;
-  FileDescriptor connection_;
+  base::Descriptor connection_;
   std::string connected_to_;
   bool is_absent_ = false;  // nothing listened at the last attempt
 };
 
 // 0, or the errno of what went wrong: ECONNREFUSED says that nobody listens on this socket any
 // more.
-int try_connect(const std::string& path, FileDescriptor& connection);
+int try_connect(const std::string& path, base::Descriptor& connection);
 
 }  // namespace plexvol::driver

@@ -7,27 +7,26 @@
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
 #include "agent/api/text.h"
+#include "agent/mounts/target.h"
+#include "agent/mounts/target_mount.h"
+#include "agent/mounts/unmount.h"
 #include "flexdriver/agent_client.h"
-#include "flexdriver/mounts/target.h"
-#include "flexdriver/mounts/target_mount.h"
-#include "flexdriver/mounts/unmount.h"
 #include "flexdriver/options_text.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
 namespace {
 
 // The agent sees by itself that a mount is gone: it is told only so that it need not look.
-constexpr milliseconds kTellTimeout(2'000);
+constexpr std::chrono::milliseconds kTellTimeout(2'000);
 // The controller asks for all volumes of all nodes, one after the other, and "attached" is always a
 // safe answer.
-constexpr milliseconds kIsAttachedTimeout(5'000);
+constexpr std::chrono::milliseconds kIsAttachedTimeout(5'000);
 
 struct Context {
   const Settings& settings;
   const Trace& trace;
-  Deadline deadline;
+  base::Deadline deadline;
 
   AgentClient agent() const { return AgentClient(settings.sockets, trace); }
   Patience patience() const {
@@ -72,7 +71,7 @@ Reply wait_for_attach(const Context& context, const Arguments& arguments) {
 // one.
 Reply is_attached(const Context& context, const Arguments& arguments) {
   const api::AttachRequest request{.options = read_options(arguments[0]), .node = arguments[1]};
-  const Patience patience{.deadline = sooner(context.deadline, kIsAttachedTimeout),
+  const Patience patience{.deadline = base::sooner(context.deadline, kIsAttachedTimeout),
                           .retry = Retry::Never};
   const std::string result =
       context.agent().call(api::kIsAttachedPath, api::to_json(request), patience);
@@ -85,16 +84,17 @@ Reply detach(const Context& context, const Arguments& arguments) {
   return {};
 }
 
-MountOrder to_order(const api::MountReply& reply, const std::string& target, bool placeholder) {
-  MountOrder order{.volume = reply.volume,
-                   .device = reply.device,
-                   .major = reply.major,
-                   .minor = reply.minor,
-                   .target = target,
-                   .fs_type = reply.fs_type,
-                   .flags = parse_mount_flags(reply.flags),
-                   .data = reply.data,
-                   .placeholder = placeholder};
+mounts::MountOrder to_order(const api::MountReply& reply, const std::string& target,
+                            bool placeholder) {
+  mounts::MountOrder order{.volume = reply.volume,
+                           .device = reply.device,
+                           .major = reply.major,
+                           .minor = reply.minor,
+                           .target = target,
+                           .fs_type = reply.fs_type,
+                           .flags = mounts::parse_mount_flags(reply.flags),
+                           .data = reply.data,
+                           .placeholder = placeholder};
   if (reply.read_only) order.flags.read_only = true;
   return order;
 }
@@ -103,14 +103,14 @@ MountOrder to_order(const api::MountReply& reply, const std::string& target, boo
 // agent agrees: it may have lost the attachment meanwhile. Everything is repeated by the caller
 // after a failure.
 void mount_and_tell(AgentClient& agent, const Context& context, const api::MountReply& reply,
-                    const MountOrder& order) {
-  TargetMount mount(order, context.deadline, context.trace);
+                    const mounts::MountOrder& order) {
+  mounts::TargetMount mount(order, context.deadline, context.trace.steps());
   const api::MountedRequest request{
       .call_id = reply.call_id, .target = order.target, .mounted = true, .message = ""};
   try {
     agent.call(api::kMountedPath, api::to_json(request), context.patience());
   } catch (const Error& error) {
-    const std::string left_over = mount.undo(Clock::now() + kTellTimeout);
+    const std::string left_over = mount.undo(base::Clock::now() + kTellTimeout);
     throw Error(error.code(), std::string("mounted, but the agent does not agree: ") +
                                   error.what() + (left_over.empty() ? "" : "; " + left_over));
   }
@@ -125,7 +125,7 @@ void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::s
                                     .message = one_line(failure.what())};
   try {
     agent.call(api::kMountedPath, api::to_json(request),
-               {.deadline = Clock::now() + kTellTimeout, .retry = Retry::Never});
+               {.deadline = base::Clock::now() + kTellTimeout, .retry = Retry::Never});
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): it notices the end of the connection
   }
 }
@@ -133,7 +133,7 @@ void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::s
 // Answers what of the options the volume does not have.
 std::string ask_and_mount(const Context& context, const api::MountRequest& request,
                           bool placeholder) {
-  check_target(request.target);
+  mounts::check_target(request.target);
   AgentClient agent = context.agent();
   const auto reply = api::from_json<api::MountReply>(
       agent.call(api::kMountPath, api::to_json(request), context.patience()));
@@ -148,13 +148,13 @@ std::string ask_and_mount(const Context& context, const api::MountRequest& reque
 
 Reply mount(const Context& context, const Arguments& arguments) {
   const api::MountRequest request{.options = read_options(arguments[1]),
-                                  .target = resolve_target(arguments[0]),
+                                  .target = mounts::resolve_target(arguments[0]),
                                   .device = "",
                                   .attached_before = context.settings.capabilities.attach};
   try {
     return {.message = ask_and_mount(context, request, false)};
   } catch (const Error&) {
-    give_up_target(request.target, context.trace);
+    mounts::give_up_target(request.target, context.trace.steps());
     throw;
   }
 }
@@ -164,18 +164,18 @@ Reply mount(const Context& context, const Arguments& arguments) {
 Reply mount_device(const Context& context, const Arguments& arguments) {
   return {.message = ask_and_mount(context,
                                    {.options = read_options(arguments[2]),
-                                    .target = resolve_target(arguments[0]),
+                                    .target = mounts::resolve_target(arguments[0]),
                                     .device = arguments[1],
                                     .attached_before = true},
                                    true)};
 }
 
 Reply unmount(const Context& context, const Arguments& arguments) {
-  const std::string target = resolve_target(arguments[0]);
-  unmount_target(target, context.deadline, context.trace);
+  const std::string target = mounts::resolve_target(arguments[0]);
+  mounts::unmount_target(target, context.deadline, context.trace.steps());
   try {
     context.agent().call(api::kUnmountedPath, api::to_json(api::UnmountedRequest{.target = target}),
-                         {.deadline = Clock::now() + kTellTimeout, .retry = Retry::Never});
+                         {.deadline = base::Clock::now() + kTellTimeout, .retry = Retry::Never});
   } catch (const Error& error) {
     context.trace.note(error.what());
   }
@@ -242,7 +242,7 @@ Reply answer(const std::string& name, const std::vector<std::string>& arguments,
             .message = "there is no call " + in_quotes(name) + "; see plexvol --help"};
   }
   const Context context{
-      .settings = settings, .trace = trace, .deadline = Clock::now() + settings.timeout};
+      .settings = settings, .trace = trace, .deadline = base::Clock::now() + settings.timeout};
   try {
     return answer_or_throw(*call, context, arguments);
   } catch (const std::exception& error) {

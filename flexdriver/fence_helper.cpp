@@ -17,9 +17,9 @@ constexpr int kUnknown = 1;
 
 // Long enough for an agent that is being restarted or upgraded: meanwhile the volume is frozen,
 // which loses nothing.
-constexpr milliseconds kFenceTimeout(60'000);
+constexpr std::chrono::milliseconds kFenceTimeout(60'000);
 // DRBD waits for the answer to some of the other events, too.
-constexpr milliseconds kReportTimeout(2'000);
+constexpr std::chrono::milliseconds kReportTimeout(2'000);
 
 constexpr std::array<std::string_view, 15> kEvents{
     kFencePeer,
@@ -59,8 +59,8 @@ std::map<std::string, std::string> drbd_environment(const char* const* environme
 int report_drbd_event(const DrbdEvent& event, const Settings& settings, const Trace& trace) {
   const bool is_question = event.event == kFencePeer;
   const Patience patience{
-      .deadline =
-          Clock::now() + std::min(settings.timeout, is_question ? kFenceTimeout : kReportTimeout),
+      .deadline = base::Clock::now() +
+                  std::min(settings.timeout, is_question ? kFenceTimeout : kReportTimeout),
       .retry = is_question ? Retry::UntilDeadline : Retry::Never};
   api::HelperRequest request{
       .event = event.event, .object = event.object, .environment = event.environment};

@@ -7,7 +7,7 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
-#include "flexdriver/system_text.h"
+#include "agent/base/files.h"
 
 namespace plexvol::driver {
 
@@ -19,14 +19,14 @@ constexpr const char* kSecrets = "kubernetes.io/secret/";
 std::string text_of(const std::string& argument) {
   std::optional<std::string> text;
   if (argument == "-") {
-    text = read_all(STDIN_FILENO, kMostBytes);
+    text = base::read_all(STDIN_FILENO, kMostBytes);
   } else if (argument.starts_with('@')) {
-    text = read_file(argument.substr(1), kMostBytes);
+    text = base::read_file(argument.substr(1), kMostBytes);
   } else {
     return argument;
   }
   if (text) return *text;
-  throw Error(ErrorCode::InvalidArgument, in_quotes(argument) + ": " + error_text(errno));
+  throw Error(ErrorCode::InvalidArgument, in_quotes(argument) + ": " + base::error_text(errno));
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
 
 namespace plexvol::driver {
 

@@ -9,7 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/protocol.h"
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
 
 namespace plexvol::driver {
 
@@ -51,14 +52,14 @@ class Reader {
     problem_ = std::string(kFileName) + ": " + key + ": " + why + "; it is ignored";
   }
 
-  void read(const char* key, milliseconds& value) {
+  void read(const char* key, std::chrono::milliseconds& value) {
     const auto found = json_.find(key);
     if (found == json_.end()) return;
     const double seconds = found->is_number() ? found->get<double>() : -1;
     if (!(seconds >= kShortestSeconds && seconds <= kLongestSeconds)) {
       return complain(key, "a number of seconds from 0.1 to 540");
     }
-    value = milliseconds(static_cast<long>(seconds * 1000));
+    value = std::chrono::milliseconds(static_cast<long>(seconds * 1000));
   }
 
   void read(const char* key, std::string& value) {
@@ -105,13 +106,13 @@ Settings parse_settings(const std::string& text, const std::string& directory) {
 }
 
 Settings load_settings(const std::string& directory) {
-  const auto text = read_file(directory + kSettingsFile, kLargestFile);
+  const auto text = base::read_file(directory + kSettingsFile, kLargestFile);
   const int error = errno;
   Settings settings = parse_settings(text.value_or(""), directory);
-  if (!text) settings.problem = std::string(kFileName) + ": " + error_text(error);
+  if (!text) settings.problem = std::string(kFileName) + ": " + base::error_text(error);
   if (text && text->empty()) settings.problem = std::string(kFileName) + " is empty";
   if (settings.problem.empty()) return settings;
-  const auto good = read_file(directory + kGoodSettingsFile, kLargestFile);
+  const auto good = base::read_file(directory + kGoodSettingsFile, kLargestFile);
   if (!good && !text && error == ENOENT) {
     // Put there by hand, without settings.
     settings.problem.clear();

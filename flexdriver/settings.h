@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/deadline.h"
 #include "flexdriver/agent_client.h"
-#include "flexdriver/deadline.h"
 
 namespace plexvol::driver {
 
@@ -35,8 +35,8 @@ struct Capabilities {
 
 struct Settings {
   std::vector<std::string> sockets;  // in the order in which they are tried
-  milliseconds timeout{90'000};
-  milliseconds agent_timeout = kAgentTimeout;
+  std::chrono::milliseconds timeout{90'000};
+  std::chrono::milliseconds agent_timeout = kAgentTimeout;
   Capabilities capabilities;
   // What is wrong with the file, for people: a call must go on without it.
   std::string problem;

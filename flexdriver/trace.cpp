@@ -5,13 +5,13 @@
 #include <array>
 #include <cstdio>
 
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
 
 namespace plexvol::driver {
 
 namespace {
 
-std::string as_milliseconds(Clock::duration took) {
+std::string as_milliseconds(base::Clock::duration took) {
   const double value = std::chrono::duration<double, std::milli>(took).count();
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f ms", value);
@@ -22,7 +22,7 @@ std::string as_milliseconds(Clock::duration took) {
 
 void Trace::print(const std::string& took, const std::string& what) const {
   if (!enabled_) return;
-  const std::string at = "+" + as_milliseconds(Clock::now() - begin_);
+  const std::string at = "+" + as_milliseconds(base::Clock::now() - begin_);
   const std::string line = one_line(what);
   std::fprintf(stderr, "plexvol: %14s %12s  %s\n", at.c_str(), took.c_str(), line.c_str());
 }
@@ -31,8 +31,14 @@ void Trace::note(const std::string& what) const {
   print("", what);
 }
 
-void Trace::step(const std::string& what, Clock::duration took) const {
+void Trace::step(const std::string& what, base::Clock::duration took) const {
   print(as_milliseconds(took), what);
+}
+
+mounts::Steps Trace::steps() const {
+  return {
+      .note = [this](const std::string& what) { note(what); },
+      .step = [this](const std::string& what, base::Clock::duration took) { step(what, took); }};
 }
 
 void Trace::agent_steps(const std::vector<api::TraceStep>& steps) const {

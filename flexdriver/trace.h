@@ -6,17 +6,20 @@
 #include <vector>
 
 #include "agent/api/protocol.h"
-#include "flexdriver/deadline.h"
+#include "agent/base/deadline.h"
+#include "agent/mounts/steps.h"
 
 namespace plexvol::driver {
 
 class Trace {
  public:
-  explicit Trace(bool enabled) : enabled_(enabled), begin_(Clock::now()) {}
+  explicit Trace(bool enabled) : enabled_(enabled), begin_(base::Clock::now()) {}
 
   bool enabled() const { return enabled_; }
   void note(const std::string& what) const;
-  void step(const std::string& what, Clock::duration took) const;
+  void step(const std::string& what, base::Clock::duration took) const;
+  // The same for what mounts and unmounts. It must not outlive this object.
+  mounts::Steps steps() const;
   // What the agent ran for this call.
   void agent_steps(const std::vector<api::TraceStep>& steps) const;
 
@@ -24,23 +27,7 @@ class Trace {
   void print(const std::string& took, const std::string& what) const;
 
   bool enabled_;
-  Clock::time_point begin_;
-};
-
-// Reports a step when it ends, also when it ends by an exception.
-class TracedStep {
- public:
-  TracedStep(const Trace& trace, std::string what) : trace_(trace), what_(std::move(what)) {}
-  TracedStep(const TracedStep&) = delete;
-  TracedStep& operator=(const TracedStep&) = delete;
-  ~TracedStep() {
-    if (trace_.enabled()) trace_.step(what_, Clock::now() - begin_);
-  }
-
- private:
-  const Trace& trace_;
-  std::string what_;
-  Clock::time_point begin_ = Clock::now();
+  base::Clock::time_point begin_;
 };
 
 }  // namespace plexvol::driver

@@ -87,6 +87,17 @@ std::string printable_lines(std::string_view text) {
   return make_printable(text, '\n', ' ');
 }
 
+std::string one_line(std::string_view text, std::size_t most) {
+  std::size_t end = std::min(text.size(), most);
+  if (end < text.size()) {
+    while (end > 0 && continues_character(text[end])) --end;
+  }
+  std::string line = printable(text.substr(0, end));
+  while (line.ends_with(' ')) line.pop_back();
+  if (end < text.size()) line += "...";
+  return line;
+}
+
 std::string in_quotes(std::string_view text) {
   std::size_t end = std::min(text.size(), kMaxQuoted);
   if (end < text.size()) {

@@ -20,6 +20,10 @@ std::string printable(std::string_view text, char blank = ' ');
 // The same, but line breaks stay.
 std::string printable_lines(std::string_view text);
 
+// One printable line, without blanks at its end; what is longer than `most` bytes is cut, never
+// within a UTF-8 character.
+std::string one_line(std::string_view text, std::size_t most = 2000);
+
 // "like this", printable and on one line; what is longer than 80 bytes is cut, never within a UTF-8
 // character.
 std::string in_quotes(std::string_view text);

@@ -51,14 +51,6 @@ void Report::look(const std::string& what, const std::string& advice,
   }
 }
 
-std::optional<std::string> read_text(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return std::nullopt;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return file.bad() ? std::nullopt : std::optional(text.str());
-}
-
 bool has_pool_of(const Subject& subject, const std::string& type) {
   return std::any_of(subject.pools.begin(), subject.pools.end(),
                      [&](const auto& pool) { return pool.type == type; });

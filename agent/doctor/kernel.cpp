@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/doctor/look.h"
 #include "agent/drbd/drbd.h"
 #include "agent/filesystem/features.h"
@@ -99,8 +100,9 @@ bool has_users(const std::string& passwd) {
 void look_at_arguments(const Subject& subject, Report& report) {
   constexpr const char* kWhat = "DRBD's secrets";
   constexpr const char* kWanted = "not seen by other users of this node";
-  const std::string mounts = read_text(subject.places.proc + "/1/mountinfo").value_or("");
-  const std::string users = read_text(subject.places.proc + "/1/root/etc/passwd").value_or("");
+  const std::string mounts = base::read_file(subject.places.proc + "/1/mountinfo").value_or("");
+  const std::string users =
+      base::read_file(subject.places.proc + "/1/root/etc/passwd").value_or("");
   if (mounts.find("hidepid=") != std::string::npos) return report.ok(kWhat, "hidepid", kWanted);
   if (!has_users(users)) return report.ok(kWhat, "root is the only one to log in", kWanted);
   report.warn(kWhat, "in the arguments of drbdsetup while it connects", kWanted,

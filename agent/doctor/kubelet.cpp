@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agent/base/files.h"
 #include "agent/doctor/look.h"
 
 namespace plexvol::doctor {
@@ -42,7 +43,7 @@ void look_at_sockets(const Examination& examination) {
   const Subject& subject = examination.subject;
   const std::string folder = subject.helper.substr(0, subject.helper.rfind('/'));
   const Json settings =
-      Json::parse(read_text(folder + "/.plexvol.json").value_or("{}"), nullptr, false);
+      Json::parse(base::read_file(folder + "/.plexvol.json").value_or("{}"), nullptr, false);
   std::vector<std::string> tried{api::kDefaultSocket, folder + "/.plexvold.sock"};
   if (settings.is_object() && settings.contains("socket") && settings["socket"].is_string()) {
     tried.insert(tried.begin(), settings["socket"].get<std::string>());
@@ -64,7 +65,7 @@ void look_at_propagation(const Examination& examination) {
   constexpr const char* kWhat = "mount propagation";
   constexpr const char* kKubelet = "/var/lib/kubelet";
   std::istringstream lines(
-      read_text(examination.subject.places.proc + "/1/mountinfo").value_or(""));
+      base::read_file(examination.subject.places.proc + "/1/mountinfo").value_or(""));
   std::string holder;
   bool shared = false;
   for (std::string line; std::getline(lines, line);) {

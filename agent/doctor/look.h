@@ -38,7 +38,6 @@ void look_at_store(const Examination& examination);
 void look_at_network(const Examination& examination);
 void look_at_kubelet(const Examination& examination);
 
-std::optional<std::string> read_text(const std::string& path);  // nullopt: it cannot be read
 bool has_pool_of(const Subject& subject, const std::string& type);
 // Whether volumes may have a copy on another node: only then DRBD and what belongs to it is wanted.
 bool is_mirroring(const Subject& subject);

@@ -19,8 +19,9 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/doctor/look.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::doctor {
@@ -67,7 +68,7 @@ int try_to_reach(const Target& target) {
   addrinfo* list = nullptr;
   if (::getaddrinfo(target.host.c_str(), target.port.c_str(), &wanted, &list) != 0) return ENXIO;
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, &::freeaddrinfo);
-  const process::Descriptor socket(
+  const base::Descriptor socket(
       ::socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return errno;
   if (::connect(socket.get(), list->ai_addr, list->ai_addrlen) == 0) return 0;
@@ -175,7 +176,7 @@ void look_at_ports(const Examination& examination) {
   const Subject& subject = examination.subject;
   std::map<std::string, unsigned long> listeners;
   for (const char* table : {"/net/tcp", "/net/tcp6"}) {
-    find_listeners(read_text(subject.places.proc + table).value_or(""), subject.first_port,
+    find_listeners(base::read_file(subject.places.proc + table).value_or(""), subject.first_port,
                    listeners);
   }
   std::string taken;
@@ -192,11 +193,11 @@ void look_at_ports(const Examination& examination) {
         "move what listens there");
   }
   std::istringstream limits(
-      read_text(subject.places.proc + "/sys/net/ipv4/ip_local_port_range").value_or(""));
+      base::read_file(subject.places.proc + "/sys/net/ipv4/ip_local_port_range").value_or(""));
   unsigned low = 32768;
   limits >> low;
   const auto reserved =
-      read_text(subject.places.proc + "/sys/net/ipv4/ip_local_reserved_ports").value_or("\n");
+      base::read_file(subject.places.proc + "/sys/net/ipv4/ip_local_reserved_ports").value_or("\n");
   if (low >= subject.first_port + kPorts || reserved != "\n") {
     return examination.report.ok(kWhat, range + " free", range + " free");
   }

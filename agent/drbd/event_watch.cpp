@@ -13,10 +13,10 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/drbd/drbd.h"
 #include "agent/drbd/events.h"
 #include "agent/process/child.h"
-#include "agent/process/descriptor.h"
 
 namespace plexvol::drbd {
 namespace {
@@ -87,8 +87,8 @@ class EventWatch::Impl {
   void follow_once() {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
-    const process::Descriptor out(ends[0]);
-    process::Descriptor in(ends[1]);
+    const base::Descriptor out(ends[0]);
+    base::Descriptor in(ends[1]);
     std::vector<char*> argv;
     for (std::string& word : tool_.argv) argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -146,7 +146,7 @@ class EventWatch::Impl {
 
   std::function<void(const std::string&)> on_event_;
   Tool tool_;
-  process::Descriptor stop_;
+  base::Descriptor stop_;
   std::thread thread_;
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/base/text.h"
 #include "agent/drbd/drbd.h"
 
 namespace plexvol::drbd {
@@ -44,13 +45,6 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
-  return parts;
-}
-
 // nullopt: not 1 to 16 hex digits and nothing else.
 std::optional<std::uint64_t> parse_hex(std::string_view text) {
   std::uint64_t number = 0;
@@ -84,7 +78,7 @@ bool is_nine_dump(const std::string& dump) {
 }  // namespace
 
 GenerationIdentifiers parse_generation_identifiers(const std::string& text) {
-  const std::vector<std::string> parts = split(std::string(trim(text)), ':');
+  const std::vector<std::string> parts = base::split(trim(text), ':');
   constexpr std::size_t kUuids = 4;
   if (parts.size() <= kUuids || !std::all_of(parts.begin(), parts.begin() + kUuids, is_hex)) {
     unknown_form("get-gi", text);
@@ -150,7 +144,7 @@ std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,
   };
   std::vector<int> seen(changes.size(), 0);
   std::string filled;
-  for (const std::string& line : split(dump, '\n')) {
+  for (const std::string& line : base::split(dump, '\n')) {
     const auto change = std::find_if(changes.begin(), changes.end(),
                                      [&](const auto& known) { return trim(line) == known.first; });
     if (change != changes.end()) ++seen[static_cast<std::size_t>(change - changes.begin())];

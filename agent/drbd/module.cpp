@@ -8,11 +8,11 @@
 #include <system_error>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/drbd.h"
 #include "agent/drbd/known_faults.h"
 #include "agent/drbd/refusal.h"
-#include "agent/process/descriptor.h"
 
 namespace plexvol::drbd {
 namespace {
@@ -25,7 +25,7 @@ std::string helper_file(const ModuleFiles& module) {
 
 void write_helper(const std::string& path, const ModuleFiles& module) {
   const std::string parameter = helper_file(module);
-  const process::Descriptor file(::open(parameter.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+  const base::Descriptor file(::open(parameter.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
   // No newline: the kernel would take it for a part of the name, and each call would end with 255.
   const ssize_t wrote = file.get() < 0 ? -1 : ::write(file.get(), path.data(), path.size());
   const int number = errno;

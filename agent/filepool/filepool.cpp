@@ -17,7 +17,9 @@
 #include "agent/api/error.h"
 #include "agent/api/names.h"
 #include "agent/api/text.h"
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/files.h"
+#include "agent/base/text.h"
 #include "agent/process/holders.h"
 #include "agent/process/proc.h"
 
@@ -43,8 +45,7 @@ std::optional<struct stat> find_file(const std::string& path) {
 }
 
 void sync_directory(const std::string& directory) {
-  const process::Descriptor folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.is_open() || fsync(folder.get()) != 0) {
+  if (!base::sync_directory(directory)) {
     throw_errno("cannot sync the directory " + directory, errno);
   }
 }
@@ -53,7 +54,7 @@ void sync_directory(const std::string& directory) {
 template <class Fill>
 void write_atomically(const std::string& path, const Fill& fill) {
   const std::string beside = path + ".new";
-  const process::Descriptor file(
+  const base::Descriptor file(
       open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.is_open()) throw_errno("cannot create " + beside, errno);
   if (!fill(file.get()) || fsync(file.get()) != 0) throw_errno("cannot write " + beside, errno);
@@ -62,19 +63,6 @@ void write_atomically(const std::string& path, const Fill& fill) {
 
 void remove_file(const std::string& path) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno("cannot remove " + path, errno);
-}
-
-std::vector<std::string> split_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  std::string line;
-  for (const char character : text) {
-    if (character != '\n') {
-      line += character;
-    } else if (!line.empty()) {
-      lines.push_back(std::exchange(line, ""));
-    }
-  }
-  return lines;
 }
 
 FileNumber number_of(const struct stat& status) {
@@ -235,7 +223,7 @@ Image FilePool::read_image(const std::string& name, const std::string& device) c
           .path = path,
           .device = device,
           .size_bytes = static_cast<std::uint64_t>(status->st_size),
-          .tags = split_lines(process::read_text_file(path_of(name, kTagsEnding)))};
+          .tags = base::split_filled(process::read_text_file(path_of(name, kTagsEnding)), '\n')};
 }
 
 // The kernel would accept to detach one that is in use, and do it at the last close: a mount would
@@ -244,7 +232,7 @@ void FilePool::detach(const std::string& device) {
   struct stat status {};
   if (stat(device.c_str(), &status) != 0) return;
   if (!process::list_openers(major(status.st_rdev), minor(status.st_rdev)).empty()) return;
-  const process::Descriptor alone(open(device.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+  const base::Descriptor alone(open(device.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
   if (!alone.is_open() && errno == EBUSY) return;
   process::run_checked(runner_, {.argv = {kLosetup, "--detach", device}, .input = {}});
 }

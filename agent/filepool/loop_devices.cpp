@@ -9,8 +9,8 @@
 #include <system_error>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/filepool/filepool.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::filepool {
@@ -21,7 +21,7 @@ constexpr const char* kBlockDevices = "/sys/block";
 
 // nullopt: there is no such device, it is on no file, or the kernel does not tell.
 std::optional<FileNumber> ask(const std::string& device) {
-  const process::Descriptor opened(open(device.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const base::Descriptor opened(open(device.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   loop_info64 info{};
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): that is how the kernel is asked
   if (!opened.is_open() || ioctl(opened.get(), LOOP_GET_STATUS64, &info) != 0) return std::nullopt;

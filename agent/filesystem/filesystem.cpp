@@ -13,9 +13,9 @@
 #include <optional>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/filesystem/features.h"
 #include "agent/filesystem/mkfs_options.h"
-#include "agent/process/descriptor.h"
 
 namespace plexvol::filesystem {
 
@@ -37,7 +37,7 @@ constexpr int kCalledWrongly = 16;
 std::optional<bool> has_recorded_errors(const std::string& device) {
   constexpr off_t kMagicOffset = 1024 + 0x38;  // s_magic, and s_state behind it
   constexpr unsigned kErrorState = 2;
-  const process::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
   std::array<unsigned char, 4> bytes{};
   if (!file.is_open() || pread(file.get(), bytes.data(), bytes.size(), kMagicOffset) !=
                              static_cast<ssize_t>(bytes.size())) {
@@ -77,7 +77,7 @@ void Filesystem::make(const NewFilesystem& wanted) {
 
 void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes) {
   // As large as the volume, and without a page of memory: mkfs only asks how large it is.
-  const process::Descriptor file(::memfd_create("plexvol-mkfs", MFD_CLOEXEC));
+  const base::Descriptor file(::memfd_create("plexvol-mkfs", MFD_CLOEXEC));
   if (file.get() < 0 || ::ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0) {
     throw Error(ErrorCode::Internal, "mkfs cannot be tried: " + std::string(strerror(errno)));
   }

@@ -8,6 +8,7 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
+#include "agent/base/text.h"
 #include "agent/filesystem/features.h"
 
 namespace plexvol::filesystem {
@@ -75,13 +76,6 @@ void check_type(const std::string& fs_type) {
               "file system type " + in_quotes(fs_type) + " cannot be made; use ext4 or xfs");
 }
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
-  return parts;
-}
-
 std::string key_of(const std::string& item) {
   const std::size_t first = item.starts_with('^') ? 1 : 0;
   const std::size_t end = item.find('=');
@@ -89,7 +83,7 @@ std::string key_of(const std::string& item) {
 }
 
 bool contains_word(const char* words, const std::string& word) {
-  const std::vector<std::string> all = split(words, ' ');
+  const std::vector<std::string> all = base::split(words, ' ');
   return std::find(all.begin(), all.end(), word) != all.end();
 }
 
@@ -107,7 +101,7 @@ void check_value(const std::string& fs_type, const Rule& rule, const std::string
                   "default");
   }
   if (*rule.keys == '\0') return;
-  for (const std::string& item : split(value, ',')) {
+  for (const std::string& item : base::split(value, ',')) {
     if (contains_word(rule.keys, key_of(item))) continue;
     throw_refused(fs_type, item,
                   std::string("is not allowed in -") + rule.letter + "; allowed are: " + rule.keys);
@@ -147,8 +141,8 @@ class Arguments {
       return;
     }
     std::string joined;
-    const std::vector<std::string> added = split(items, ',');
-    for (const std::string& item : split(found->second, ',')) {
+    const std::vector<std::string> added = base::split(items, ',');
+    for (const std::string& item : base::split(found->second, ',')) {
       const bool replaced = std::any_of(added.begin(), added.end(), [&](const std::string& other) {
         return key_of(other) == key_of(item);
       });

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 
 namespace plexvol::filesystem {
 
@@ -52,8 +52,8 @@ class MountWatch::Impl {
   }
 
   std::function<void()> on_change_;
-  process::Descriptor table_;
-  process::Descriptor stop_;
+  base::Descriptor table_;
+  base::Descriptor stop_;
   std::thread thread_;
 };
 

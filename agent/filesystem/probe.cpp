@@ -19,9 +19,9 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
+#include "agent/base/descriptor.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/process/child.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/holders.h"
 
 namespace plexvol::filesystem {
@@ -139,7 +139,7 @@ bool ask_only_for(blkid_probe prober, const std::string& fs_type) {
 // As probe_formatted_apart() says, in this process.
 Probe probe_formatted(const std::string& device, const std::string& fs_type) {
   {
-    const process::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+    const base::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.is_open() || size_of(file.get()) == 0) return probe(device);
     const BlkidProbe prober = make_prober(file.get(), device);
     if (!ask_only_for(prober.get(), fs_type)) {
@@ -158,7 +158,7 @@ Probe probe_formatted(const std::string& device, const std::string& fs_type) {
 }  // namespace
 
 Probe probe(const std::string& device) {
-  const process::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {
     if (errno == ENOENT) throw Error(ErrorCode::NotFound, device + " does not exist");
     return unknown(std::string("cannot be opened: ") + strerrordesc_np(errno));
@@ -239,7 +239,7 @@ Findings run_apart(const std::string& doing, const std::function<void(Findings&)
 
 void wipe(const std::string& device) {
   // Exclusively: what is mounted, or part of something else, is never wiped.
-  const process::Descriptor file(open(device.c_str(), O_WRONLY | O_EXCL | O_CLOEXEC));
+  const base::Descriptor file(open(device.c_str(), O_WRONLY | O_EXCL | O_CLOEXEC));
   if (!file.is_open()) {
     const int number = errno;
     if (number == EBUSY) {

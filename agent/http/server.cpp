@@ -44,7 +44,7 @@ class Server::Loop {
   void handle(std::uint64_t key);
   void listen(bool wanted);
   void accept_one(int listener);
-  void start(process::Descriptor socket);
+  void start(base::Descriptor socket);
   void end(std::uint64_t key);
   void watch(int fd, std::uint64_t key, std::uint32_t events) const;
   void wake_up() const;
@@ -56,8 +56,8 @@ class Server::Loop {
 
   const Settings settings_;
   const Handler handler_;
-  const process::Descriptor epoll_{epoll_create1(EPOLL_CLOEXEC)};
-  const process::Descriptor wake_up_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  const base::Descriptor epoll_{epoll_create1(EPOLL_CLOEXEC)};
+  const base::Descriptor wake_up_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::vector<std::unique_ptr<Listener>> listeners_;
   bool listening_ = true;  // of the loop's thread alone
 
@@ -151,7 +151,7 @@ void Server::Loop::listen(bool wanted) {
 }
 
 void Server::Loop::accept_one(int listener) {
-  process::Descriptor socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  base::Descriptor socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (socket.get() >= 0) {
     start(std::move(socket));
   } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -159,7 +159,7 @@ void Server::Loop::accept_one(int listener) {
   }
 }
 
-void Server::Loop::start(process::Descriptor socket) {
+void Server::Loop::start(base::Descriptor socket) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return;
   const std::uint64_t key = ++last_key_;

@@ -100,7 +100,7 @@ void Connection::run_callbacks() {
   for (const auto& callback : callbacks) callback();
 }
 
-Session::Session(process::Descriptor socket, const Settings& settings, const Handler& handler,
+Session::Session(base::Descriptor socket, const Settings& settings, const Handler& handler,
                  SessionUse use)
     : settings_(settings),
       handler_(handler),

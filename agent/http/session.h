@@ -18,7 +18,7 @@ enum class SessionUse { Any, UrgentOnly };
 
 class Session {
  public:
-  Session(process::Descriptor socket, const Settings& settings, const Handler& handler,
+  Session(base::Descriptor socket, const Settings& settings, const Handler& handler,
           SessionUse use);
 
   // Answers requests until either side closes. Throws nothing.
@@ -45,7 +45,7 @@ class Session {
 
   const Settings& settings_;
   const Handler& handler_;
-  process::Descriptor socket_;
+  base::Descriptor socket_;
   SessionUse use_;
   Peer peer_;
   std::string buffer_;  // read, and not yet part of a request

@@ -60,7 +60,7 @@ SocketLock::SocketLock(std::string path) : path_(std::move(path)) {
                                          " for the socket: " + error.message());
   }
   const std::string file = path_ + ".lock";
-  lock_ = process::Descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  lock_ = base::Descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (lock_.get() < 0) fail("open the lock file", file);
   while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
@@ -91,7 +91,7 @@ void Listener::listen_and_rename() {
   }
   std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
 
-  process::Descriptor made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::Descriptor made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (made.get() < 0) fail("make a socket for", path);
   if (unlink(temporary.c_str()) != 0 && errno != ENOENT) fail("remove", temporary);
   // Before bind: on Linux the file is then made with this mode.

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 
 namespace plexvol::http {
 
@@ -29,7 +29,7 @@ class SocketLock {
 
  private:
   std::string path_;
-  process::Descriptor lock_;
+  base::Descriptor lock_;
 };
 
 class Listener {
@@ -49,7 +49,7 @@ class Listener {
   void listen_and_rename();
 
   SocketLock lock_;
-  process::Descriptor socket_;
+  base::Descriptor socket_;
 };
 
 struct Peer {

@@ -10,6 +10,7 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
+#include "agent/base/text.h"
 #include "agent/lvm/lvm.h"
 
 namespace plexvol::lvm {
@@ -138,19 +139,6 @@ std::vector<Json> rows_of(const std::string& json, const char* kind) {
   return rows;
 }
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::string part;
-  for (const char character : text + separator) {
-    if (character != separator) {
-      part += character;
-    } else if (!part.empty()) {
-      parts.push_back(std::exchange(part, ""));
-    }
-  }
-  return parts;
-}
-
 std::string attributes_of(const Json& row) {
   std::string attributes = text_of(row, "lv_attr");
   if (attributes.size() >= 9) return attributes;
@@ -174,7 +162,7 @@ LogicalVolume parse_logical_volume(const Json& row) {
           .path = text_of(row, "lv_path"),
           .thin_pool = text_of(row, "pool_lv"),
           .size_bytes = bytes_of(row, "lv_size"),
-          .tags = split(text_of(row, "lv_tags"), ','),
+          .tags = base::split_filled(text_of(row, "lv_tags"), ','),
           .active = is_active(row),
           .partial = is_partial(row)};
 }

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/log.h"
 
 namespace plexvol::mounting {
@@ -22,18 +23,6 @@ namespace {
 constexpr const char* kUsualPods = "/var/lib/kubelet/pods";
 // Kubelets of one machine. A path more is not worth a file that grows for ever.
 constexpr std::size_t kMostKubelets = 16;
-
-void write_synced(const std::string& path, const std::string& text) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const bool written =
-      file >= 0 && ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-      ::fsync(file) == 0;
-  const int error = errno;
-  if (file >= 0) ::close(file);
-  if (!written) {
-    throw Error(ErrorCode::Internal, "cannot write " + path + ": " + strerrordesc_np(error));
-  }
-}
 
 std::string words_of(const std::string& path, const std::string& pod, const std::string& volume) {
   return "volume " + volume + " is not mounted on " + path + " any more, and pod " + pod +
@@ -70,14 +59,12 @@ void PodDirectories::remember(const std::string& target) {
 void PodDirectories::write_memory() const {
   std::string text;
   for (const std::string& pods : pods_) text += pods + '\n';
-  const std::string fresh = settings_.memory + ".new";
   std::error_code ignored;  // then it cannot be written either
-  std::filesystem::create_directories(std::filesystem::path(fresh).parent_path(), ignored);
-  write_synced(fresh, text);
-  if (std::rename(fresh.c_str(), settings_.memory.c_str()) != 0) {
-    throw Error(ErrorCode::Internal, "cannot rename " + fresh + " to " + settings_.memory + ": " +
-                                         strerrordesc_np(errno));
-  }
+  std::filesystem::create_directories(std::filesystem::path(settings_.memory).parent_path(),
+                                      ignored);
+  if (base::replace_file(settings_.memory, text)) return;
+  throw Error(ErrorCode::Internal,
+              "cannot write " + settings_.memory + ": " + base::error_text(errno));
 }
 
 Look PodDirectories::look() {

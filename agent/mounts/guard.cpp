@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/mounts/mountinfo.h"
 
 namespace plexvol::mounts {
@@ -38,27 +39,6 @@ constexpr std::size_t kLongestName = 255;
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
   throw Error(ErrorCode::Internal, path + ": " + what + ": " + strerrordesc_np(error));
 }
-
-class Fd {
- public:
-  explicit Fd(int number) : number_(number) {}
-  ~Fd() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Fd(Fd&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  int get() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_;
-};
 
 // The mount that the descriptor's file was reached by; "" on kernels before 3.15.
 std::string mount_id(int fd) {
@@ -94,9 +74,10 @@ std::string find_guard_source(const std::string& id, const std::string& root) {
 
 // A directory by its name in its parent, so that it can be told from what is mounted on it.
 struct Place {
-  Fd parent;
+  base::Descriptor parent;
   std::string name;
-  Fd directory;  // a path only: nothing of a file system that is mounted here is asked
+  base::Descriptor
+      directory;  // a path only: nothing of a file system that is mounted here is asked
   bool mounted = false;
 };
 
@@ -105,9 +86,10 @@ std::optional<Place> find_place(const std::string& path, const std::string& root
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return std::nullopt;
   const std::string parent_path = root + path.substr(0, slash + 1);
-  Place place{.parent = Fd(::open(parent_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
-              .name = path.substr(slash + 1),
-              .directory = Fd(-1)};
+  Place place{
+      .parent = base::Descriptor(::open(parent_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+      .name = path.substr(slash + 1),
+      .directory = base::Descriptor(-1)};
   if (!place.parent.is_open()) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     fail("cannot open the directory above", path, errno);
@@ -121,7 +103,7 @@ std::optional<Place> find_place(const std::string& path, const std::string& root
   const bool mounted = !on_same_mount(place.parent.get(), directory);
   return Place{.parent = std::move(place.parent),
                .name = std::move(place.name),
-               .directory = Fd(directory),
+               .directory = base::Descriptor(directory),
                .mounted = mounted};
 }
 
@@ -134,10 +116,12 @@ std::string guard_on(const Place& place, const std::string& root) {
 }
 
 // For ioctl(2). Not open: something was mounted on it meanwhile, or it is gone.
-Fd open_bare(const Place& place) {
-  Fd directory(::openat(place.parent.get(), place.name.c_str(),
-                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (directory.is_open() && !on_same_mount(place.parent.get(), directory.get())) return Fd(-1);
+base::Descriptor open_bare(const Place& place) {
+  base::Descriptor directory(
+      ::openat(place.parent.get(), place.name.c_str(),
+               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (directory.is_open() && !on_same_mount(place.parent.get(), directory.get()))
+    return base::Descriptor(-1);
   return directory;
 }
 
@@ -188,17 +172,17 @@ void unmount_guard(const std::string& path) {
 }
 
 struct Listing {
-  Fd directory;
+  base::Descriptor directory;
   std::vector<std::string> names;  // without "." and ".."
 };
 
 // Empty when it cannot be read.
 Listing list_directory(int parent, const std::string& name) {
-  Listing listing{.directory = Fd(::openat(parent, name.c_str(),
-                                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)),
+  Listing listing{.directory = base::Descriptor(::openat(
+                      parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)),
                   .names = {}};
   if (!listing.directory.is_open()) return listing;
-  Fd copy(::fcntl(listing.directory.get(), F_DUPFD_CLOEXEC, 0));
+  base::Descriptor copy(::fcntl(listing.directory.get(), F_DUPFD_CLOEXEC, 0));
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(copy.get()), &::closedir);
   if (!stream) return listing;
   copy.release();
@@ -267,7 +251,7 @@ std::optional<Bare> find_bare(const std::string& path, const std::string& root) 
     if (source.empty()) return std::nullopt;
     return Bare{.guarded = true, .volume = source.substr(kGuardSource.size())};
   }
-  const Fd directory = open_bare(*place);
+  const base::Descriptor directory = open_bare(*place);
   if (!directory.is_open()) return std::nullopt;
   if (!is_immutable(directory.get())) return Bare{};
   return Bare{.guarded = true, .volume = read_volume(directory.get())};
@@ -280,7 +264,7 @@ void set_guard(const std::string& path, const std::string& volume) {
     if (!guard_on(*place, "").empty()) return;
     fail("cannot be guarded, since something is mounted there", path, EBUSY);
   }
-  const Fd directory = open_bare(*place);
+  const base::Descriptor directory = open_bare(*place);
   if (!directory.is_open()) fail("cannot be guarded", path, errno);
   if (!set_flag(directory.get(), volume)) mount_empty(path, guard_source(volume));
 }
@@ -294,7 +278,7 @@ void clear_guard(const std::string& path) {
     place = find_place(path, "");
   }
   if (!place) return;
-  const Fd directory = open_bare(*place);
+  const base::Descriptor directory = open_bare(*place);
   if (!directory.is_open() || !is_immutable(directory.get())) return;
   const int error = write_immutable(directory.get(), false);
   if (error != 0) fail("cannot take the immutable flag away (chattr -i)", path, error);
@@ -304,7 +288,7 @@ Removal remove_bare(const std::string& path, const std::string& root) {
   const auto place = find_place(path, root);
   if (!place) return Removal::Removed;
   if (place->mounted) return Removal::Mounted;
-  const Fd directory = open_bare(*place);
+  const base::Descriptor directory = open_bare(*place);
   if (!directory.is_open()) return Removal::Mounted;
   const bool was_immutable = is_immutable(directory.get());
   int error = was_immutable ? write_immutable(directory.get(), false) : 0;

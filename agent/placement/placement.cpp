@@ -4,15 +4,14 @@
 #include <cstdio>
 
 #include "agent/api/names.h"
+#include "agent/base/text.h"
 
 namespace plexvol::placement {
 
 namespace {
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text.empty() ? "none" : text;
+std::string list_or_none(const std::vector<std::string>& words) {
+  return words.empty() ? "none" : base::join(words);
 }
 
 std::string nodes_in_words(unsigned count) {
@@ -28,12 +27,12 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
   if (!request.pool.empty()) {
     if (names.contains(request.pool)) return request.pool;
     throw Error(ErrorCode::NotFound,
-                "no node has a pool named " + request.pool + "; there are: " + join(known));
+                "no node has a pool named " + request.pool + "; there are: " + list_or_none(known));
   }
   if (names.size() == 1) return known.front();
   if (names.contains("default")) return "default";
-  throw Error(ErrorCode::InvalidArgument,
-              "which pool? There are: " + join(known) + "; name one, or call one \"default\"");
+  throw Error(ErrorCode::InvalidArgument, "which pool? There are: " + list_or_none(known) +
+                                              "; name one, or call one \"default\"");
 }
 
 // "8" of "8.4.11".
@@ -111,7 +110,7 @@ const model::Node& find_node(const std::vector<model::Node>& nodes, const std::s
   std::vector<std::string> known;
   known.reserve(nodes.size());
   for (const model::Node& node : nodes) known.push_back(node.name);
-  throw Error(ErrorCode::NotFound, "no node named " + name + "; there are: " + join(known));
+  throw Error(ErrorCode::NotFound, "no node named " + name + "; there are: " + list_or_none(known));
 }
 
 Placement place_on_named(PlacementRequest request, const std::vector<model::Node>& nodes,

@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/pods/pods.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
 #include "agent/process/processes.h"
 
@@ -42,7 +42,7 @@ bool is_in_pod(pid_t pid, const std::string& uid, const std::string& proc) {
 // The process may have ended since it was found, and its id may be another's by now: by a pidfd
 // nobody else is hit, and where the kernel has none (before 5.3) the cgroup is read once more.
 void kill_member(pid_t pid, const std::string& uid, const std::string& proc) {
-  const process::Descriptor handle(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const base::Descriptor handle(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!handle.is_open() && errno == ESRCH) return;
   if (!handle.is_open() && errno != ENOSYS) {
     throw Error(ErrorCode::Unavailable, "cannot kill process " + std::to_string(pid) + " of pod " +

@@ -19,8 +19,9 @@
 #include <cstring>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/text.h"
 #include "agent/pods/cri.grpc.pb.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::pods {
@@ -60,7 +61,7 @@ void require_listener(const std::string& socket, const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) throw_silent(socket, "its path is too long");
   std::copy(path.begin(), path.end(), address.sun_path);
-  const process::Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const base::Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.is_open() ||
       connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     throw_silent(socket, strerrordesc_np(errno));
@@ -127,12 +128,6 @@ std::string name_of(const cri::PodSandboxMetadata& metadata) {
   return metadata.namespace_() + "/" + metadata.name();
 }
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 }  // namespace
 
 std::string find_in_host(const std::string& host_root, const std::string& path) {
@@ -182,7 +177,7 @@ std::vector<Sandbox> list_sandboxes(const Settings& settings, const std::string&
   }
   if (is_answered) return sandboxes;
   throw Error(ErrorCode::Unavailable, "no container runtime was found: none of " +
-                                          join(settings.runtime_sockets) + " speaks CRI");
+                                          base::join(settings.runtime_sockets) + " speaks CRI");
 }
 
 }  // namespace plexvol::pods

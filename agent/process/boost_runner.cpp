@@ -21,8 +21,8 @@
 #include <boost/process/posix.hpp>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/process/child.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::process {
@@ -48,14 +48,14 @@ std::string to_text(milliseconds time) {
 }
 
 struct Pipe {
-  Descriptor reader;
-  Descriptor writer;
+  base::Descriptor reader;
+  base::Descriptor writer;
 };
 
 // 0 to 2 may be closed in this program; then dup2 in the child would meet its own source.
-Descriptor above_standard(Descriptor from) {
+base::Descriptor above_standard(base::Descriptor from) {
   if (from.get() > STDERR_FILENO) return from;
-  return Descriptor(fcntl(from.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  return base::Descriptor(fcntl(from.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
 Pipe make_pipe() {
@@ -63,12 +63,12 @@ Pipe make_pipe() {
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
     throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
   }
-  Descriptor reader(ends[0]);
-  Descriptor writer(ends[1]);
+  base::Descriptor reader(ends[0]);
+  base::Descriptor writer(ends[1]);
   return {above_standard(std::move(reader)), above_standard(std::move(writer))};
 }
 
-void make_nonblocking(const Descriptor& descriptor) {
+void make_nonblocking(const base::Descriptor& descriptor) {
   fcntl(descriptor.get(), F_SETFL, fcntl(descriptor.get(), F_GETFL) | O_NONBLOCK);
 }
 
@@ -116,7 +116,7 @@ class Run {
     out_ = std::move(out.reader);
     err_ = std::move(err.reader);
     report_ = std::move(report.reader);
-    for (const Descriptor* end : {&in_, &out_, &err_, &report_}) {
+    for (const base::Descriptor* end : {&in_, &out_, &err_, &report_}) {
       if (end->is_open()) make_nonblocking(*end);
     }
     if (command.input.empty()) in_.reset();
@@ -198,7 +198,7 @@ class Run {
     return count > 0;
   }
 
-  static bool drain(Descriptor& from, std::string& to) {
+  static bool drain(base::Descriptor& from, std::string& to) {
     std::array<char, 16384> buffer{};
     const ssize_t count = read(from.get(), buffer.data(), buffer.size());
     if (count > 0) {
@@ -258,10 +258,10 @@ class Run {
   const Command& command_;
   HungTools& hung_;
   pid_t pid_ = -1;
-  Descriptor in_;
-  Descriptor out_;
-  Descriptor err_;
-  Descriptor report_;
+  base::Descriptor in_;
+  base::Descriptor out_;
+  base::Descriptor err_;
+  base::Descriptor report_;
   Output output_;
   std::size_t fed_ = 0;
   std::uint64_t work_done_ = 0;

@@ -22,7 +22,7 @@
 #include <string>
 
 #include "agent/api/error.h"
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 
 namespace plexvol::process {
 
@@ -148,8 +148,8 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
     throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
   }
-  const Descriptor ended(ends[0]);
-  Descriptor alive(ends[1]);
+  const base::Descriptor ended(ends[0]);
+  base::Descriptor alive(ends[1]);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "agent/api/error.h"
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 #include "agent/process/proc.h"
 #include "agent/process/strict_proc.h"
 
@@ -34,7 +34,7 @@ bool was_sent(pid_t pid, long result) {
 }  // namespace
 
 bool kill_process(pid_t pid, std::uint64_t start_time) {
-  const Descriptor process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const base::Descriptor process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process.is_open()) {
     if (errno == ESRCH) return false;
     // An older kernel, or a thread that is not its process's first one.

@@ -11,7 +11,8 @@
 #include <memory>
 #include <system_error>
 
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 
 namespace plexvol::process {
 
@@ -51,17 +52,7 @@ std::uint64_t io_bytes(pid_t pid) {
 }  // namespace
 
 std::string read_text_file(const std::string& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  if (!file.is_open()) return text;
-  std::array<char, 16384> buffer{};
-  for (;;) {
-    const ssize_t count = read(file.get(), buffer.data(), buffer.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return "";
-    if (count == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(count));
-  }
+  return base::read_file(path).value_or("");
 }
 
 std::string read_link(const std::string& path) {

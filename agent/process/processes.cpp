@@ -15,7 +15,7 @@
 #include <optional>
 
 #include "agent/api/error.h"
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::process {
@@ -93,7 +93,7 @@ std::vector<pid_t> list_all_processes(const std::string& proc) {
 }
 
 bool read_process_file(const std::string& path, const std::function<void(std::string_view)>& take) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {
     if (means_gone(errno)) return false;
     throw_unreadable(path, errno);

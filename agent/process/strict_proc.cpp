@@ -15,7 +15,8 @@
 #include <system_error>
 
 #include "agent/api/error.h"
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::process::strict {
@@ -46,22 +47,13 @@ std::optional<Stat> stat_of(const std::string& path) {
 }  // namespace
 
 std::optional<std::string> read_text_file(const std::string& path, std::size_t most) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {
     if (has_gone(errno)) return std::nullopt;
     throw_unreadable(path, errno);
   }
-  std::string text;
-  std::array<char, 4096> buffer{};
-  while (text.size() < most) {
-    const ssize_t count =
-        read(file.get(), buffer.data(), std::min(buffer.size(), most - text.size()));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && has_gone(errno)) return std::nullopt;
-    if (count < 0) throw_unreadable(path, errno);
-    if (count == 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(count));
-  }
+  auto text = base::read_from_start(file.get(), most);
+  if (!text && !has_gone(errno)) throw_unreadable(path, errno);
   return text;
 }
 

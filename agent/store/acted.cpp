@@ -12,8 +12,9 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/model/codec.h"
-#include "agent/store/file_log.h"
 #include "agent/store/fingerprint.h"
 
 namespace plexvol::store {
@@ -56,22 +57,11 @@ std::optional<Slot> from_slot(std::string_view slot) {
   return found;
 }
 
-void write_at(const Descriptor& file, std::string_view text, std::size_t offset,
+void write_at(const base::Descriptor& file, std::string_view text, std::size_t offset,
               const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t wrote =
-        ::pwrite(file.get(), text.data(), text.size(), static_cast<off_t>(offset));
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) fail("write", path, errno);
-    text.remove_prefix(static_cast<std::size_t>(wrote));
-    offset += static_cast<std::size_t>(wrote);
+  if (!base::write_all_at(file.get(), text, offset) || ::fdatasync(file.get()) != 0) {
+    fail("write", path, errno);
   }
-  if (::fdatasync(file.get()) != 0) fail("write", path, errno);
-}
-
-void sync_directory(const std::string& directory) {
-  const Descriptor opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (opened.get() < 0 || ::fsync(opened.get()) != 0) fail("sync", directory, errno);
 }
 
 void make_directory(const std::string& directory) {
@@ -82,35 +72,21 @@ void make_directory(const std::string& directory) {
   }
   std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
   if (error) fail("make", directory, error.value());
-  sync_directory(std::filesystem::path(directory).parent_path());
+  const std::string above = std::filesystem::path(directory).parent_path();
+  if (!base::sync_directory(above)) fail("sync", above, errno);
 }
 
 // Both slots at once: so a file that exists was whole once.
 void make_file(const std::string& directory, const std::string& path, const std::string& slot) {
   make_directory(directory);
-  const std::string beside = path + ".new";
-  ::unlink(beside.c_str());  // left by a crash
-  {
-    const Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (file.get() < 0) fail("write", beside, errno);
-    write_at(file, slot + slot, 0, beside);
-  }
-  if (::rename(beside.c_str(), path.c_str()) != 0) fail("write", path, errno);
-  sync_directory(directory);
+  if (!base::replace_file(path, slot + slot)) fail("write", path, errno);
 }
 
-std::string read_all(const Descriptor& file, const std::string& path) {
-  std::string text(2 * kSlotBytes, '\n');
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got =
-        ::pread(file.get(), text.data() + done, text.size() - done, static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("read", path, errno);
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  return text;
+std::string read_slots(const base::Descriptor& file, const std::string& path) {
+  auto text = base::read_from_start(file.get(), 2 * kSlotBytes);
+  if (!text) fail("read", path, errno);
+  text->resize(2 * kSlotBytes, '\n');
+  return *text;
 }
 
 std::string last_id(const model::Current& current) {
@@ -181,11 +157,11 @@ std::shared_ptr<ActedSets::File> ActedSets::file_of(const std::string& volume_id
 void ActedSets::read(const std::string& volume_id, File& file) const {
   if (file.is_read) return;
   const std::string path = path_of(volume_id);
-  const Descriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (opened.get() < 0) {
+  const base::Descriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened.is_open()) {
     if (errno != ENOENT) fail("read", path, errno);
   } else {
-    const std::string text = read_all(opened, path);
+    const std::string text = read_slots(opened, path);
     std::optional<Slot> newest;
     for (const std::size_t at : {std::size_t{0}, kSlotBytes}) {
       auto slot = from_slot(std::string_view(text).substr(at, kSlotBytes));
@@ -218,8 +194,8 @@ void ActedSets::write(const std::string& volume_id, File& file, model::Acted nex
   if (!file.acted) {
     make_file(directory_, path, slot);
   } else {
-    const Descriptor opened(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (opened.get() < 0) fail("write", path, errno);
+    const base::Descriptor opened(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!opened.is_open()) fail("write", path, errno);
     write_at(opened, slot, (file.sequence + 1) % 2 * kSlotBytes, path);
   }
   ++file.sequence;

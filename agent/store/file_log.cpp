@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 
 namespace plexvol::store {
 
@@ -38,40 +39,20 @@ std::string reason(int error) {
   throw Error(ErrorCode::Internal, "store: cannot " + what + ": " + reason(error));
 }
 
-Descriptor open_or_fail(const std::filesystem::path& path, int flags) {
+base::Descriptor open_or_fail(const std::filesystem::path& path, int flags) {
   const int number = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
   if (number < 0) fail("open " + path.string(), errno);
-  return Descriptor(number);
+  return base::Descriptor(number);
 }
 
 void sync_directory(const std::filesystem::path& directory) {
-  const Descriptor opened = open_or_fail(directory, O_RDONLY | O_DIRECTORY);
-  if (::fsync(opened.get()) != 0) fail("sync the directory " + directory.string(), errno);
+  if (!base::sync_directory(directory)) fail("sync the directory " + directory.string(), errno);
 }
 
-// 0, or the errno of the write that failed; how much was written before is not known then.
-int write_all(int file, std::string_view bytes, std::uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-    offset += static_cast<std::uint64_t>(written);
-  }
-  return 0;
-}
-
-std::string read_all(int file, const std::filesystem::path& path) {
-  std::string bytes;
-  std::array<char, 65536> buffer{};
-  while (true) {
-    const ssize_t count =
-        ::pread(file, buffer.data(), buffer.size(), static_cast<off_t>(bytes.size()));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("read " + path.string(), errno);
-    if (count == 0) return bytes;
-    bytes.append(buffer.data(), static_cast<std::size_t>(count));
-  }
+std::string read_whole(int file, const std::filesystem::path& path) {
+  auto bytes = base::read_from_start(file);
+  if (!bytes) fail("read " + path.string(), errno);
+  return std::move(*bytes);
 }
 
 // A directory that we made must itself survive a power cut, or the file in it does not.
@@ -86,17 +67,6 @@ void make_directory(const std::filesystem::path& directory) {
 }
 
 }  // namespace
-
-Descriptor::Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(number_, other.number_);
-  return *this;
-}
-
-Descriptor::~Descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
 
 FileLog::FileLog(std::filesystem::path directory)
     : directory_(std::move(directory)), path_(directory_ / "store.log") {
@@ -117,12 +87,12 @@ void FileLog::lock() {
       continue;
     }
     throw Error(ErrorCode::Conflict, "the store in " + directory_.string() +
-                                         " is in use by process " + read_all(lock_.get(), path) +
+                                         " is in use by process " + read_whole(lock_.get(), path) +
                                          ": only one agent may run on it");
   }
   // For the message above alone, so a full disk is no reason not to start.
   const std::string owner = std::to_string(::getpid());
-  if (::ftruncate(lock_.get(), 0) == 0) write_all(lock_.get(), owner, 0);
+  if (::ftruncate(lock_.get(), 0) == 0) base::write_all_at(lock_.get(), owner, 0);
 }
 
 void FileLog::read() {
@@ -131,7 +101,7 @@ void FileLog::read() {
     return;
   }
   file_ = open_or_fail(path_, O_RDWR);
-  const std::string bytes = read_all(file_.get(), path_);
+  const std::string bytes = read_whole(file_.get(), path_);
   ParsedFile parsed;
   try {
     parsed = parse_file(bytes);
@@ -156,7 +126,7 @@ Contents FileLog::take_contents() {
 void FileLog::append(std::int64_t revision, const std::vector<ItemChange>& changes) {
   check_usable();
   const std::string record = to_record(revision, changes);
-  if (const int error = write_all(file_.get(), record, size_)) undo_append(error);
+  if (!base::write_all_at(file_.get(), record, size_)) undo_append(errno);
   // After a failed sync the kernel may have dropped the pages and forgotten the failure: trying
   // again proves nothing.
   if (::fdatasync(file_.get()) != 0) become_unusable("sync " + path_.string(), errno);
@@ -189,8 +159,9 @@ void FileLog::write_base(const Contents& contents) {
   Contents durable = contents;
   std::erase_if(durable.items, [](const auto& item) { return item.second.session; });
   const std::string bytes = to_base(durable);
-  Descriptor file = open_or_fail(new_path, O_RDWR | O_CREAT | O_TRUNC);
-  if (const int error = write_all(file.get(), bytes, 0)) {
+  base::Descriptor file = open_or_fail(new_path, O_RDWR | O_CREAT | O_TRUNC);
+  if (!base::write_all_at(file.get(), bytes, 0)) {
+    const int error = errno;
     ::unlink(new_path.c_str());
     fail("write " + new_path.string(), error);
   }

@@ -8,23 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/descriptor.h"
 #include "agent/store/file_format.h"
 
 namespace plexvol::store {
-
-// An open file; closed at the end of its life.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept;
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  ~Descriptor();
-  int get() const { return number_; }
-
- private:
-  int number_ = -1;
-};
 
 class FileLog {
  public:
@@ -59,8 +46,8 @@ class FileLog {
 
   std::filesystem::path directory_;
   std::filesystem::path path_;
-  Descriptor lock_;
-  Descriptor file_;
+  base::Descriptor lock_;
+  base::Descriptor file_;
   std::uint64_t size_ = 0;
   std::uint64_t compact_at_ = 0;
   Contents contents_;

@@ -9,8 +9,8 @@
 #include <sstream>
 #include <utility>
 
+#include "agent/base/files.h"
 #include "agent/log.h"
-#include "agent/store/file_log.h"
 
 namespace plexvol::store {
 
@@ -29,18 +29,6 @@ StoreSeen::Point read(const std::string& path) {
             ": cannot be read: a restored backup of the store is noticed only by what other "
             "nodes have seen");
   return {};
-}
-
-bool write(const std::string& path, const std::string& text) {
-  const std::string beside = path + ".new";
-  {
-    const Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (file.get() < 0) return false;
-    const auto size = static_cast<ssize_t>(text.size());
-    if (::write(file.get(), text.data(), text.size()) != size) return false;
-    if (::fsync(file.get()) != 0) return false;
-  }
-  return std::rename(beside.c_str(), path.c_str()) == 0;
 }
 
 std::string to_text(const StoreSeen::Point& point) {
@@ -110,7 +98,7 @@ void StoreSeen::save() {
   if (is_saved || now.cluster == 0) return;
   std::ostringstream text;
   text << std::hex << now.cluster << ' ' << std::dec << now.revision << " .\n";
-  if (write(path_, text.str())) {
+  if (base::replace_file(path_, text.str())) {
     saved_ = now;
   } else {
     log::warn(path_ + ": cannot be written: a restored backup of the store may not be noticed");

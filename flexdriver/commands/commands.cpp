@@ -11,10 +11,10 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
+#include "agent/base/files.h"
 #include "flexdriver/agent_client.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/settings.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -43,15 +43,6 @@ constexpr const char* kFooter =
     "The third caller is the kernel: plexvol is DRBD's usermode_helper (plexvol fence-peer "
     "RESOURCE).";
 
-void write_all(int fd, const std::string& text) {
-  std::size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t count = ::write(fd, text.data() + written, text.size() - written);
-    if (count <= 0) return;
-    written += static_cast<std::size_t>(count);
-  }
-}
-
 void add_options(CLI::App& app, CommandOptions& options) {
   app.add_option("--socket", options.socket, "the agent's socket, instead of the usual places");
   app.add_option("--timeout", options.timeout_seconds, "seconds to wait for an answer")
@@ -68,19 +59,20 @@ std::string CommandContext::ask(const char* path, const std::string& body) const
   if (!settings.problem.empty()) trace_.note(settings.problem);
   if (!options_.socket.empty()) settings.sockets = {options_.socket};
   if (options_.timeout_seconds > 0) {
-    settings.timeout = milliseconds(static_cast<long>(options_.timeout_seconds * 1000));
+    settings.timeout =
+        std::chrono::milliseconds(static_cast<long>(options_.timeout_seconds * 1000));
   }
   AgentClient agent(settings.sockets, trace_);
   return agent.call(path, body,
-                    {.deadline = Clock::now() + settings.timeout, .retry = Retry::Never});
+                    {.deadline = base::Clock::now() + settings.timeout, .retry = Retry::Never});
 }
 
 void print_line(const std::string& text) {
-  write_all(STDOUT_FILENO, printable_lines(text.ends_with('\n') ? text : text + '\n'));
+  base::write_all(STDOUT_FILENO, printable_lines(text.ends_with('\n') ? text : text + '\n'));
 }
 
 void print_note(const std::string& text) {
-  write_all(STDERR_FILENO, "plexvol: note: " + one_line(text) + '\n');
+  base::write_all(STDERR_FILENO, "plexvol: note: " + one_line(text) + '\n');
 }
 
 bool is_command(std::string_view word) {
@@ -106,7 +98,7 @@ int run_command(int argc, char** argv, const Trace& trace) {
   add_doctor_command(app, context);
   add_version_command(app, context);
   if (argc < 2) {
-    write_all(STDERR_FILENO, app.help());
+    base::write_all(STDERR_FILENO, app.help());
     return kWrongUsage;
   }
   try {
@@ -115,7 +107,7 @@ int run_command(int argc, char** argv, const Trace& trace) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kWrongUsage;
   } catch (const Error& error) {
-    write_all(STDERR_FILENO, "plexvol: " + one_line(error.what()) + '\n');
+    base::write_all(STDERR_FILENO, "plexvol: " + one_line(error.what()) + '\n');
     return kFailed;
   }
 }

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "flexdriver/deadline.h"
+#include "agent/base/deadline.h"
 #include "flexdriver/trace.h"
 
 namespace CLI {

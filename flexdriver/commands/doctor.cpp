@@ -10,10 +10,11 @@
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
 #include "agent/api/report.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/install/plugin_dirs.h"
 #include "flexdriver/settings.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -42,7 +43,7 @@ void look_at_plugin_dirs(Findings& findings) {
       const bool there = ::access(driver.c_str(), X_OK) == 0;
       findings.push_back({.what = kWhat,
                           .level = there ? "ok" : "fault",
-                          .found = there ? driver : driver + ": " + error_text(errno),
+                          .found = there ? driver : driver + ": " + base::error_text(errno),
                           .wanted = kWanted,
                           .advice = there ? "" : "plexvol driver install (" + dir.how + ")"});
       if (there) look_at_settings(dir.path + "/plexvol~plexvol", findings);

@@ -8,12 +8,12 @@
 
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
+#include "agent/api/text.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/install/drop.h"
 #include "flexdriver/install/guards.h"
 #include "flexdriver/install/plugin_dirs.h"
 #include "flexdriver/install/remove.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 

@@ -9,9 +9,9 @@
 
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
+#include "agent/api/text.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 

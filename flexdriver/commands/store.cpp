@@ -8,8 +8,8 @@
 
 #include "agent/api/error.h"
 #include "agent/api/repair.h"
+#include "agent/api/text.h"
 #include "flexdriver/commands/context.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
 
 namespace plexvol::driver {
 

@@ -10,9 +10,9 @@
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
 #include "agent/api/text.h"
+#include "agent/base/text.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/commands/table.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -20,16 +20,10 @@ namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 std::string nodes_of(const api::VolumeInfo& volume) {
   std::vector<std::string> nodes;
   for (const api::ReplicaInfo& replica : volume.replicas) nodes.push_back(replica.node);
-  return join(nodes);
+  return base::join(nodes);
 }
 
 // "1 of 2": fewer than the options of the last call ask for.
@@ -95,14 +89,14 @@ void print_volume(const api::VolumeInfo& volume) {
                                          "volume with more replicas, and copy the data"});
   }
   if (!volume.forced.empty()) facts.push_back({"Forced:", volume.forced});
-  if (!volume.former.empty()) facts.push_back({"Removed soon from:", join(volume.former)});
+  if (!volume.former.empty()) facts.push_back({"Removed soon from:", base::join(volume.former)});
   Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "OUT OF SYNC", "CURRENT",
              "DEVICE", "MOUNTED ON"}};
   std::string errors;
   for (const api::ReplicaInfo& replica : volume.replicas) {
     rows.push_back({replica.node, replica.alive ? "up" : "DOWN", replica.disk_state, replica.role,
                     replica.connection, synced_text(replica), out_of_sync_text(replica),
-                    current_text(replica), replica.device, join(replica.mounts)});
+                    current_text(replica), replica.device, base::join(replica.mounts)});
     if (!replica.error.empty()) errors += '\n' + replica.node + ": " + one_line(replica.error);
   }
   print_line(format_table(facts) + '\n' + format_table(rows) + errors);
@@ -205,7 +199,7 @@ void add_delete(CLI::App& parent, const CommandContext& context) {
     const auto reply = api::from_json<api::DeleteVolumeReply>(result);
     if (reply.waiting_for.empty()) return print_line("volume " + request->name + " is deleted");
     print_line("volume " + request->name + " is being deleted; its part is removed when they are " +
-               "back on: " + join(reply.waiting_for));
+               "back on: " + base::join(reply.waiting_for));
   });
 }
 

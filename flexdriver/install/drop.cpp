@@ -8,10 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
 #include "flexdriver/install/init_check.h"
 #include "flexdriver/install/install_lock.h"
 #include "flexdriver/settings.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -31,9 +32,9 @@ constexpr const char* kGoodSettings = ".plexvol.json.good";
 constexpr std::size_t kMostBytes = 64U << 20U;
 
 std::string read_new_driver(const std::string& executable) {
-  const FileDescriptor file(
+  const base::Descriptor file(
       ::open(executable.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  auto text = file ? read_all(file.get(), kMostBytes) : std::nullopt;
+  auto text = file.is_open() ? base::read_all(file.get(), kMostBytes) : std::nullopt;
   if (!text) fail("read", executable);
   return *std::move(text);
 }

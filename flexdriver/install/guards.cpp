@@ -8,10 +8,11 @@
 #include <set>
 
 #include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "agent/base/descriptor.h"
+#include "agent/base/files.h"
+#include "agent/mounts/child.h"
 #include "agent/mounts/guard.h"
-#include "flexdriver/file_descriptor.h"
-#include "flexdriver/mounts/child.h"
-#include "flexdriver/system_text.h"
 
 namespace plexvol::driver {
 
@@ -24,7 +25,7 @@ constexpr const char* kDone = "done";
 
 std::set<std::string> list_pods_directories(const std::string& memory) {
   std::set<std::string> found{kUsualPods};
-  const std::string text = read_file(memory, kLargestMemory).value_or("");
+  const std::string text = base::read_file(memory, kLargestMemory).value_or("");
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     if (text[at] == '/') found.insert(text.substr(at, end - at));
@@ -36,8 +37,8 @@ std::set<std::string> list_pods_directories(const std::string& memory) {
 // For a process with one thread, as a child is.
 bool enter_host(const std::string& proc) {
   const std::string path = proc + "/1/ns/mnt";
-  const FileDescriptor host(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  return host && ::setns(host.get(), CLONE_NEWNS) == 0;
+  const base::Descriptor host(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return host.is_open() && ::setns(host.get(), CLONE_NEWNS) == 0;
 }
 
 void clear_all(const GuardPlace& place) {
@@ -52,8 +53,8 @@ void clear_all(const GuardPlace& place) {
 }  // namespace
 
 void clear_guards(const GuardPlace& place) {
-  constexpr milliseconds kLimit(60'000);
-  Child child([&](Channel& driver) {
+  constexpr std::chrono::milliseconds kLimit(60'000);
+  mounts::Child child([&](mounts::Channel& driver) {
     try {
       clear_all(place);
       driver.send(kDone);
@@ -61,7 +62,7 @@ void clear_guards(const GuardPlace& place) {
       driver.send(error.what());
     }
   });
-  const auto answer = child.channel().receive(Clock::now() + kLimit);
+  const auto answer = child.channel().receive(base::Clock::now() + kLimit);
   if (answer == kDone) return;
   throw Error(ErrorCode::Internal, "guards of pods' directories are left: " +
                                        answer.value_or("the process that removes them hangs"));

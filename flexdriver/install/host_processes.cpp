@@ -11,7 +11,9 @@
 #include <optional>
 
 #include "agent/api/error.h"
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
+#include "agent/base/text.h"
 
 namespace plexvol::driver {
 
@@ -21,8 +23,8 @@ constexpr std::size_t kLongestFile = 1U << 20U;
 constexpr std::size_t kShortestUid = 32;  // a static pod's: 32 hexadecimal digits, without dashes
 
 std::optional<std::string> read_at(int folder, const char* name) {
-  const FileDescriptor file(::openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  return file ? read_all(file.get(), kLongestFile) : std::nullopt;
+  const base::Descriptor file(::openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  return file.is_open() ? base::read_all(file.get(), kLongestFile) : std::nullopt;
 }
 
 // "user:[4026531837]"; std::nullopt: gone, or not ours to look at.
@@ -44,27 +46,17 @@ std::string_view field_of(std::string_view status, std::string_view key) {
   return {};
 }
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> words;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find(separator, begin), text.size());
-    words.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
-}
-
 class Judge {
  public:
   Judge(const std::string& proc, const TrustedDir& root) : root_(root.info()) {
-    const FileDescriptor first(::open((proc + "/1").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const base::Descriptor first(::open((proc + "/1").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     pid_ = namespace_of(first.get(), "ns/pid").value_or("");
     user_ = namespace_of(first.get(), "ns/user").value_or("");
     mount_ = namespace_of(first.get(), "ns/mnt").value_or("");
     if (!pid_.empty() && !user_.empty() && !mount_.empty()) return;
     throw Error(ErrorCode::Internal,
                 "cannot tell the kubelet from other processes of its name: " + proc +
-                    "/1/ns: " + error_text(errno) +
+                    "/1/ns: " + base::error_text(errno) +
                     "; run this as root (in a container: privileged, with hostPID), or name the "
                     "directory with --plugin-dir");
   }
@@ -98,16 +90,16 @@ class Judge {
 // Each process once, by a descriptor of its folder and what the kernel says of it.
 void for_each_process(
     const std::string& proc,
-    const std::function<void(const std::string&, FileDescriptor, const std::string&)>& visit) {
+    const std::function<void(const std::string&, base::Descriptor, const std::string&)>& visit) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(proc.c_str()), &::closedir);
   // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread, one stream
   for (const dirent* entry = stream ? ::readdir(stream.get()) : nullptr; entry != nullptr;
        entry = ::readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe)
     const std::string pid = entry->d_name;
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    FileDescriptor folder(::openat(::dirfd(stream.get()), pid.c_str(),
-                                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    const auto status = folder ? read_at(folder.get(), "status") : std::nullopt;
+    base::Descriptor folder(::openat(::dirfd(stream.get()), pid.c_str(),
+                                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const auto status = folder.is_open() ? read_at(folder.get(), "status") : std::nullopt;
     if (status) visit(pid, std::move(folder), *status);
   }
 }
@@ -135,20 +127,20 @@ HostProcesses list_host_processes(const std::string& proc, const TrustedDir& roo
                                   const std::vector<std::string_view>& names) {
   HostProcesses found;
   const Judge judge(proc, root);
-  for_each_process(proc,
-                   [&](const std::string& pid, FileDescriptor folder, const std::string& status) {
-                     if (judge.is_trusted(folder.get(), status)) {
-                       const bool apart = judge.is_in_container(folder.get());
-                       auto words = split(read_at(folder.get(), "cmdline").value_or(""), '\0');
-                       found.trusted.push_back({pid, std::move(folder), std::move(words), apart});
-                       return;
-                     }
-                     std::string_view name = field_of(status, "Name:");
-                     name.remove_prefix(std::min<std::size_t>(name.size(), 1));
-                     if (std::find(names.begin(), names.end(), name) != names.end()) {
-                       found.unheeded.push_back(pid);
-                     }
-                   });
+  for_each_process(
+      proc, [&](const std::string& pid, base::Descriptor folder, const std::string& status) {
+        if (judge.is_trusted(folder.get(), status)) {
+          const bool apart = judge.is_in_container(folder.get());
+          auto words = base::split(read_at(folder.get(), "cmdline").value_or(""), '\0');
+          found.trusted.push_back({pid, std::move(folder), std::move(words), apart});
+          return;
+        }
+        std::string_view name = field_of(status, "Name:");
+        name.remove_prefix(std::min<std::size_t>(name.size(), 1));
+        if (std::find(names.begin(), names.end(), name) != names.end()) {
+          found.unheeded.push_back(pid);
+        }
+      });
   return found;
 }
 
@@ -160,7 +152,7 @@ std::vector<std::string> list_running(const std::string& proc, const TrustedDir&
   std::vector<std::string> pids;
   const Judge judge(proc, root);
   for_each_process(proc,
-                   [&](const std::string& pid, FileDescriptor folder, const std::string& status) {
+                   [&](const std::string& pid, base::Descriptor folder, const std::string& status) {
                      if (pid == self || !judge.is_trusted(folder.get(), status)) return;
                      struct stat own {};
                      if (::fstatat(folder.get(), "exe", &own, 0) != 0) return;

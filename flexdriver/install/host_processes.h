@@ -12,14 +12,14 @@
 #include <string_view>
 #include <vector>
 
-#include "flexdriver/file_descriptor.h"
+#include "agent/base/descriptor.h"
 #include "flexdriver/install/trusted_dir.h"
 
 namespace plexvol::driver {
 
 struct HostProcess {
   std::string pid;
-  FileDescriptor folder;           // /proc/PID: stands for this process alone
+  base::Descriptor folder;         // /proc/PID: stands for this process alone
   std::vector<std::string> words;  // its command line
   // It has a mount namespace or a root of its own, so its paths may not be this node's.
   bool in_container = false;

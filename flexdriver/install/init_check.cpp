@@ -13,8 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/error.h"
-#include "flexdriver/deadline.h"
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
+#include "agent/base/deadline.h"
+#include "agent/base/files.h"
 
 namespace plexvol::driver {
 
@@ -31,7 +32,7 @@ constexpr std::size_t kMostBytes = 64UL * 1024;
   std::array<char*, 3> arguments{name.data(), word.data(), nullptr};
   ::fcntl(program, F_SETFD, 0);  // a script's interpreter opens it once more
   ::fexecve(program, arguments.data(), environ);
-  ::dprintf(STDERR_FILENO, "%s", error_text(errno).c_str());
+  ::dprintf(STDERR_FILENO, "%s", base::error_text(errno).c_str());
   ::_exit(127);
 }
 
@@ -39,8 +40,8 @@ constexpr std::size_t kMostBytes = 64UL * 1024;
 std::string run_init(int program, const std::string& path) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail("make a pipe for", path);
-  const FileDescriptor read_end(ends[0]);
-  FileDescriptor write_end(ends[1]);
+  const base::Descriptor read_end(ends[0]);
+  base::Descriptor write_end(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) fail("start", path);
   if (child == 0) {
@@ -50,10 +51,10 @@ std::string run_init(int program, const std::string& path) {
   }
   write_end.reset();
   std::string text;
-  const Deadline deadline = Clock::now() + kInitLimit;
+  const base::Deadline deadline = base::Clock::now() + kInitLimit;
   std::array<char, 4096> part{};
   pollfd waiting{.fd = read_end.get(), .events = POLLIN, .revents = 0};
-  while (text.size() < kMostBytes && ::poll(&waiting, 1, poll_timeout(deadline)) > 0) {
+  while (text.size() < kMostBytes && ::poll(&waiting, 1, base::poll_timeout(deadline)) > 0) {
     const ssize_t count = ::read(read_end.get(), part.data(), part.size());
     if (count <= 0) break;
     text.append(part.data(), static_cast<std::size_t>(count));
@@ -66,7 +67,7 @@ std::string run_init(int program, const std::string& path) {
 
 }  // namespace
 
-void require_init(const FileDescriptor& program, const std::string& path) {
+void require_init(const base::Descriptor& program, const std::string& path) {
   const std::string said = run_init(program.get(), path);
   const Json reply = Json::parse(said, nullptr, false);
   if (reply.is_object() && reply.value("status", "") == "Success") return;

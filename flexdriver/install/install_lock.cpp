@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "agent/api/error.h"
-#include "flexdriver/deadline.h"
-#include "flexdriver/mounts/target.h"
+#include "agent/base/deadline.h"
+#include "agent/mounts/target.h"
 
 namespace plexvol::driver {
 
@@ -22,11 +22,11 @@ constexpr auto kPause = std::chrono::milliseconds(20);
 }  // namespace
 
 InstallLock::InstallLock(const TrustedDir& root) : root_(root), made_run_(!root.has("run")) {
-  const Deadline deadline = Clock::now() + kPatience;
+  const base::Deadline deadline = base::Clock::now() + kPatience;
   while (!try_take()) {
-    if (Clock::now() >= deadline) {
+    if (base::Clock::now() >= deadline) {
       throw Error(ErrorCode::Unavailable,
-                  root.path() + kLockParent + "/" + kName +
+                  root.path() + mounts::kLockParent + "/" + kName +
                       ": another plexvol driver install, roll-back or uninstall is at work; run "
                       "this again when it has ended");
     }
@@ -35,11 +35,11 @@ InstallLock::InstallLock(const TrustedDir& root) : root_(root), made_run_(!root.
 }
 
 bool InstallLock::try_take() {
-  folder_ = root_.walk(kLockParent, Missing::Make);
-  FileDescriptor file(
+  folder_ = root_.walk(mounts::kLockParent, Missing::Make);
+  base::Descriptor file(
       ::openat(folder_->fd(), kName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-  if (!file && errno == ENOENT) return false;  // the folder went with another's lock
-  if (!file) fail("open", folder_->path_of(kName));
+  if (!file.is_open() && errno == ENOENT) return false;  // the folder went with another's lock
+  if (!file.is_open()) fail("open", folder_->path_of(kName));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK || errno == EINTR) return false;
     fail("lock", folder_->path_of(kName));
@@ -58,10 +58,10 @@ bool InstallLock::try_take() {
 }
 
 InstallLock::~InstallLock() {
-  if (!file_) return;
+  if (!file_.is_open()) return;
   ::unlinkat(folder_->fd(), kName, 0);
   if (!made_run_) return;
-  ::unlinkat(root_.fd(), &kLockParent[1], AT_REMOVEDIR);  // as far as nobody else uses them
+  ::unlinkat(root_.fd(), &mounts::kLockParent[1], AT_REMOVEDIR);  // as far as nobody else uses them
   ::unlinkat(root_.fd(), "run", AT_REMOVEDIR);
 }
 

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "flexdriver/file_descriptor.h"
+#include "agent/base/descriptor.h"
 #include "flexdriver/install/trusted_dir.h"
 
 namespace plexvol::driver {
@@ -25,7 +25,7 @@ class InstallLock {
   const TrustedDir& root_;
   const bool made_run_;  // a staged tree, not a host: nothing of ours stays there
   std::optional<TrustedDir> folder_;
-  FileDescriptor file_;
+  base::Descriptor file_;
 };
 
 }  // namespace plexvol::driver

@@ -60,9 +60,9 @@ std::optional<std::string> find_flag(const Words& words, std::string_view flag) 
 // The process's own files: the node's, or those of its container.
 TrustedDir root_of(const HostProcess& process, const TrustedDir& root) {
   if (!process.in_container) return root.walk("/");
-  FileDescriptor own(
+  base::Descriptor own(
       ::openat(process.folder.get(), "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
-  if (!own) fail("open the root of process", process.pid);
+  if (!own.is_open()) fail("open the root of process", process.pid);
   return TrustedDir::adopt_root(std::move(own), "(container of process " + process.pid + ")");
 }
 

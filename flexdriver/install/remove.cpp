@@ -11,13 +11,13 @@
 
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
+#include "agent/base/deadline.h"
 #include "agent/mounts/guard.h"
+#include "agent/mounts/target.h"
 #include "flexdriver/agent_client.h"
-#include "flexdriver/deadline.h"
 #include "flexdriver/install/drop.h"
 #include "flexdriver/install/host_processes.h"
 #include "flexdriver/install/install_lock.h"
-#include "flexdriver/mounts/target.h"
 
 namespace plexvol::driver {
 
@@ -40,7 +40,7 @@ bool is_locked(const TrustedDir& locks, const std::string& name) {
 }
 
 std::size_t count_locked_targets(const TrustedDir& root) {
-  const auto locks = root.find(kLockDirectory);
+  const auto locks = root.find(mounts::kLockDirectory);
   if (!locks) return 0;
   const std::vector<std::string> names = locks->list();
   return static_cast<std::size_t>(std::count_if(
@@ -68,12 +68,12 @@ std::optional<TrustedDir> find_folder(const TrustedDir& root, const std::string&
 
 void wait_while_called(const std::string& proc, const TrustedDir& root,
                        const std::string& plugin_dir) {
-  const Deadline deadline = Clock::now() + kPatience;
+  const base::Deadline deadline = base::Clock::now() + kPatience;
   while (true) {
     try {
       return refuse_while_called(proc, root, plugin_dir);
     } catch (const Error&) {
-      if (Clock::now() >= deadline) throw;
+      if (base::Clock::now() >= deadline) throw;
     }
     std::this_thread::sleep_for(kPause);
   }
@@ -91,7 +91,7 @@ void refuse_while_called(const std::string& proc, const TrustedDir& root,
       ErrorCode::Conflict,
       root.path() + plugin_dir + "/" + kDriverFolder + ": not removed: " + std::to_string(locked) +
           (locked == 1 ? " mount call is" : " mount calls are") + " still under way (a lock in " +
-          root.path() + kLockDirectory + " is held); run this again when they have ended");
+          root.path() + mounts::kLockDirectory + " is held); run this again when they have ended");
 }
 
 bool remove_driver(const std::string& proc, const TrustedDir& root, const std::string& plugin_dir,
@@ -118,7 +118,7 @@ bool remove_runtime_files(const TrustedDir& root) {
   const std::string socket = api::kDefaultSocket;
   const auto folder = root.find(socket.substr(0, socket.rfind('/')));
   if (!folder) return true;
-  FileDescriptor connection;
+  base::Descriptor connection;
   // By the descriptor, so that a long path of the root makes no difference.
   const std::string place =
       "/proc/self/fd/" + std::to_string(folder->fd()) + "/" + base_name(socket);
@@ -126,7 +126,7 @@ bool remove_runtime_files(const TrustedDir& root) {
   if (problem == 0 || problem == EAGAIN) return false;
   folder->remove(base_name(socket));
   folder->remove(base_name(socket) + ".lock");
-  folder->remove_child(base_name(kLockDirectory));
+  folder->remove_child(base_name(mounts::kLockDirectory));
   const auto parent = root.find(folder->path().substr(root.path().size()) + "/..");
   // It stays when there is something else in it.
   if (parent) ::unlinkat(parent->fd(), base_name(folder->path()).c_str(), AT_REMOVEDIR);

@@ -12,7 +12,8 @@
 #include <memory>
 
 #include "agent/api/error.h"
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
 
 namespace plexvol::driver {
 
@@ -78,15 +79,15 @@ std::deque<std::string> split_path(const std::string& path) {
 class Walk {
  public:
   struct Found {
-    FileDescriptor fd;  // O_PATH
+    base::Descriptor fd;  // O_PATH
     struct stat info {};
     std::string path;
   };
 
   Walk(int root, const std::string& root_path, const std::string& path, Missing missing)
       : left_(split_path(path)), missing_(missing) {
-    way_.push_back({FileDescriptor(::fcntl(root, F_DUPFD_CLOEXEC, 0)), {}, root_path});
-    if (!way_.back().fd) fail("open", root_path);
+    way_.push_back({base::Descriptor(::fcntl(root, F_DUPFD_CLOEXEC, 0)), {}, root_path});
+    if (!way_.back().fd.is_open()) fail("open", root_path);
   }
 
   // What is there, a directory or not. std::nullopt: nothing.
@@ -119,17 +120,17 @@ class Walk {
     Found next{.fd = {}, .info = {}, .path = here.path + '/' + name};
     const auto open = [&] {
       next.fd =
-          FileDescriptor(::openat(here.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+          base::Descriptor(::openat(here.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     };
     open();
-    if (!next.fd && errno == ENOENT && missing_ == Missing::Make) {
+    if (!next.fd.is_open() && errno == ENOENT && missing_ == Missing::Make) {
       if (::mkdirat(here.fd.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
         fail("make", next.path);
       }
       open();
     }
-    if (!next.fd && errno == ENOENT) return std::nullopt;
-    if (!next.fd) fail("open", next.path);
+    if (!next.fd.is_open() && errno == ENOENT) return std::nullopt;
+    if (!next.fd.is_open()) fail("open", next.path);
     next.info = stat_of(next.fd.get(), next.path);
     return next;
   }
@@ -153,15 +154,16 @@ class Walk {
   int links_ = 0;
 };
 
-FileDescriptor open_directory(int at, const char* name, const std::string& path) {
-  FileDescriptor directory(
+base::Descriptor open_directory(int at, const char* name, const std::string& path) {
+  base::Descriptor directory(
       ::openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-  if (!directory) fail("open", path);
+  if (!directory.is_open()) fail("open", path);
   return directory;
 }
 
-std::string read_open_file(const FileDescriptor& file, std::size_t most, const std::string& path) {
-  auto text = read_all(file.get(), most);
+std::string read_open_file(const base::Descriptor& file, std::size_t most,
+                           const std::string& path) {
+  auto text = base::read_all(file.get(), most);
   if (!text) fail("read", path);
   return *std::move(text);
 }
@@ -170,7 +172,7 @@ std::string read_open_file(const FileDescriptor& file, std::size_t most, const s
 
 void fail(const std::string& what, const std::string& path) {
   const int error = errno;
-  std::string text = "cannot " + what + " " + path + ": " + error_text(error);
+  std::string text = "cannot " + what + " " + path + ": " + base::error_text(error);
   const bool refused = error == EACCES || error == EPERM;
   if (refused && ::geteuid() != 0) {
     text += "; run this as root";
@@ -184,12 +186,12 @@ void fail(const std::string& what, const std::string& path) {
 
 TrustedDir TrustedDir::open_root(const std::string& path) {
   const std::string place = path.empty() ? "/" : path;
-  FileDescriptor directory(::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory) fail("open", place);
+  base::Descriptor directory(::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.is_open()) fail("open", place);
   return adopt_root(std::move(directory), path);
 }
 
-TrustedDir TrustedDir::adopt_root(FileDescriptor directory, const std::string& path) {
+TrustedDir TrustedDir::adopt_root(base::Descriptor directory, const std::string& path) {
   std::string shown = path;
   while (shown.ends_with('/')) shown.pop_back();
   require_directory(stat_of(directory.get(), shown), shown.empty() ? "/" : shown);
@@ -214,23 +216,23 @@ std::optional<TrustedDir> TrustedDir::find(const std::string& path) const {
 
 std::optional<TrustedDir> TrustedDir::find_child(const std::string& name) const {
   const std::string path = path_of(name);
-  const FileDescriptor found(::openat(fd(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!found && errno == ENOENT) return std::nullopt;
-  if (!found) fail("open", path);
+  const base::Descriptor found(::openat(fd(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!found.is_open() && errno == ENOENT) return std::nullopt;
+  if (!found.is_open()) fail("open", path);
   require_directory(stat_of(found.get(), path), path);
   return TrustedDir(open_directory(found.get(), ".", path), path);
 }
 
-std::optional<FileDescriptor> TrustedDir::open_file(const std::string& name) const {
+std::optional<base::Descriptor> TrustedDir::open_file(const std::string& name) const {
   const std::string path = path_of(name);
-  FileDescriptor file(
+  base::Descriptor file(
       ::openat(fd(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!file && errno == ENOENT) return std::nullopt;
+  if (!file.is_open() && errno == ENOENT) return std::nullopt;
   // A symbolic link, and a socket.
-  if (!file && (errno == ELOOP || errno == ENXIO)) {
+  if (!file.is_open() && (errno == ELOOP || errno == ENXIO)) {
     refuse(path, "it is not a regular file", "remove it");
   }
-  if (!file) fail("open", path);
+  if (!file.is_open()) fail("open", path);
   require_file(stat_of(file.get(), path), path);
   return file;
 }
@@ -247,22 +249,18 @@ std::optional<std::string> TrustedDir::read_path(const std::string& path, std::s
   require_file(found->info, found->path);
   // By the descriptor of what was checked: its name may stand for something else by now.
   const std::string place = "/proc/self/fd/" + std::to_string(found->fd.get());
-  const FileDescriptor file(::open(place.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!file) fail("read", found->path);
+  const base::Descriptor file(::open(place.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!file.is_open()) fail("read", found->path);
   return read_open_file(file, most, found->path);
 }
 
 void TrustedDir::write(const std::string& name, const std::string& text, mode_t mode) const {
   remove(name);
   const std::string path = path_of(name);
-  const FileDescriptor file(
+  const base::Descriptor file(
       ::openat(fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
-  if (!file) fail("write", path);
-  for (std::size_t done = 0; done < text.size();) {
-    const ssize_t count = ::write(file.get(), text.data() + done, text.size() - done);
-    if (count < 0 && errno != EINTR) fail("write", path);
-    if (count > 0) done += static_cast<std::size_t>(count);
-  }
+  if (!file.is_open()) fail("write", path);
+  if (!base::write_all(file.get(), text)) fail("write", path);
   if (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0) fail("write", path);
 }
 
@@ -302,7 +300,7 @@ bool TrustedDir::has(const std::string& name) const {
 
 std::vector<std::string> TrustedDir::list() const {
   // Of its own: reading moves the offset.
-  FileDescriptor again = open_directory(fd(), ".", path_);
+  base::Descriptor again = open_directory(fd(), ".", path_);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(again.get()), &::closedir);
   if (!stream) fail("list", path_);
   again.release();

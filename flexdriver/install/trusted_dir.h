@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "flexdriver/file_descriptor.h"
+#include "agent/base/descriptor.h"
 
 namespace plexvol::driver {
 
@@ -28,7 +28,7 @@ class TrustedDir {
   // `path` is the caller's word and is opened as it stands ("" is /); it must be trusted itself.
   static TrustedDir open_root(const std::string& path);
   // A directory that is open already: the root of a process. Throws like walk().
-  static TrustedDir adopt_root(FileDescriptor directory, const std::string& path);
+  static TrustedDir adopt_root(base::Descriptor directory, const std::string& path);
 
   // The directory `path` below this one. Symbolic links are resolved here, within this directory as
   // their root, when they are root's. Throws Conflict when a component is not trusted, with whose
@@ -45,7 +45,7 @@ class TrustedDir {
   // The same by a path, walked as by walk().
   std::optional<std::string> read_path(const std::string& path, std::size_t most) const;
   // The file itself, to be executed or compared. std::nullopt and exceptions as for read().
-  std::optional<FileDescriptor> open_file(const std::string& name) const;
+  std::optional<base::Descriptor> open_file(const std::string& name) const;
 
   // A new file, on the disk when it returns. Whatever had the name loses it: other names of that
   // file, or the target of that link, stay as they are. A directory is refused.
@@ -71,10 +71,10 @@ class TrustedDir {
   std::string path_of(const std::string& name) const { return path_ + '/' + name; }
 
  private:
-  TrustedDir(FileDescriptor directory, std::string path)
+  TrustedDir(base::Descriptor directory, std::string path)
       : directory_(std::move(directory)), path_(std::move(path)) {}
 
-  FileDescriptor directory_;
+  base::Descriptor directory_;
   std::string path_;  // without a slash at its end: "" for /
 };
 

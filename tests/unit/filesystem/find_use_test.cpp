@@ -21,9 +21,9 @@
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/boost_runner.h"
-#include "agent/process/descriptor.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
 #include "tests/support/temporary_directory.h"
@@ -260,11 +260,11 @@ TEST_CASE("without descriptors left a search fails instead of finding nobody [D1
   rlimit former{};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &former) == 0);
   // One descriptor less each time, until there is none at all.
-  std::vector<plexvol::process::Descriptor> taken;
+  std::vector<plexvol::base::Descriptor> taken;
   const rlimit small{.rlim_cur = 64, .rlim_max = former.rlim_max};
   REQUIRE(setrlimit(RLIMIT_NOFILE, &small) == 0);
   for (;;) {
-    plexvol::process::Descriptor one(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    plexvol::base::Descriptor one(open("/dev/null", O_RDONLY | O_CLOEXEC));
     if (!one.is_open()) break;
     taken.push_back(std::move(one));
   }

@@ -19,8 +19,8 @@
 #include <thread>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/filesystem/mount_table.h"
-#include "agent/process/descriptor.h"
 #include "agent/process/proc.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
@@ -29,11 +29,11 @@
 
 using plexvol::Error;
 using plexvol::ErrorCode;
+using plexvol::base::Descriptor;
 using plexvol::filesystem::DeviceUse;
 using plexvol::filesystem::FormattedVolume;
 using plexvol::filesystem::is_mounted_anywhere;
 using plexvol::filesystem::User;
-using plexvol::process::Descriptor;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::NamespaceChild;
 using plexvol::support::TemporaryDirectory;

@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <string>
 
+#include "agent/base/descriptor.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/process/boost_runner.h"
-#include "agent/process/descriptor.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
 
@@ -50,7 +50,7 @@ struct Mounted {
 void shut_down(const std::string& mount_point) {
   constexpr unsigned long kGoingDown = _IOR('X', 125, std::uint32_t);
   std::uint32_t flags = 2;  // without flushing the log
-  const plexvol::process::Descriptor root(open(mount_point.c_str(), O_RDONLY | O_CLOEXEC));
+  const plexvol::base::Descriptor root(open(mount_point.c_str(), O_RDONLY | O_CLOEXEC));
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): that is how it is told
   REQUIRE(ioctl(root.get(), kGoingDown, &flags) == 0);
 }

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/process/boost_runner.h"
-#include "agent/process/descriptor.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
 
@@ -252,7 +252,7 @@ TEST_CASE("once it is wiped the device is free, whatever other threads start mea
   int busy = 0;
   for (int i = 0; i < 100; ++i) {
     wipe_ends(device.path());
-    const plexvol::process::Descriptor alone(
+    const plexvol::base::Descriptor alone(
         open(device.path().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
     if (!alone.is_open()) ++busy;
   }

@@ -10,7 +10,7 @@ namespace {
 
 Reply call(const std::string& name, const std::vector<std::string>& arguments) {
   Settings settings;
-  settings.timeout = milliseconds(100);
+  settings.timeout = std::chrono::milliseconds(100);
   settings.sockets = {"/nowhere/sock"};
   return answer(name, arguments, settings, Trace(false));
 }

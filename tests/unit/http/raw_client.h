@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "agent/process/descriptor.h"
+#include "agent/base/descriptor.h"
 
 namespace plexvol::http {
 
@@ -30,7 +30,7 @@ class RawClient {
  private:
   bool read_more();
 
-  process::Descriptor socket_;
+  base::Descriptor socket_;
   std::string buffer_;
 };
 

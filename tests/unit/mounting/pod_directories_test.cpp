@@ -186,7 +186,9 @@ TEST_CASE("pod directories: only directories of pods are remembered, each kubele
 
 TEST_CASE("pod directories: a state directory that cannot be written to keeps no volume away") {
   Agent agent("/nowhere");
-  std::filesystem::create_directories(agent.memory + ".new");
+  const std::filesystem::path memory(agent.memory);
+  std::filesystem::create_directories(memory.parent_path() /
+                                      ("." + memory.filename().string() + ".new"));
   agent.directories.remember("/elsewhere/pods/a/volumes/plexvol~plexvol/data");
   CHECK_FALSE(exists(agent.memory));
 }

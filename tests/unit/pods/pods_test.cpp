@@ -9,8 +9,8 @@
 #include <filesystem>
 
 #include "agent/api/error.h"
+#include "agent/base/descriptor.h"
 #include "agent/pods/runtime.h"
-#include "agent/process/descriptor.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/pods/cri_server.h"
 
@@ -37,7 +37,7 @@ void leave_socket(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const process::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const base::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   REQUIRE(bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
 }
 

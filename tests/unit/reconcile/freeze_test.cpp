@@ -92,7 +92,8 @@ TEST_CASE("freeze: where it cannot be written down, or read, nothing is thawed [
   FrozenNode node;
   const auto folder = node.directory.path() / "acted";
   SUBCASE("written") {
-    std::filesystem::create_directories(folder / (std::string(cases::kId) + ".new") / "in the way");
+    std::filesystem::create_directories(folder / ("." + std::string(cases::kId) + ".new") /
+                                        "in the way");
   }
   SUBCASE("read") {
     std::ofstream(folder) << "in the directory's place";

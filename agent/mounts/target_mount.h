@@ -5,12 +5,12 @@
 #include <memory>
 #include <string>
 
-#include "flexdriver/deadline.h"
-#include "flexdriver/mounts/mount_flags.h"
-#include "flexdriver/mounts/target.h"
-#include "flexdriver/trace.h"
+#include "agent/base/deadline.h"
+#include "agent/mounts/mount_flags.h"
+#include "agent/mounts/steps.h"
+#include "agent/mounts/target.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 class Child;
 
@@ -36,18 +36,18 @@ class TargetMount {
   // Nothing is done when the device is mounted there already in the way that is asked for. Throws
   // Conflict when something else is, or when the device's number is another one; Internal with the
   // kernel's word; Unavailable when mount(2) does not return before the deadline.
-  TargetMount(const MountOrder& order, Deadline deadline, const Trace& trace);
+  TargetMount(const MountOrder& order, base::Deadline deadline, const Steps& steps);
   TargetMount(const TargetMount&) = delete;
   TargetMount& operator=(const TargetMount&) = delete;
   ~TargetMount();
 
   // Throws Internal when the mount is gone after all.
-  void keep(Deadline deadline);
+  void keep(base::Deadline deadline);
   // Why it could not be undone, or "". Does nothing to a mount that was there before.
-  std::string undo(Deadline deadline);
+  std::string undo(base::Deadline deadline);
 
  private:
-  void mount(const MountOrder& order, Deadline deadline, const Trace& trace);
+  void mount(const MountOrder& order, base::Deadline deadline, const Steps& steps);
 
   TargetLock lock_;
   std::unique_ptr<Child>
@@ -61,6 +61,6 @@ void check_target(const std::string& target);
 // After a `mount` that failed before anything was mounted: takes away the guard of a former call
 // that was killed, with the directory, as the kubelet would have done (contract fact 27). A
 // directory that something is mounted on, that is not empty or not a pod's stays as it is.
-void give_up_target(const std::string& target, const Trace& trace);
+void give_up_target(const std::string& target, const Steps& steps);
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

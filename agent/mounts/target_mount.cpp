@@ -1,4 +1,4 @@
-#include "flexdriver/mounts/target_mount.h"
+#include "agent/mounts/target_mount.h"
 
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -12,21 +12,20 @@
 #include <thread>
 
 #include "agent/api/error.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
+#include "agent/mounts/child.h"
 #include "agent/mounts/guard.h"
 #include "agent/mounts/mountinfo.h"
-#include "flexdriver/mounts/child.h"
-#include "flexdriver/system_text.h"
 
-namespace plexvol::driver {
-
-using mounts::MountEntry;
+namespace plexvol::mounts {
 
 namespace {
 
 constexpr const char* kDone = "done";
 constexpr const char* kKeep = "keep";
 // Of undoing what was mounted a moment ago, when the call itself has no time left.
-constexpr milliseconds kUndoTimeout(5'000);
+constexpr std::chrono::milliseconds kUndoTimeout(5'000);
 
 std::string number_of(const MountOrder& order) {
   return std::to_string(order.major) + ':' + std::to_string(order.minor);
@@ -37,14 +36,14 @@ std::string name_of(const MountOrder& order) {
 }
 
 bool is_of(const MountEntry& entry, const MountOrder& order) {
-  if (order.placeholder && mounts::is_placeholder(entry.fs_type, entry.source)) {
-    return entry.source == mounts::placeholder_source(order.volume);
+  if (order.placeholder && is_placeholder(entry.fs_type, entry.source)) {
+    return entry.source == placeholder_source(order.volume);
   }
   return entry.major == order.major && entry.minor == order.minor && entry.root == "/";
 }
 
 std::optional<MountEntry> find_mount(const std::string& target) {
-  auto entries = mounts::mounts_on(target);
+  auto entries = mounts_on(target);
   if (entries.empty()) return std::nullopt;
   return std::move(entries.back());
 }
@@ -52,7 +51,7 @@ std::optional<MountEntry> find_mount(const std::string& target) {
 // true: there is nothing to do.
 bool is_mounted(const MountOrder& order) {
   const auto found = find_mount(order.target);
-  if (!found || mounts::is_guard(found->fs_type, found->source)) return false;
+  if (!found || is_guard(found->fs_type, found->source)) return false;
   if (!is_of(*found, order)) {
     throw Error(ErrorCode::Conflict, "on " + order.target + " " + describe(*found) +
                                          " is mounted, which is not " + name_of(order) +
@@ -74,7 +73,7 @@ std::string find_device(const MountOrder& order) {
   if (::realpath(order.device.c_str(), path.data()) == nullptr ||
       ::stat(path.data(), &found) != 0) {
     throw Error(ErrorCode::Internal, "device " + order.device +
-                                         " is not seen here: " + error_text(errno) +
+                                         " is not seen here: " + base::error_text(errno) +
                                          "; a kubelet in a container needs the host's /dev");
   }
   if (!S_ISBLK(found.st_mode)) {
@@ -95,10 +94,10 @@ std::string find_device(const MountOrder& order) {
 // moment.
 std::string unmount_again(const std::string& target) {
   constexpr int kAttempts = 20;
-  constexpr milliseconds kPause(50);
+  constexpr std::chrono::milliseconds kPause(50);
   for (int attempt = 1; ::umount2(target.c_str(), UMOUNT_NOFOLLOW) != 0; ++attempt) {
     if (errno != EBUSY || attempt == kAttempts) {
-      return target + " could not be unmounted again: " + error_text(errno);
+      return target + " could not be unmounted again: " + base::error_text(errno);
     }
     std::this_thread::sleep_for(kPause);
   }
@@ -118,7 +117,7 @@ std::string hint(int error_number) {
 }
 
 bool is_pod_volume(const std::string& target) {
-  return mounts::parse_pod_volume(target).has_value();
+  return parse_pod_volume(target).has_value();
 }
 
 // What is wrong, or "".
@@ -137,7 +136,7 @@ std::string problem_of(Step step) {
 std::string undo_mount(const std::string& target) {
   std::string left_over = unmount_again(target);
   if (!left_over.empty() || !is_pod_volume(target)) return left_over;
-  return problem_of([&] { mounts::clear_guard(target); });
+  return problem_of([&] { clear_guard(target); });
 }
 
 // What is wrong, or "". Nothing stays mounted when something is.
@@ -145,7 +144,7 @@ std::string mount_device(const MountOrder& order, const std::string& device) {
   const char* target = order.target.c_str();
   if (::mount(device.c_str(), target, order.fs_type.c_str(), order.flags.all, order.data.c_str()) !=
       0) {
-    return error_text(errno) + hint(errno);
+    return base::error_text(errno) + hint(errno);
   }
   std::string problem;
   const auto found = find_mount(order.target);
@@ -154,7 +153,7 @@ std::string mount_device(const MountOrder& order, const std::string& device) {
   } else if (order.flags.read_only &&
              ::mount(nullptr, target, nullptr,
                      MS_REMOUNT | MS_BIND | MS_RDONLY | order.flags.of_mount_point, nullptr) != 0) {
-    problem = "it cannot be made read-only: " + error_text(errno);
+    problem = "it cannot be made read-only: " + base::error_text(errno);
   }
   if (problem.empty()) return "";
   const std::string left_over = unmount_again(order.target);
@@ -164,15 +163,13 @@ std::string mount_device(const MountOrder& order, const std::string& device) {
 // The same, with the guard.
 std::string mount_now(const MountOrder& order, const std::string& device) {
   if (order.placeholder) {
-    return problem_of(
-        [&] { mounts::mount_empty(order.target, mounts::placeholder_source(order.volume)); });
+    return problem_of([&] { mount_empty(order.target, placeholder_source(order.volume)); });
   }
   const bool guarded = is_pod_volume(order.target);
-  std::string problem =
-      guarded ? problem_of([&] { mounts::set_guard(order.target, order.volume); }) : "";
+  std::string problem = guarded ? problem_of([&] { set_guard(order.target, order.volume); }) : "";
   if (problem.empty()) problem = mount_device(order, device);
   if (problem.empty() || !guarded) return problem;
-  const std::string left_over = problem_of([&] { mounts::clear_guard(order.target); });
+  const std::string left_over = problem_of([&] { clear_guard(order.target); });
   return left_over.empty() ? problem : problem + "; " + left_over;
 }
 
@@ -195,7 +192,7 @@ void work(Channel& driver, const MountOrder& order, const std::string& device, T
   if (found && is_of(*found, order)) {
     left_over = undo_mount(order.target);
   } else if (is_pod_volume(order.target)) {
-    left_over = problem_of([&] { mounts::clear_guard(order.target); });
+    left_over = problem_of([&] { clear_guard(order.target); });
   }
   throw Error(ErrorCode::Internal, what + ": the process that mounted was killed" +
                                        (left_over.empty() ? "" : "; " + left_over));
@@ -207,47 +204,47 @@ void check_target(const std::string& target) {
   if (!find_mount(target)) make_target(target);
 }
 
-void give_up_target(const std::string& target, const Trace& trace) {
+void give_up_target(const std::string& target, const Steps& steps) {
   if (!is_pod_volume(target)) return;
   try {
-    const TargetLock lock(target, Clock::now());  // else another call works on it
-    const auto bare = mounts::find_bare(target);
+    const TargetLock lock(target, base::Clock::now());  // else another call works on it
+    const auto bare = find_bare(target);
     if (!bare || !bare->guarded) return;
     const auto found = find_mount(target);
-    if (found && mounts::is_guard(found->fs_type, found->source)) mounts::clear_guard(target);
-    if (mounts::remove_bare(target) == mounts::Removal::NotEmpty) {
-      mounts::set_guard(target, bare->volume);
+    if (found && is_guard(found->fs_type, found->source)) clear_guard(target);
+    if (remove_bare(target) == Removal::NotEmpty) {
+      set_guard(target, bare->volume);
     }
   } catch (const Error& error) {
-    trace.note(error.what());
+    steps.note(error.what());
   }
 }
 
-TargetMount::TargetMount(const MountOrder& order, Deadline deadline, const Trace& trace)
+TargetMount::TargetMount(const MountOrder& order, base::Deadline deadline, const Steps& steps)
     : lock_(order.target, deadline) {
   const std::string device = find_device(order);
   if (is_mounted(order)) {
-    trace.note(name_of(order) + " is mounted on " + order.target + " already");
+    steps.note(name_of(order) + " is mounted on " + order.target + " already");
     return;
   }
   make_target(order.target);
-  const TracedStep step(trace, "mount " + device + " on " + order.target);
+  const TimedStep step(steps, "mount " + device + " on " + order.target);
   child_ = std::make_unique<Child>([&](Channel& driver) { work(driver, order, device, lock_); });
   const auto answer = child_->channel().receive(deadline);
   if (answer == kDone) return;
   const std::string what = "mount of " + name_of(order) + " on " + order.target;
   if (answer) throw Error(ErrorCode::Internal, what + ": " + *answer);
-  if (child_->wait(Clock::now())) throw_killed(order, what);
+  if (child_->wait(base::Clock::now())) throw_killed(order, what);
   lock_.leave_to_child();
   throw Error(ErrorCode::Unavailable,
               what + " does not return: is the volume frozen? See plexvol volume list");
 }
 
 TargetMount::~TargetMount() {
-  undo(Clock::now() + kUndoTimeout);
+  undo(base::Clock::now() + kUndoTimeout);
 }
 
-void TargetMount::keep(Deadline deadline) {
+void TargetMount::keep(base::Deadline deadline) {
   if (!child_) return;
   const bool is_kept =
       child_->channel().send(kKeep) && child_->channel().receive(deadline) == kDone;
@@ -255,11 +252,11 @@ void TargetMount::keep(Deadline deadline) {
   if (!is_kept) throw Error(ErrorCode::Internal, "the process that mounted was killed");
 }
 
-std::string TargetMount::undo(Deadline deadline) {
+std::string TargetMount::undo(base::Deadline deadline) {
   if (!child_) return "";
   std::string problem;
   if (child_->channel().send("undo")) {
-    const auto answer = child_->channel().receive(sooner(deadline, kUndoTimeout));
+    const auto answer = child_->channel().receive(base::sooner(deadline, kUndoTimeout));
     if (!answer) lock_.leave_to_child();
     if (answer != kDone) problem = answer.value_or("it is not known yet whether it was undone");
   }
@@ -267,4 +264,4 @@ std::string TargetMount::undo(Deadline deadline) {
   return problem;
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

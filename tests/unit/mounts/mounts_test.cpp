@@ -6,16 +6,17 @@
 #include <string>
 
 #include "agent/api/error.h"
-#include "flexdriver/mounts/child.h"
-#include "flexdriver/mounts/mount_flags.h"
-#include "flexdriver/mounts/target.h"
+#include "agent/mounts/child.h"
+#include "agent/mounts/mount_flags.h"
+#include "agent/mounts/target.h"
 
-using namespace plexvol::driver;  // NOLINT(google-build-using-namespace)
+using namespace plexvol::mounts;  // NOLINT(google-build-using-namespace)
+namespace base = plexvol::base;
 using plexvol::Error;
 
 namespace {
 
-constexpr milliseconds kLong(10'000);
+constexpr std::chrono::milliseconds kLong(10'000);
 
 }  // namespace
 
@@ -64,16 +65,16 @@ TEST_CASE("target: a path that is relative, the root, or goes up is refused") {
 TEST_CASE("child: a system call that hangs does not hold its caller up") {
   // The child waits for a word that never comes, as mount(2) of a frozen volume does.
   Child child([](Channel& driver) { driver.receive(std::nullopt); });
-  const auto begin = Clock::now();
-  CHECK_FALSE(child.channel().receive(begin + milliseconds(30)));
-  CHECK(Clock::now() - begin < kLong);
-  CHECK_FALSE(child.wait(Clock::now()));
+  const auto begin = base::Clock::now();
+  CHECK_FALSE(child.channel().receive(begin + std::chrono::milliseconds(30)));
+  CHECK(base::Clock::now() - begin < kLong);
+  CHECK_FALSE(child.wait(base::Clock::now()));
 }
 
 TEST_CASE("child: it notices that nobody waits for it any more") {
   Child child([](Channel& driver) { driver.receive(std::nullopt); });
   child.channel().close();
-  CHECK(child.wait(Clock::now() + kLong));
+  CHECK(child.wait(base::Clock::now() + kLong));
 }
 
 TEST_CASE("child: messages go both ways, each as one") {
@@ -82,7 +83,7 @@ TEST_CASE("child: messages go both ways, each as one") {
     driver.send("second");
     while (const auto word = driver.receive(std::nullopt)) driver.send("<" + *word + ">");
   });
-  const Deadline deadline = Clock::now() + kLong;
+  const base::Deadline deadline = base::Clock::now() + kLong;
   CHECK(child.channel().receive(deadline) == "first");
   CHECK(child.channel().receive(deadline) == "second");
   CHECK(child.channel().send("word"));
@@ -91,13 +92,13 @@ TEST_CASE("child: messages go both ways, each as one") {
 
 TEST_CASE("child: one that dies is told from one that hangs") {
   Child child([](Channel&) { throw std::runtime_error("killed"); });
-  CHECK_FALSE(child.channel().receive(Clock::now() + kLong));
-  CHECK(child.wait(Clock::now() + kLong));
+  CHECK_FALSE(child.channel().receive(base::Clock::now() + kLong));
+  CHECK(child.wait(base::Clock::now() + kLong));
 }
 
 TEST_CASE("child: a long message is cut, never lost") {
   Child child([](Channel& driver) { driver.send(std::string(100'000, 'x')); });
-  const auto message = child.channel().receive(Clock::now() + kLong);
+  const auto message = child.channel().receive(base::Clock::now() + kLong);
   REQUIRE(message);
   CHECK(message->size() == 4096);
 }

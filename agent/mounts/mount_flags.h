@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 struct MountFlags {
   unsigned long all = 0;
@@ -17,4 +17,4 @@ struct MountFlags {
 // Throws Unsupported for a word that is not known.
 MountFlags parse_mount_flags(const std::vector<std::string>& words);
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

@@ -8,23 +8,23 @@
 #include <optional>
 #include <string>
 
-#include "flexdriver/deadline.h"
-#include "flexdriver/file_descriptor.h"
+#include "agent/base/deadline.h"
+#include "agent/base/descriptor.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 // Short messages with whoever is at the other end of a socket.
 class Channel {
  public:
-  explicit Channel(FileDescriptor socket) : socket_(std::move(socket)) {}
+  explicit Channel(base::Descriptor socket) : socket_(std::move(socket)) {}
   // false: nobody is there any more.
   bool send(const std::string& message) const;
   // nullopt: nobody is there any more, or nothing came before the deadline.
-  std::optional<std::string> receive(std::optional<Deadline> deadline) const;
+  std::optional<std::string> receive(std::optional<base::Deadline> deadline) const;
   void close() { socket_.reset(); }
 
  private:
-  FileDescriptor socket_;
+  base::Descriptor socket_;
 };
 
 // The child holds none of the standard descriptors: the kubelet would wait for it (contract fact
@@ -40,11 +40,11 @@ class Child {
 
   Channel& channel() { return channel_; }
   // false: it still runs at the deadline.
-  bool wait(Deadline deadline);
+  bool wait(base::Deadline deadline);
 
  private:
   Channel channel_;
   pid_t pid_ = -1;
 };
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

@@ -1,4 +1,4 @@
-#include "flexdriver/mounts/mount_flags.h"
+#include "agent/mounts/mount_flags.h"
 
 #include <sys/mount.h>
 
@@ -9,7 +9,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 namespace {
 
@@ -74,4 +74,4 @@ MountFlags parse_mount_flags(const std::vector<std::string>& words) {
   return flags;
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

@@ -1,4 +1,4 @@
-#include "flexdriver/mounts/child.h"
+#include "agent/mounts/child.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,18 +10,19 @@
 #include <thread>
 
 #include "agent/api/error.h"
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 namespace {
 
 constexpr std::size_t kLongestMessage = 4096;
 
 void let_go_of_standard_descriptors() {
-  const FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const base::Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (!null || ::dup2(null.get(), fd) < 0) ::close(fd);
+    if (!null.is_open() || ::dup2(null.get(), fd) < 0) ::close(fd);
   }
 }
 
@@ -35,10 +36,10 @@ bool Channel::send(const std::string& message) const {
   }
 }
 
-std::optional<std::string> Channel::receive(std::optional<Deadline> deadline) const {
+std::optional<std::string> Channel::receive(std::optional<base::Deadline> deadline) const {
   while (true) {
     pollfd waiting{.fd = socket_.get(), .events = POLLIN, .revents = 0};
-    const int ready = ::poll(&waiting, 1, deadline ? poll_timeout(*deadline) : -1);
+    const int ready = ::poll(&waiting, 1, deadline ? base::poll_timeout(*deadline) : -1);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return std::nullopt;
     std::array<char, kLongestMessage> buffer{};
@@ -49,15 +50,15 @@ std::optional<std::string> Channel::receive(std::optional<Deadline> deadline) co
   }
 }
 
-Child::Child(const std::function<void(Channel&)>& work) : channel_(FileDescriptor()) {
+Child::Child(const std::function<void(Channel&)>& work) : channel_(base::Descriptor()) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    throw Error(ErrorCode::Internal, "no socket for a child process: " + error_text(errno));
+    throw Error(ErrorCode::Internal, "no socket for a child process: " + base::error_text(errno));
   }
-  FileDescriptor ours(ends[0]);
-  FileDescriptor theirs(ends[1]);
+  base::Descriptor ours(ends[0]);
+  base::Descriptor theirs(ends[1]);
   pid_ = ::fork();
-  if (pid_ < 0) throw Error(ErrorCode::Internal, "no child process: " + error_text(errno));
+  if (pid_ < 0) throw Error(ErrorCode::Internal, "no child process: " + base::error_text(errno));
   if (pid_ == 0) {
     ours.reset();
     let_go_of_standard_descriptors();
@@ -76,16 +77,16 @@ Child::~Child() {
   if (pid_ > 0) ::waitpid(pid_, nullptr, WNOHANG);
 }
 
-bool Child::wait(Deadline deadline) {
-  constexpr milliseconds kPause(5);
+bool Child::wait(base::Deadline deadline) {
+  constexpr std::chrono::milliseconds kPause(5);
   while (pid_ > 0) {
     const pid_t ended = ::waitpid(pid_, nullptr, WNOHANG);
     if (ended == pid_ || (ended < 0 && errno == ECHILD)) pid_ = -1;
     if (pid_ < 0) break;
-    if (Clock::now() >= deadline) return false;
+    if (base::Clock::now() >= deadline) return false;
     std::this_thread::sleep_for(kPause);
   }
   return true;
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

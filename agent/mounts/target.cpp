@@ -1,4 +1,4 @@
-#include "flexdriver/mounts/target.h"
+#include "agent/mounts/target.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -14,9 +14,9 @@
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
-#include "flexdriver/system_text.h"
+#include "agent/base/files.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 namespace {
 
@@ -50,20 +50,21 @@ std::string lock_name(const std::string& target) {
   return kLockDirectory + std::string(text.data());
 }
 
-FileDescriptor open_lock(const std::string& path) {
+base::Descriptor open_lock(const std::string& path) {
   for (const char* directory : {kLockParent, kLockDirectory}) {
     if (::mkdir(directory, 0755) != 0 && errno != EEXIST) {
       throw Error(ErrorCode::Internal,
-                  "cannot make " + std::string(directory) + ": " + error_text(errno));
+                  "cannot make " + std::string(directory) + ": " + base::error_text(errno));
     }
   }
-  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) throw Error(ErrorCode::Internal, "cannot open " + path + ": " + error_text(errno));
+  base::Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.is_open())
+    throw Error(ErrorCode::Internal, "cannot open " + path + ": " + base::error_text(errno));
   return file;
 }
 
 // false: its last owner removed it while we waited, and it stands for nothing any more.
-bool is_still_at(const FileDescriptor& file, const std::string& path) {
+bool is_still_at(const base::Descriptor& file, const std::string& path) {
   struct stat ours {};
   struct stat there {};
   return ::fstat(file.get(), &ours) == 0 && ::lstat(path.c_str(), &there) == 0 &&
@@ -92,26 +93,28 @@ void make_target(const std::string& target) {
        end = target.find('/', end + 1)) {
     const std::string parent = target.substr(0, end);
     if (::mkdir(parent.c_str(), kTargetMode) != 0 && errno != EEXIST && errno != EROFS) {
-      refuse(parent, "cannot be made: " + error_text(errno));
+      refuse(parent, "cannot be made: " + base::error_text(errno));
     }
   }
   if (::mkdir(target.c_str(), kTargetMode) == 0) return;
   const int error = errno;
   struct stat found {};
-  if (::lstat(target.c_str(), &found) != 0) refuse(target, "cannot be made: " + error_text(error));
+  if (::lstat(target.c_str(), &found) != 0)
+    refuse(target, "cannot be made: " + base::error_text(error));
   if (S_ISLNK(found.st_mode)) refuse(target, "is a symbolic link, not a directory");
   if (!S_ISDIR(found.st_mode)) refuse(target, "is not a directory");
 }
 
-TargetLock::TargetLock(const std::string& target, Deadline deadline) : path_(lock_name(target)) {
-  constexpr milliseconds kPause(20);
+TargetLock::TargetLock(const std::string& target, base::Deadline deadline)
+    : path_(lock_name(target)) {
+  constexpr std::chrono::milliseconds kPause(20);
   while (true) {
-    FileDescriptor file = open_lock(path_);
+    base::Descriptor file = open_lock(path_);
     while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK && errno != EINTR) {
-        throw Error(ErrorCode::Internal, "cannot lock " + path_ + ": " + error_text(errno));
+        throw Error(ErrorCode::Internal, "cannot lock " + path_ + ": " + base::error_text(errno));
       }
-      if (Clock::now() >= deadline) {
+      if (base::Clock::now() >= deadline) {
         throw Error(ErrorCode::Unavailable,
                     "another call of plexvol is still working on " + target +
                         "; when it hangs, look at the volume's state: plexvol volume list");
@@ -130,8 +133,8 @@ TargetLock::~TargetLock() {
 }
 
 void TargetLock::remove() {
-  if (!path_.empty() && file_) ::unlink(path_.c_str());
+  if (!path_.empty() && file_.is_open()) ::unlink(path_.c_str());
   path_.clear();
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

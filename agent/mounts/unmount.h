@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "flexdriver/deadline.h"
-#include "flexdriver/trace.h"
+#include "agent/base/deadline.h"
+#include "agent/mounts/steps.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 // Unmounts what is mounted on the target, however often (a mount that was repeated is stacked).
 // Nothing mounted there, or no such directory, is a success. Only file systems of block devices are
@@ -14,6 +14,6 @@ namespace plexvol::driver {
 // top is somebody else's, and Conflict. A pod's directory has no guard afterwards. Conflict also
 // when it is in use, naming who does; Unavailable when umount(2) does not return before the
 // deadline; else Internal with the kernel's word.
-void unmount_target(const std::string& target, Deadline deadline, const Trace& trace);
+void unmount_target(const std::string& target, base::Deadline deadline, const Steps& steps);
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

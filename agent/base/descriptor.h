@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace plexvol::process {
+namespace plexvol::base {
 
 class Descriptor {
  public:
@@ -14,24 +14,24 @@ class Descriptor {
   ~Descriptor() { reset(); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor(Descriptor&& other) noexcept : number_(other.release()) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
     if (this != &other) {
       reset();
-      number_ = std::exchange(other.number_, -1);
+      number_ = other.release();
     }
     return *this;
   }
 
   int get() const { return number_; }
   bool is_open() const { return number_ >= 0; }
-  void reset() {
-    if (number_ >= 0) close(number_);
-    number_ = -1;
-  }
+  // For one who closes it himself.
+  int release() { return std::exchange(number_, -1); }
+  // errno stays as it is, so that what failed before can still be told.
+  void reset();
 
  private:
   int number_ = -1;
 };
 
-}  // namespace plexvol::process
+}  // namespace plexvol::base

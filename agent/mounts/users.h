@@ -3,13 +3,13 @@
 
 #include <string>
 
+#include "agent/base/deadline.h"
 #include "agent/mounts/mountinfo.h"
-#include "flexdriver/deadline.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 // "process 812 (mysqld), process 913 (bash)", at most five of them, or what is mounted below it; ""
 // when nothing was found before the deadline. Reads /proc only.
-std::string describe_users(const mounts::MountEntry& entry, Deadline deadline);
+std::string describe_users(const MountEntry& entry, base::Deadline deadline);
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

@@ -1,4 +1,4 @@
-#include "flexdriver/mounts/users.h"
+#include "agent/mounts/users.h"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -9,11 +9,10 @@
 #include <memory>
 #include <vector>
 
-#include "flexdriver/system_text.h"
+#include "agent/api/text.h"
+#include "agent/base/files.h"
 
-namespace plexvol::driver {
-
-using mounts::MountEntry;
+namespace plexvol::mounts {
 
 namespace {
 
@@ -47,13 +46,13 @@ bool leads_into(const std::string& link, const std::string& directory) {
   return path == directory || path.starts_with(directory + '/');
 }
 
-bool has_open(const std::string& process, const MountEntry& entry, Deadline deadline) {
+bool has_open(const std::string& process, const MountEntry& entry, base::Deadline deadline) {
   const std::string wanted = "mnt_id:\t" + std::to_string(entry.id) + '\n';
   const std::string links = process + "/fd/";
   const std::string infos = process + "/fdinfo/";
   for (const std::string& number : list_numbers(links)) {
-    if (Clock::now() >= deadline) return false;
-    const auto info = read_file(std::string(infos).append(number), kLargestText);
+    if (base::Clock::now() >= deadline) return false;
+    const auto info = base::read_file(std::string(infos).append(number), kLargestText);
     // Kernels before 3.15 do not say the mount: then the path has to do.
     const bool says_mount = info && info->find("mnt_id:") != std::string::npos;
     if (says_mount ? info->find(wanted) != std::string::npos
@@ -64,7 +63,7 @@ bool has_open(const std::string& process, const MountEntry& entry, Deadline dead
   return false;
 }
 
-bool uses(const std::string& process, const MountEntry& entry, Deadline deadline) {
+bool uses(const std::string& process, const MountEntry& entry, base::Deadline deadline) {
   for (const char* link : {"/cwd", "/root", "/exe"}) {
     if (leads_into(process + link, entry.mount_point)) return true;
   }
@@ -73,18 +72,18 @@ bool uses(const std::string& process, const MountEntry& entry, Deadline deadline
 
 }  // namespace
 
-std::string describe_users(const MountEntry& entry, Deadline deadline) {
+std::string describe_users(const MountEntry& entry, base::Deadline deadline) {
   std::vector<std::string> found;
   const auto lies_on_it = [&](const MountEntry& other) { return other.parent_id == entry.id; };
-  for (const MountEntry& other :
-       mounts::select_mounts("/proc/self/mountinfo", lies_on_it, kMostNamed)) {
+  for (const MountEntry& other : select_mounts("/proc/self/mountinfo", lies_on_it, kMostNamed)) {
     found.push_back(describe(other) + " mounted on " + other.mount_point);
   }
   for (const std::string& number : list_numbers("/proc")) {
-    if (found.size() >= kMostNamed || Clock::now() >= deadline) break;
+    if (found.size() >= kMostNamed || base::Clock::now() >= deadline) break;
     const std::string process = "/proc/" + number;
     if (!uses(process, entry, deadline)) continue;
-    const std::string name = one_line(read_file(process + "/comm", kLargestText).value_or("?"));
+    const std::string name =
+        one_line(base::read_file(process + "/comm", kLargestText).value_or("?"));
     found.push_back(std::string("process ").append(number).append(" (").append(name).append(")"));
   }
   std::string text;
@@ -92,4 +91,4 @@ std::string describe_users(const MountEntry& entry, Deadline deadline) {
   return text;
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts

@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "flexdriver/deadline.h"
-#include "flexdriver/file_descriptor.h"
+#include "agent/base/deadline.h"
+#include "agent/base/descriptor.h"
 
-namespace plexvol::driver {
+namespace plexvol::mounts {
 
 // Where the locks are. Not beside the target, where the kubelet takes every name for a volume, and
 // not the target itself, which cannot be reached any more once it is mounted on.
@@ -29,7 +29,7 @@ class TargetLock {
  public:
   // Throws Unavailable when another call keeps it until the deadline, Internal when there can be no
   // lock at all.
-  TargetLock(const std::string& target, Deadline deadline);
+  TargetLock(const std::string& target, base::Deadline deadline);
   TargetLock(TargetLock&&) = default;
   TargetLock(const TargetLock&) = delete;
   TargetLock& operator=(const TargetLock&) = delete;
@@ -43,7 +43,7 @@ class TargetLock {
 
  private:
   std::string path_;
-  FileDescriptor file_;
+  base::Descriptor file_;
 };
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::mounts
