@@ -244,7 +244,7 @@ PYTHON_FILES := $(shell find tests -name '*.py' 2>/dev/null; grep -lIrE '^\#!.*p
 TIDY        := $(patsubst %.cpp,$(BUILD)/tidy/%.ok,$(filter %.cpp,$(CXX_FILES)))
 
 .PHONY: check
-check: check-format check-layers check-scripts check-findings check-citations check-tidy ## format, include layers, scripts, documents, clang-tidy
+check: check-format check-layers check-scripts check-findings check-citations check-commits check-tidy ## format, include layers, scripts, documents, commits, clang-tidy
 
 .PHONY: check-format
 check-format:
@@ -266,6 +266,10 @@ check-findings:
 .PHONY: check-citations
 check-citations:
 	@tests/check_citations
+
+.PHONY: check-commits
+check-commits:
+	@tests/check_commits
 
 .PHONY: check-tidy
 check-tidy: $(TIDY)
