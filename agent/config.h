@@ -46,14 +46,14 @@ struct DrbdConfig {
   // MiB/s, at most, of one resync; 0 in the file: what the link takes, see link_speed.h.
   unsigned resync_rate_mib = 0;
   unsigned newest = 8;  // 9 only to try it: see drbd/generation.h
-  unsigned connect_seconds =
-      15;  // given to a living peer to connect before its copy is done without
+  // How long to wait for a live peer to connect before promoting without it.
+  unsigned connect_seconds = 15;
 };
 
 struct Config {
   std::string node_name;  // as Kubernetes calls this node; default: the host name in lower case
-  std::string address;    // for DRBD; default: the source address of the default route; "" while
-                          // there is none
+  // For DRBD. Default: the source address of the default route; "" while there is none.
+  std::string address;
   bool address_is_set = false;  // not found by itself
   std::vector<reconcile::PoolSettings> pools;
   std::vector<std::string> sockets = {api::kDefaultSocket};
@@ -75,8 +75,7 @@ struct Config {
 };
 
 // A command line is either a configuration to run with, or a question that `answer` answers
-// (--help, --version,
-// --check-config).
+// (--help, --version, --check-config).
 struct CommandLine {
   Config config = {};
   bool put_helper_back = false;

@@ -1,12 +1,16 @@
-// The FlexVolume calls: what a kubelet, a controller-manager, or a person by hand, runs the
-// executable for.
+// The FlexVolume calls, made by a kubelet, a controller-manager, or an administrator by hand.
 //
-//   init                               from the settings file alone
-//   getvolumename OPTIONS              Not supported: its answer is ignored, its failure blocks
-//   silently (fact 32) attach OPTIONS NODE                -> device waitforattach DEVICE OPTIONS ->
-//   device isattached OPTIONS NODE            -> attached detach NAME NODE mountdevice TARGET
-//   DEVICE OPTIONS mount TARGET OPTIONS unmount TARGET, unmountdevice TARGET expandvolume, expandfs
-//   Not supported
+//   init                                  answered from the settings file alone
+//   getvolumename                         Not supported: its answer is ignored, and its failure
+//                                         blocks silently (fact 32)
+//   attach OPTIONS NODE                   -> device
+//   waitforattach DEVICE OPTIONS          -> device
+//   isattached OPTIONS NODE               -> attached
+//   detach NAME NODE
+//   mountdevice TARGET DEVICE OPTIONS
+//   mount TARGET OPTIONS
+//   unmount TARGET, unmountdevice TARGET
+//   expandvolume, expandfs                Not supported
 //
 // OPTIONS is a JSON object of strings; by hand also @FILE, or - for stdin.
 #pragma once

@@ -2,15 +2,17 @@
 //   {"socket": "/run/plexvol/plexvold.sock",   where the agent is looked for first
 //    "timeout_seconds": 90,                    how long a call may take, 0.1 to 540
 //    "agent_seconds": 20,                      and while no agent listens, 0.1 to 540
-//    "attach": false,                          the capabilities that `init` answers, named as
-//    Kubernetes names them "selinuxRelabel": true, "supportsMetrics": true, "fsGroup": true}
-// The name begins with a dot, so that the kubelet does not probe the driver anew when the file
+//    "attach": false,                          the capabilities that `init` answers, in
+//    "selinuxRelabel": true,                   Kubernetes' words
+//    "supportsMetrics": true,
+//    "fsGroup": true}
+// The name begins with a dot, so that the kubelet does not probe the driver again when the file
 // changes.
 //
 // Beside it `.plexvol.json.good` is the one that was installed last. It is used while the file is
 // missing or broken: the default of `attach` in the place of "true" would leave volumes attached
 // that nobody can detach any more (contract fact 17). Only the installer writes it: a driver that
-// wrote into its own directory would be probed anew each time (fact 14).
+// wrote into its own directory would be probed again each time (fact 14).
 #pragma once
 
 #include <string>

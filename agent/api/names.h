@@ -11,7 +11,7 @@ namespace plexvol {
 // Volume: 1 to 63 of [A-Za-z0-9._-], first and last alphanumeric, no "..", not ending in ".meta"
 // (the name of the DRBD metadata volume beside it), and none of the words that lvm2 keeps for
 // itself (lvm(8), "reserved names"). Node: a Kubernetes node name, an RFC 1123 subdomain of at most
-// 253.  Pool: [A-Za-z0-9_.-], at most 63. Each throws InvalidArgument naming the text, what is
+// 253. Pool: [A-Za-z0-9_.-], at most 63. Each throws InvalidArgument naming the text, what is
 // wrong with it and what is allowed.
 void check_volume_name(std::string_view name);
 // For a volume that is to be made. Refuses as well what a volume of an older version may be called:

@@ -85,8 +85,8 @@ struct MountRequest {
   Options options;
   std::string target;  // the directory that will be mounted on
   std::string device;  // mountdevice: what waitforattach answered; empty for mount
-  bool attached_before =
-      false;  // capability `attach`: detach, not the last unmount, sets the volume free
+  // Capability `attach`: detach, not the last unmount, releases the volume.
+  bool attached_before = false;
 };
 // What the driver needs for mount(2). `device` is a link; the driver refuses when its device number
 // is not major:minor, so a link that is out of date can never lead to another volume's data.
@@ -96,9 +96,9 @@ struct MountReply {
   unsigned major = 0;
   unsigned minor = 0;
   std::string fs_type;
-  std::vector<std::string>
-      flags;         // words as mount(8) spells them: noatime, nosuid, ...: for mount(2)'s flags
-  std::string data;  // the rest, for mount(2)'s data: "nouuid,discard"
+  // Words as mount(8) spells them (noatime, nosuid, ...), for mount(2)'s flags.
+  std::vector<std::string> flags;
+  std::string data;          // the rest, for mount(2)'s data: "nouuid,discard"
   bool read_only = false;    // of this mount point only: the file system itself is mounted writable
   std::string call_id;       // to be given back in `mounted`
   std::string message = {};  // what of the options the volume does not have; "" when it has all
@@ -149,8 +149,8 @@ struct ForceCurrentRequest {
   std::string by;  // who decides, for the record
 };
 struct DeleteVolumeReply {
-  std::vector<std::string>
-      waiting_for;  // nodes that are away; their part is removed when they return
+  // Nodes that are away; their part is removed when they return.
+  std::vector<std::string> waiting_for;
 };
 
 struct ReplicaInfo {
@@ -163,9 +163,9 @@ struct ReplicaInfo {
   std::string connection;
   double synced_percent = 100;          // of this copy, never of its peer's
   std::uint64_t out_of_sync_bytes = 0;  // what this copy lacks
-  bool current = false;  // this copy may be used without the others (design: the arbiter)
-  std::int64_t left_at =
-      0;  // when it was taken out of the current set, in seconds since 1970; 0: it is in
+  bool current = false;  // this copy may be used without the others (agent/arbiter/README.md)
+  // When it was taken out of the current set, in seconds since 1970; 0: it is in.
+  std::int64_t left_at = 0;
   std::vector<std::string> mounts;  // where it is mounted there
   std::string error;                // what the last pass of its agent could not do
   bool made = true;                 // false: there is no such copy yet
@@ -177,9 +177,9 @@ struct VolumeInfo {
   std::uint64_t size_bytes = 0;
   std::string pool;
   std::string fs_type;
-  std::string
-      state;  // one word for the table: Creating, Ready, Degraded, Syncing, Unavailable, Deleting;
-              // Unreadable: nothing but the name is known, since its record cannot be read
+  // One word for the table: Creating, Ready, Degraded, Syncing, Unavailable, Deleting. Unreadable:
+  // nothing but the name is known, since its record cannot be read.
+  std::string state;
   std::string attached_to;  // a node, or ""
   bool deleting = false;
   unsigned drbd_minor = 0;  // 0: no DRBD

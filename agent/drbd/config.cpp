@@ -74,27 +74,26 @@ void check(const Resource& resource) {
 
 // Why each value:
 // - resource-and-stonith holds I/O back until the peer is known to be out of use; resource-only
-// does not.
+//   does not.
 // - after-sb-*: two histories are never resolved by a rule, only by who won the arbitration.
 // - csums-alg: without one, a full resync fills a thin volume. Not crc32c: it takes one different
-// block in 4 billion for
-//   equal, and 1 TiB that is new to the peer has 268 million of them.
+//   block in 4 billion for equal, and 1 TiB that is new to the peer has 268 million blocks.
 // - ping-int, ping-timeout, timeout: an idle node notices a dead peer within 5.5 s, since DRBD
-// sends its ping only when nothing came for ping-int, and looks for that every ping-int
-// (measured: 10.4 s with 5 s). One that writes notices it sooner.
-// - socket-check-timeout: a new connection waits so long to see that its sockets stay, else for
-// ping-timeout (measured: 1.7 s until connected; 0.7 s).
-// - ko-count: a peer whose disk takes 28 s for a write is done without.
-// - auto-promote, quorum (DRBD 9): who may be primary is the arbiter's to say.
+//   sends its ping only when nothing came for ping-int, and checks that every ping-int
+//   (measured: 10.4 s with 5 s). A node that writes notices it sooner.
+// - socket-check-timeout: how long a new connection waits to see that its sockets stay; without
+//   it, ping-timeout (measured: 0.7 s until connected instead of 1.7 s).
+// - ko-count: a peer whose disk takes 28 s for a write is disconnected.
+// - auto-promote, quorum (DRBD 9): the arbiter decides who may be primary.
 constexpr std::string_view kNineOptions = R"(  options { auto-promote no; quorum off; }
 )";
 
 // How fast a resync runs, in the disk section. drbdadm adjust changes these online, and an agent
-// parts no volume for them: see without_resync_options().
+// disconnects no volume for them: see without_resync_options().
 // - c-plan-ahead: the controller follows what the link and the peer's disk take. c-max-rate is only
-// its upper limit, and resync-rate only where it starts.
+//   its upper limit, and resync-rate only where it starts.
 // - c-fill-target: the resync's data in flight, which a pod's write waits behind when the link is
-// full: 10 ms at the maximum rate, but from 1 MiB to max-buffers (8 MiB).
+//   full: 10 ms at the maximum rate, but from 1 MiB to max-buffers (8 MiB).
 // - c-min-rate: a resync slows down to this while a pod uses the disk.
 constexpr std::array<std::string_view, 5> kResyncKeys = {
     "resync-rate", "c-plan-ahead", "c-fill-target", "c-min-rate", "c-max-rate"};

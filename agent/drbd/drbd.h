@@ -45,8 +45,8 @@ struct ResourceState {
   std::string peer_role;        // Primary, Secondary, Unknown
   std::string peer_disk_state;  // DUnknown when not connected
   std::string replication;      // Established, SyncSource, SyncTarget, Off, ...
-  std::string
-      resync_suspended;  // "no", or who holds a resync back: "user", "peer", "user,peer", ...
+  // "no", or who holds a resync back: "user", "peer", "user,peer", ...
+  std::string resync_suspended;
   double synced_percent = 100;  // of the whole device; below 100 while a resync runs or waits
   std::uint64_t out_of_sync_bytes = 0;
   // Nothing was ever read, written, sent or received: it has only just been made, and can have
@@ -95,8 +95,8 @@ struct Numbers {
 Numbers parse_numbers(const std::string& text);
 
 struct Settings {
-  std::string config_directory;  // ours alone; one <name>.res per resource, and nothing of
-                                 // /etc/drbd.d is read or written
+  // Ours alone: one <name>.res per resource. Nothing in /etc/drbd.d is read or written.
+  std::string config_directory;
   ModuleFiles module{};
   bool try_nine = false;                         // see generation.h
   unsigned resync_rate_mib = kResyncRateMib;     // per second, at most, for each resource
@@ -144,6 +144,7 @@ class Drbd {
 
   // Metadata, offline; needs no peer. Internal when the tool's answer is neither "none" nor some
   // (never guessed).
+
   // For a volume that is new: makes metadata that says consistent, up to date and clean, with this
   // current UUID (16 hex digits, the same on both hosts; the lowest bit is DRBD's own and is
   // cleared), so that the two connect UpToDate with nothing to copy. The caller guarantees that

@@ -9,8 +9,8 @@ namespace plexvol::drbd {
 
 struct EventLine {
   std::string_view action;  // exists, create, change, destroy, call, response, rename
-  std::string_view object;  // resource, connection, device, peer-device, helper, "-" at the end of
-                            // the first picture
+  // resource, connection, device, peer-device, helper; "-" at the end of the initial state.
+  std::string_view object;
   std::string_view fields;  // "name:v1 volume:0 ..."
 };
 

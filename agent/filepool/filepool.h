@@ -77,8 +77,8 @@ class FilePool {
   void activate(const std::string& name);    // sets up the loop device unless there is one
   void deactivate(const std::string& name);  // no error when there is none; Conflict while in use
   void set_tags(const std::string& name, const std::vector<std::string>& tags);
-  void remove_image(const std::string& name);  // deactivates first; no error when it is already
-                                               // gone; Conflict while in use
+  // Deactivates it first. No error when it is already gone; Conflict while it is in use.
+  void remove_image(const std::string& name);
 
  private:
   std::string path_of(const std::string& name, const char* ending) const;

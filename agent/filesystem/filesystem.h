@@ -10,10 +10,12 @@
 namespace plexvol::filesystem {
 
 enum class Content {
-  Empty,  // surely: no signature that libblkid knows, and the first and the last MiB read as zeros
-  Known,  // libblkid names it
-  Unknown,  // data without a signature, contradicting signatures, or a read error: never to be
-            // formatted
+  // Surely: no signature that libblkid knows, and the first and the last MiB read as zeros.
+  Empty,
+  // libblkid names it.
+  Known,
+  // Data without a signature, contradicting signatures, or a read error. Never to be formatted.
+  Unknown,
 };
 
 struct Probe {
@@ -41,7 +43,8 @@ void wipe_ends(const std::string& device);
 struct NewFilesystem {
   std::string device;
   std::string type;  // ext4, xfs
-  std::string uuid;  // so that an interrupted mkfs can be told from a stranger's file system
+  // Tells the file system of our interrupted mkfs from anybody else's.
+  std::string uuid;
   std::vector<std::string> options;  // of parse_mkfs_options
   // Releases of the other kernels that are to mount it; "" and what is none count as very old.
   std::vector<std::string> kernels{};

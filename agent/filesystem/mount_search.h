@@ -25,8 +25,8 @@ class MountSearch {
   struct View {
     const process::MountNamespace* space = nullptr;
     PathFilter points;  // none: it has nothing mounted there
-    std::optional<std::string>
-        use;  // why each of its processes uses the device: "has it mounted on ..."
+    // Why each of its processes uses the device: "has it mounted on ...".
+    std::optional<std::string> use;
   };
 
   // Looks. Throws as MountNamespaces does. `spaces` must outlive this.

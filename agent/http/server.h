@@ -55,8 +55,8 @@ struct Request {
   uid_t peer_uid = 0;
   pid_t peer_pid = 0;
   std::shared_ptr<Connection> connection;  // the same object for every request of one connection
-  std::stop_token
-      stop;  // nobody waits for the answer any more: the caller is gone, or the server stops
+  // Nobody waits for the answer any more: the caller is gone, or the server stops.
+  std::stop_token stop;
 };
 
 struct Response {

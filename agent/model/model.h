@@ -35,10 +35,10 @@ inline constexpr unsigned kUsualSlots = 256;
 struct Replica {
   std::string node;
   bool made = false;
-  bool filled_by_peer =
-      false;  // it came later than the volume: its metadata begins as Inconsistent
-  unsigned number =
-      0;  // DRBD 9's node-id: its place among the copies, which a replacement inherits
+  // It came later than the volume: its metadata begins as Inconsistent.
+  bool filled_by_peer = false;
+  // DRBD 9's node-id: its place among the copies, which a replacement inherits.
+  unsigned number = 0;
   Unknown unknown = {};
 };
 
@@ -187,8 +187,8 @@ struct Attachment {
   std::string node;
   std::int64_t since = 0;  // seconds since 1970, for people
   Holder holder = Holder::Mount;
-  std::set<std::string> names;  // the PVs' or pod volumes' names that it was asked for under
-                                // (detach knows only these)
+  // Of the PVs or pod volumes that asked for it: detach knows only these.
+  std::set<std::string> names;
   std::optional<Release> release;
   // It was taken from a node that was cut off from this copy and did not answer, while its lease
   // was not over yet: the session of the agent there. As long as that one is all that is heard of,
@@ -208,8 +208,8 @@ struct Status {
   std::string disk_state;
   std::string connection;
   double synced_percent = 100;
-  std::uint64_t out_of_sync_bytes =
-      0;                      // what this node knows that its peer lacks, or has to be sent
+  // What this node knows that its peer lacks, or has to be sent.
+  std::uint64_t out_of_sync_bytes = 0;
   bool backing_gone = false;  // the copy was made, and its backing devices surely exist no longer
   std::vector<std::string> mounts;
   std::string refused_release;  // the id of the Release that it refuses

@@ -12,9 +12,9 @@ namespace plexvol::placement {
 
 // Of one pool of one node.
 struct Promise {
-  std::uint64_t bytes = 0;         // of all copies that are to be in it
-  std::uint64_t unmade_bytes = 0;  // of those, what the node has not made yet: still part of its
-                                   // free bytes
+  std::uint64_t bytes = 0;  // of all copies that are to be in it
+  // Of those, what the node has not made yet: still part of its free bytes.
+  std::uint64_t unmade_bytes = 0;
 };
 using Promises = std::map<std::string, Promise>;  // by pool
 

@@ -15,8 +15,8 @@ namespace plexvol::service {
 // exists.
 struct Wish {
   std::string volume;  // `volume`, else `volumeID`, else the PV's or pod volume's name
-  std::string
-      name;  // the PV's or pod volume's name: all that detach will be told (contract fact 33)
+  // The PV's or pod volume's name: all that detach will be told (contract fact 33).
+  std::string name;
   std::optional<std::uint64_t> size_bytes;
   std::optional<unsigned> replicas;
   std::string pool;     // `pool`, else `volumegroup`
