@@ -1,7 +1,8 @@
 // Does one action. Each may have been done already, or half, by a former life of this agent.
 #pragma once
 
-#include "agent/reconcile/reconciler.h"
+#include "agent/reconcile/plan.h"
+#include "agent/reconcile/tools.h"
 
 namespace plexvol::reconcile {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "agent/reconcile/plan.h"
-#include "agent/reconcile/reconciler.h"
+#include "agent/reconcile/tools.h"
 
 namespace plexvol::reconcile {
 
