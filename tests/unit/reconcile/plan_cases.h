@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "agent/reconcile/plan.h"
+#include "agent/reconcile/planner.h"
 
 namespace plexvol::reconcile::cases {
 
@@ -83,6 +83,16 @@ inline filesystem::Probe content(filesystem::Content kind, const std::string& ty
 inline const filesystem::Probe kEmpty = content(filesystem::Content::Empty);
 inline const filesystem::Probe kOwnExt4 = content(filesystem::Content::Known, "ext4", kId);
 inline const filesystem::User kPostgres{.pid = 12, .command = "postgres", .what = "has /data open"};
+
+// As arbitration sees it: of backing devices those that DRBD has open.
+inline Seen without_lvm(Seen seen) {
+  if (has_disk(seen) && seen.data && seen.metadata) return seen;
+  seen.data.reset();
+  seen.metadata.reset();
+  seen.config_current = seen.connection_current = false;
+  seen.backing_error = Error(ErrorCode::Unavailable, "not looked at");
+  return seen;
+}
 
 // One action a line; reasons are cut off after the error's code, their wording is checked where it
 // matters.

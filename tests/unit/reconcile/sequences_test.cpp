@@ -175,16 +175,6 @@ std::vector<Action> plan_once(const State& state) {
   return until_look(plan(state.wanted, state.seen));
 }
 
-// As arbitration sees it: of backing devices those that DRBD has open.
-State without_lvm(State state) {
-  if (has_disk(state.seen) && state.seen.data && state.seen.metadata) return state;
-  state.seen.data.reset();
-  state.seen.metadata.reset();
-  state.seen.config_current = state.seen.connection_current = false;
-  state.seen.backing_error = Error(ErrorCode::Unavailable, "not looked at");
-  return state;
-}
-
 std::string describe(const State& state, const std::vector<Action>& actions) {
   std::ostringstream text;
   if (state.seen.resource) {
@@ -392,7 +382,7 @@ TEST_CASE("plan: in every state, what is planned is a sequence of the model's ta
 TEST_CASE(
     "arbitration: in every state it is a sequence of the model's, and does what is due [O12]") {
   const auto found = find_sequences([](const State& given) {
-    const State state = without_lvm(given);
+    const State state{given.wanted, cases::without_lvm(given.seen)};
     const auto actions = until_look(plan_arbitration(state.wanted, state.seen));
     const std::string needed = due(state);
     const bool is_done = std::any_of(actions.begin(), actions.end(), [&](const Action& action) {
