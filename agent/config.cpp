@@ -43,8 +43,8 @@ constexpr std::array kKeys = {
     Key{"pools", "--pool",
         "where volumes live, once per pool: name=N,type=lvm,volume_group=G or "
         "name=N,type=lvm-thin,volume_group=G,thin_pool=T or name=N,type=file,directory=D; the last "
-        "two also with max_promised_percent=P: no new volume when the sizes of those in the pool "
-        "would be more than P% of it; default: no limit",
+        "two also take max_promised_percent=P: refuse a new volume if the pool's volumes would "
+        "exceed P% of it together; default: no limit",
         [](Config& c) -> Target { return &c.pools; }},
     Key{"sockets", "--socket", "Unix sockets to listen on, once per socket",
         [](Config& c) -> Target { return &c.sockets; }},
@@ -60,58 +60,59 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.store.directory; }},
     Key{"store.endpoints", "--store-endpoint", "etcd: http[s]://host:port, once per member",
         [](Config& c) -> Target { return &c.store.endpoints; }},
-    Key{"store.ca_file", "--store-ca-file", "etcd: the authority its certificate is checked by",
+    Key{"store.ca_file", "--store-ca-file", "etcd: CA file that its certificate is checked against",
         [](Config& c) -> Target { return &c.store.ca_file; }},
-    Key{"store.certificate_file", "--store-certificate-file", "etcd: our certificate",
+    Key{"store.certificate_file", "--store-certificate-file", "etcd: the client certificate",
         [](Config& c) -> Target { return &c.store.certificate_file; }},
-    Key{"store.key_file", "--store-key-file", "etcd: the key of our certificate",
+    Key{"store.key_file", "--store-key-file", "etcd: the client certificate's key",
         [](Config& c) -> Target { return &c.store.key_file; }},
     Key{"store.user", "--store-user", "etcd: the user to log in as",
         [](Config& c) -> Target { return &c.store.user; }},
     Key{"store.password_file", "--store-password-file", "etcd: a file with the user's password",
         [](Config& c) -> Target { return &c.store.password_file; }},
-    Key{"store.prefix", "--store-prefix", "etcd: what all our keys begin with",
+    Key{"store.prefix", "--store-prefix", "etcd: prefix of all keys",
         [](Config& c) -> Target { return &c.store.prefix; }},
     Key{"store.lease_seconds", "--store-lease-seconds",
-        "a node that is not heard of for so long counts as gone",
+        "a node that is silent this long counts as gone (seconds)",
         [](Config& c) -> Target { return &c.store.lease_seconds; }},
     Key{"drbd.config_directory", "--drbd-config-directory",
-        "our DRBD resource files; default: <state directory>/drbd.d",
+        "directory for DRBD resource files; default: <state directory>/drbd.d",
         [](Config& c) -> Target { return &c.drbd.config_directory; }},
     Key{"drbd.helper", "--drbd-helper", "the installed driver, run by the kernel",
         [](Config& c) -> Target { return &c.drbd.helper; }},
-    Key{"drbd.first_port", "--drbd-first-port", "TCP ports from here on are used, one per volume",
+    Key{"drbd.first_port", "--drbd-first-port", "first TCP port for DRBD; each volume uses one",
         [](Config& c) -> Target { return &c.drbd.first_port; }},
-    Key{"drbd.max_resyncs", "--drbd-max-resyncs", "so many resyncs run at a time, others wait",
+    Key{"drbd.max_resyncs", "--drbd-max-resyncs",
+        "maximum number of concurrent resyncs on this node",
         [](Config& c) -> Target { return &c.drbd.max_resyncs; }},
     Key{"drbd.short_resync_mib", "--drbd-short-resync-mib",
-        "a resync of less neither waits nor keeps others waiting; 0: each counts",
+        "resyncs smaller than this (MiB) are not limited; 0 limits all",
         [](Config& c) -> Target { return &c.drbd.short_resync_mib; }},
     Key{"drbd.resync_rate_mib", "--drbd-resync-rate-mib",
         "maximum rate of one resync (MiB/s); 0: 80% of the link's speed divided by "
         "drbd.max_resyncs, or 100 if the kernel does not know the speed",
         [](Config& c) -> Target { return &c.drbd.resync_rate_mib; }},
     Key{"drbd.newest", "--drbd-newest",
-        "8: DRBD 8.4; 9: also DRBD 9, which this agent was never run with: for data that may be "
+        "8: DRBD 8.4; 9: also DRBD 9, whose kernel module is untested: only for data that may be "
         "lost",
         [](Config& c) -> Target { return &c.drbd.newest; }},
     Key{"drbd.connect_seconds", "--drbd-connect-seconds",
-        "a living peer may take so long to connect before it is done without",
+        "how long to wait for a live peer to connect before promoting without it (seconds)",
         [](Config& c) -> Target { return &c.drbd.connect_seconds; }},
-    Key{"state_directory", "--state-directory", "what this node remembers",
+    Key{"state_directory", "--state-directory", "where this node keeps its state",
         [](Config& c) -> Target { return &c.state_directory; }},
-    Key{"device_directory", "--device-directory", "the links to the volumes' devices",
+    Key{"device_directory", "--device-directory", "directory with links to the volumes' devices",
         [](Config& c) -> Target { return &c.device_directory; }},
     Key{"rebuild_seconds", "--rebuild-seconds",
-        "the copies on a node that is away for so long are made anew on others",
+        "rebuild a node's replicas elsewhere after it has been down this long (seconds)",
         [](Config& c) -> Target { return &c.rebuild_seconds; }},
     Key{"ended_pod_seconds", "--ended-pod-seconds",
         "unmount a volume from a pod's directory after the pod's sandbox has been gone this long "
         "(seconds)",
         [](Config& c) -> Target { return &c.ended_pod_seconds; }},
-    Key{"workers", "--workers", "volumes that are looked after at the same time",
+    Key{"workers", "--workers", "number of reconcile workers",
         [](Config& c) -> Target { return &c.workers; }},
-    Key{"max_connections", "--max-connections", "calls that are served at the same time",
+    Key{"max_connections", "--max-connections", "maximum number of concurrent calls",
         [](Config& c) -> Target { return &c.max_connections; }},
     Key{"log_level", "--log-level", "trace, debug, info, warning or error",
         [](Config& c) -> Target { return &c.log_level; }},
@@ -174,7 +175,7 @@ reconcile::PoolSettings to_pool(const ordered_json& value, const std::string& wh
       continue;
     }
     if (std::find(kPoolKeys.begin(), kPoolKeys.end(), key) == kPoolKeys.end()) {
-      fail(place, "a pool has no such key");
+      fail(place, "unknown key of a pool");
     }
     pool_field(pool, key) = to_string(field, place);
   }
@@ -255,7 +256,7 @@ void Reader::read_object(const ordered_json& object, const std::string& prefix,
     } else if (value.is_object() && (path == "store" || path == "drbd")) {
       read_object(value, path + ".", file);
     } else {
-      fail(place, "there is no such key; plexvold --help names them all");
+      fail(place, "unknown key; plexvold --help lists all keys");
     }
   }
 }
@@ -343,23 +344,23 @@ std::string to_json(const Config& config) {
 }
 
 CommandLine read_command_line(const std::vector<std::string>& arguments) {
-  CLI::App app("plexvold: the agent that makes this node's volumes be what the store says",
-               "plexvold");
+  CLI::App app("plexvold: the agent that makes this node's volumes match the store", "plexvold");
   std::string file = kDefaultConfigFile;
   bool check_only = false;
   auto* config_flag =
       app.add_option("--config", file, "the configuration file")->capture_default_str();
   bool without_config = false;
   app.add_flag("--without-config", without_config,
-               "read no configuration file: what the flags do not say is at its default")
+               "read no configuration file; settings without a flag keep their defaults")
       ->excludes(config_flag);
   app.add_flag("--check-config", check_only, "print the effective configuration, and exit");
   bool put_helper_back = false;
   app.add_flag("--put-helper-back", put_helper_back,
-               "when Plexvol is removed: DRBD asks whom it asked before, and exit");
+               "restore DRBD's previous usermode helper and exit (for uninstall)");
   bool doctor = false;
-  app.add_flag("--doctor", doctor,
-               "look at all that the agent needs on this node, and exit with 1 when it lacks any");
+  app.add_flag(
+      "--doctor", doctor,
+      "check everything that the agent needs on this node; exit with 1 if something is missing");
   app.set_version_flag("--version", std::string("plexvold ") + PLEXVOL_VERSION);
   std::map<const Key*, std::vector<std::string>> flags;
   for (const Key& key : kKeys) {

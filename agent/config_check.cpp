@@ -61,7 +61,7 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
     const auto type = needed.find(pool.type);
     if (type == needed.end()) {
       throw BadValue("pools",
-                     who + ": \"" + pool.type + "\" is no type; there are lvm, lvm-thin and file");
+                     who + ": \"" + pool.type + "\" is not a type; use lvm, lvm-thin or file");
     }
     const std::map<std::string, std::string> fields = {{"volume_group", pool.volume_group},
                                                        {"thin_pool", pool.thin_pool},
@@ -74,8 +74,8 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
     }
     if (pool.type == "lvm" && pool.max_promised_percent != 0) {
       throw BadValue("pools", who +
-                                  ", of type lvm, never promises more than it has, and may not "
-                                  "have a max_promised_percent");
+                                  ", of type lvm, may not have a max_promised_percent: it never "
+                                  "promises more than it has");
     }
     constexpr unsigned kMostPercent = 100'000;
     if (pool.max_promised_percent > kMostPercent) {
@@ -101,7 +101,7 @@ void check_store(const StoreConfig& store) {
   check_range("store.lease_seconds", store.lease_seconds, 5, 600);
   check_absolute("store.directory", store.directory);
   if (store.kind != "embedded" && store.kind != "etcd") {
-    throw BadValue("store.kind", "\"" + store.kind + "\" is no kind; there are embedded and etcd");
+    throw BadValue("store.kind", "\"" + store.kind + "\" is not a kind; use embedded or etcd");
   }
   if (store.kind == "embedded") return;
   if (store.endpoints.empty()) throw BadValue("store.endpoints", "etcd needs at least one");
@@ -206,7 +206,7 @@ void check(const Config& config) {
   const std::string& address = config.address;
   if (!address.empty() && inet_pton(AF_INET, address.c_str(), ignored.data()) != 1 &&
       inet_pton(AF_INET6, address.c_str(), ignored.data()) != 1) {
-    throw BadValue("address", "\"" + address + "\" is no IP address");
+    throw BadValue("address", "\"" + address + "\" is not an IP address");
   }
   if (config.sockets.empty()) throw BadValue("sockets", "at least one is needed");
   for (const std::string& socket : config.sockets) check_absolute("sockets", socket);
@@ -222,7 +222,7 @@ void check(const Config& config) {
   const std::set<std::string> levels = {"trace", "debug", "info", "warning", "error"};
   if (!levels.contains(config.log_level)) {
     throw BadValue("log_level", "\"" + config.log_level +
-                                    "\" is no level; there are trace, debug, info, warning, error");
+                                    "\" is not a level; use trace, debug, info, warning or error");
   }
   check_pools(config.pools);
   check_store(config.store);

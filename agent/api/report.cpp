@@ -24,8 +24,8 @@ std::string to_report(const std::vector<Finding>& findings) {
     const std::string level = finding.level == "fault" ? "FAULT" : finding.level;
     text += padded(level, kLevel) + padded(finding.what, width) + printable(finding.found) + '\n';
     if (finding.advice.empty()) continue;
-    text += std::string(kLevel, ' ') + "wanted: " + printable(finding.wanted) + '\n';
-    text += std::string(kLevel, ' ') + "do:     " + printable(finding.advice) + '\n';
+    text += std::string(kLevel, ' ') + "expected: " + printable(finding.wanted) + '\n';
+    text += std::string(kLevel, ' ') + "do:       " + printable(finding.advice) + '\n';
   }
   return text;
 }

@@ -8,7 +8,7 @@
 
 namespace plexvol::api {
 
-// A line for each finding; below those that are not in order, what is wanted and what to do.
+// A line for each finding; below those that are not in order, what is expected and what to do.
 std::string to_report(const std::vector<Finding>& findings);
 
 }  // namespace plexvol::api

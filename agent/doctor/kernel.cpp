@@ -28,10 +28,9 @@ void look_at_clock(Report& report) {
   constexpr const char* kWhat = "clock";
   const bool synchronised = ::adjtimex(&state) != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
   if (synchronised) return report.ok(kWhat, "synchronised", "synchronised");
-  report.warn(
-      kWhat, "not synchronised", "synchronised",
-      "run chrony or systemd-timesyncd: nothing of Plexvol's depends on it, but the logs of "
-      "several nodes cannot be compared, and certificates may not be valid yet");
+  report.warn(kWhat, "not synchronised", "synchronised",
+              "run chrony or systemd-timesyncd: Plexvol does not depend on the clock, but the logs "
+              "of different nodes cannot be compared, and certificates may not be valid yet");
 }
 
 void look_at_features(Report& report, const std::string& release) {
@@ -66,7 +65,7 @@ void look_at_helper(const Subject& subject, Report& report) {
                                 .proc = subject.places.proc + "/drbd"};
   const std::string advice =
       "set drbd.helper to the installed driver, or to a copy of it with a path of fewer than 80 "
-      "characters on a file system that allows to execute; then restart the agent";
+      "characters on a file system that is not mounted noexec; then restart the agent";
   if (::access(subject.helper.c_str(), X_OK) != 0) {
     return report.fault(kWhat, subject.helper + " cannot be executed", "the installed driver",
                         "plexvol driver install; or " + advice);
@@ -74,8 +73,8 @@ void look_at_helper(const Subject& subject, Report& report) {
   const std::string now = drbd::usermode_helper(files);
   if (now == subject.helper) return report.ok(kWhat, now, "the installed driver");
   report.warn(kWhat, now, subject.helper,
-              "something else has taken it (linstor, pacemaker?). A running agent takes it back "
-              "within half a minute; until then a primary that loses its peer would stay frozen");
+              "another program has set it (linstor, pacemaker?). A running agent sets it back "
+              "within half a minute; until then, a primary that loses its peer stays frozen");
 }
 
 // Somebody besides root may log in: a shell, and a user's number.
@@ -144,10 +143,10 @@ void look_at_drbd(const Examination& examination) {
     drbd.load_module();
   } catch (const Error& error) {
     return report.fault(kWhat, error.what(), kWanted,
-                        "until then volumes of one replica can be had here, mirrored ones not");
+                        "until then this node can only have volumes with one replica");
   }
   report.ok(kWhat, drbd.module_version(), kWanted);
-  report.look("DRBD's usermode_helper", "load the module drbd anew (modprobe drbd)",
+  report.look("DRBD's usermode_helper", "load the module drbd again (modprobe drbd)",
               [&] { look_at_helper(subject, report); });
   look_at_arguments(subject, report);
 }

@@ -81,8 +81,8 @@ void look_at_propagation(const Examination& examination) {
   if (shared) return examination.report.ok(kWhat, holder + " is shared", "shared");
   examination.report.warn(kWhat, holder + " is private", "shared",
                           "mount --make-rshared " + holder +
-                              " (systemd does it by itself): else a kubelet or a pod that runs in "
-                              "a container does not see what is mounted for it");
+                              " (systemd does this at boot): otherwise a kubelet or pod in a "
+                              "container does not see its mounts");
 }
 
 // A node without Kubernetes has none and needs none, and volumes are served without: no fault.

@@ -105,8 +105,9 @@ void look_at_endpoints(const Examination& examination) {
   constexpr const char* kWhat = "etcd's members";
   const std::string wanted = "all of them answer";
   if (down.empty()) return examination.report.ok(kWhat, std::to_string(up) + " answer", wanted);
-  examination.report.warn(kWhat, "no answer from " + down, wanted,
-                          "start etcd there; as long as most of the members work, so do volumes");
+  examination.report.warn(
+      kWhat, "no answer from " + down, wanted,
+      "start etcd there; volumes keep working while a majority of the members does");
 }
 
 void look_at_reach(const Examination& examination) {
@@ -118,17 +119,17 @@ void look_at_reach(const Examination& examination) {
     const std::string what = "way to " + node.name;
     const std::string where = node.address + ":" + port;
     const int error = try_to_reach({.what = node.name, .host = node.address, .port = port});
-    const std::string wanted = "an answer, be it that nothing listens there yet";
+    const std::string wanted = "reachable (\"connection refused\" is fine)";
     // Refused: the packets go there and back.
     if (error == 0 || error == ECONNREFUSED) {
       examination.report.ok(what, where + " answers", wanted);
       continue;
     }
-    examination.report.fault(
-        what, where + ": " + words_of(error), wanted,
-        "open TCP ports " + port + " to " + std::to_string(subject.first_port + kPorts - 1) +
-            " between the two, both ways (firewall, network policy, security group), and look from "
-            "there, too");
+    examination.report.fault(what, where + ": " + words_of(error), wanted,
+                             "open TCP ports " + port + " to " +
+                                 std::to_string(subject.first_port + kPorts - 1) +
+                                 " between the two nodes in both directions (firewall, network "
+                                 "policy, security group), and run plexvol doctor there, too");
   }
 }
 
@@ -189,8 +190,8 @@ void look_at_ports(const Examination& examination) {
   if (!taken.empty()) {
     return examination.report.fault(
         kWhat, "taken: " + taken, range + " free",
-        "set drbd.first_port to a free range, on all nodes alike, before there are volumes; or "
-        "move what listens there");
+        "set drbd.first_port to a free range, the same on all nodes, before you create volumes; or "
+        "move the program that listens there");
   }
   std::istringstream limits(
       base::read_file(subject.places.proc + "/sys/net/ipv4/ip_local_port_range").value_or(""));
@@ -205,7 +206,7 @@ void look_at_ports(const Examination& examination) {
       kWhat, "outgoing connections use ports from " + std::to_string(low) + " on", range + " free",
       "sysctl net.ipv4.ip_local_reserved_ports=" + std::to_string(subject.first_port) + "-" +
           std::to_string(subject.first_port + kPorts - 1) +
-          ": else one of them may hold a volume's port when it is needed");
+          ": otherwise one of them may occupy a volume's port");
 }
 
 // Nothing is written, since no key has such a revision; but etcd refuses already to look at what
@@ -217,9 +218,9 @@ void try_to_write(store::TypedStore& store) {
 
 void look_at_records(const Examination& examination) {
   for (const store::Unreadable& unreadable : examination.subject.store->list_unreadable()) {
-    examination.report.fault("store's record " + unreadable.key, unreadable.why,
-                             "this version can read it",
-                             "what it tells of is left alone until then; all else goes on");
+    examination.report.fault(
+        "store's record " + unreadable.key, unreadable.why, "this version can read it",
+        "what it describes is left as it is until then; everything else goes on");
   }
 }
 
@@ -229,7 +230,7 @@ void look_at_name(const Examination& examination) {
   const auto session = subject.store->find_session(subject.here);
   if (subject.session.empty() || !session || *session == subject.session) return;
   examination.report.fault("node name", "another agent runs as node " + subject.here, "this one",
-                           "end the other agent, or give its machine a node_name of its own");
+                           "stop the other agent, or give its machine another node_name");
 }
 
 // Read from the store, so that it is told of whether or not an agent runs.
@@ -262,7 +263,7 @@ void look_at_store_itself(const Examination& examination) {
   const std::string wanted = "etcd answers, and takes writes";
   for (const std::string& problem : subject.store_problems) {
     report.fault(kWhat, problem, wanted,
-                 "put the file there, readable for root, or mend `store` in the configuration");
+                 "create the file, readable for root, or fix `store` in the configuration");
   }
   if (subject.store == nullptr) return;
   try {

@@ -87,24 +87,23 @@ std::optional<Elsewhere> ask_store(const std::string& pool, const Subject& subje
 std::string how_to_make(const reconcile::PoolSettings& settings) {
   if (settings.type == "file") return "make the directory " + settings.directory;
   if (settings.type == "lvm-thin") {
-    return "look with pvs and lvs -a; only if this node never had it, make it (lvcreate "
-           "--thinpool, in a new group: vgcreate)";
+    return "check pvs and lvs -a; create it only if this node never had it (lvcreate --thinpool, "
+           "in a new group: vgcreate)";
   }
-  return "look with pvs and vgs; only if no disk of this node ever belonged to it, make it "
-         "(vgcreate)";
+  return "check pvs and vgs; create it only if no disk of this node ever belonged to it (vgcreate)";
 }
 
 void tell_missing(const Measured& missing, Report& report) {
   report.fault(what_of(missing), missing.pool.error, kThereAndWhole,
-               how_to_make(missing.settings) + ", or mend `pools` in the agent's configuration");
+               how_to_make(missing.settings) + ", or fix `pools` in the agent's configuration");
 }
 
 // It may be there: nothing is to be made then.
 void tell_broken(const Measured& broken, Report& report) {
   report.fault(what_of(broken), broken.pool.error, kThereAndWhole,
                broken.settings.type == "file"
-                   ? "look at the directory " + broken.settings.directory + " and its file system"
-                   : "look with pvs, vgs and lvs -a, and at the kernel's log for its disks");
+                   ? "check the directory " + broken.settings.directory + " and its file system"
+                   : "check pvs, vgs and lvs -a, and the kernel's log for its disks");
 }
 
 // All nodes of a cluster may have one configuration (a ConfigMap), and a pool only some of them.
@@ -115,7 +114,7 @@ void tell_absent(const Measured& absent, bool others_here, const Examination& ex
     return report.fault(what_of(absent),
                         absent.pool.error + "; the copies of " + elsewhere->copies_here +
                             " on this node were in it",
-                        kThereAndWhole, "bring its disks back, and look with pvs and vgs");
+                        kThereAndWhole, "bring its disks back, then check pvs and vgs");
   }
   if (!elsewhere || elsewhere->nodes.empty()) return tell_missing(absent, report);
   if (others_here || elsewhere->cordoned) {
@@ -123,8 +122,9 @@ void tell_absent(const Measured& absent, bool others_here, const Examination& ex
                      "there, or on other nodes only");
   }
   report.fault(what_of(absent), absent.pool.error, "one of the pools on each node",
-               how_to_make(absent.settings) + "; or, where no volumes are wanted, plexvol node " +
-                   "cordon " + examination.subject.here);
+               how_to_make(absent.settings) +
+                   "; or, if this node is to hold no volumes, plexvol node " + "cordon " +
+                   examination.subject.here);
 }
 
 void tell_room(const Measured& measured, Report& report) {
@@ -139,7 +139,7 @@ void tell_room(const Measured& measured, Report& report) {
               measured.settings.type == "lvm-thin"
                   ? "extend it (lvextend) or delete volumes: a thin pool that is full fails the "
                     "writes of all its volumes"
-                  : "extend it, or delete volumes: no new ones fit soon");
+                  : "extend it, or delete volumes: soon no new one will fit");
 }
 
 // The volumes of a pool that they fill up as they are written to may be larger than it together.
@@ -165,10 +165,10 @@ void tell_promised(const Measured& measured, const Examination& examination) {
                             size_to_text(bytes) + " in " + size_to_text(pool.total_bytes);
   const std::string wanted =
       "at most " + std::to_string(limit) + "%" + (set == 0 ? "" : " (max_promised_percent)");
-  examination.report.warn("promised in " + what_of(measured), found, wanted,
-                          "watch its free space, and extend it before it is full: then the writes "
-                          "of all its volumes fail; max_promised_percent of the pool keeps new "
-                          "volumes out");
+  examination.report.warn(
+      "promised in " + what_of(measured), found, wanted,
+      "watch its free space, and extend it before it is full: a full pool fails the writes of all "
+      "its volumes; max_promised_percent of the pool limits new volumes");
 }
 
 std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
@@ -188,9 +188,10 @@ std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
 
 void tell_remains(const reconcile::PoolSettings& pool, const std::string& remains, Report& report) {
   report.warn(
-      "remains in pool " + pool.name, remains, "only copies that the cluster knows of",
-      "keep them if the store was restored or made anew: they may be all there is. Otherwise they "
-      "were deleted or replaced while this node was away, and each can be removed: " +
+      "remains in pool " + pool.name, remains, "only replicas that the store knows",
+      "do not delete these if etcd was restored or recreated: they may be the only replicas. "
+      "Otherwise they were deleted or replaced while this node was down, and each can be "
+      "removed: " +
           (pool.type == "file" ? "losetup -d its device, rm " + pool.directory + "/NAME.*"
                                : "drbdsetup down NAME, lvremove " + pool.volume_group + "/NAME"));
 }
@@ -258,7 +259,7 @@ void look_at_state_directory(const Examination& examination) {
   const std::uint64_t free = space.f_bavail * space.f_frsize;
   if (free < kLeast) {
     return examination.report.fault(what, size_to_text(free) + " free", kWanted,
-                                    "make room: configurations of DRBD cannot be written");
+                                    "free some space: DRBD's configuration cannot be written");
   }
   examination.report.ok(what, size_to_text(free) + " free", kWanted);
 }
@@ -278,8 +279,8 @@ void look_at_pools(const Examination& examination) {
   const Subject& subject = examination.subject;
   if (subject.pools.empty()) {
     examination.report.warn("pools", "none", "at least one on some nodes",
-                            "name them in `pools`: without any, this node only mounts volumes that "
-                            "other nodes hold, which needs a copy here");
+                            "name them in `pools`: a node without a pool has no replicas, so no "
+                            "pod on it can use a volume");
   }
   look_at_each(examination);
   if (has_pool_of(subject, "lvm") || has_pool_of(subject, "lvm-thin")) look_at_udev(examination);

@@ -16,14 +16,13 @@ struct Known {
 constexpr std::array kKnown{
     Known{-1, ErrorCode::Conflict,
           "the peer is primary: release the volume there first (pod still running on that node?)"},
-    Known{
-        -2, ErrorCode::Conflict,
-        "no copy would be at hand that is surely up to date: this node's is still being copied to, "
-        "or is behind, or may be behind and the fence handler did not confirm that the peer is out "
-        "of use. Wait until the resync has ended, or bring the peer back"},
+    Known{-2, ErrorCode::Conflict,
+          "no replica is known to be up to date: this node's is still resyncing, is outdated, or "
+          "may be outdated because the fence handler did not confirm that the peer is out of use; "
+          "wait for the resync to end, or bring the peer back"},
     Known{-7, ErrorCode::Conflict,
-          "the peer is not connected, and it was not confirmed that it is out of use (the fence "
-          "handler refused or failed): bring the peer or the link back"},
+          "the peer is not connected, and the fence handler did not confirm that it is out of use: "
+          "bring the peer or the link back"},
     Known{-10, ErrorCode::Conflict, "the peer refused it: see the same volume on the peer's node"},
     Known{-11, ErrorCode::Conflict, "this node has no disk under the volume: see its kernel log"},
     Known{-12, ErrorCode::Conflict, "the device is still mounted or open on this node"},

@@ -136,7 +136,7 @@ Handler make_routes(service::Service& service, const process::TraceLog& trace,
     const log::LogScope scope("call", request.path);
     const auto route = table.find(request.path);
     if (route == table.end()) {
-      return to_response(Error(ErrorCode::NotFound, "this agent knows no call " + request.path));
+      return to_response(Error(ErrorCode::NotFound, "unknown call " + request.path));
     }
     std::string subject;
     api::Reply reply;

@@ -25,9 +25,9 @@ constexpr const char* kUsualPods = "/var/lib/kubelet/pods";
 constexpr std::size_t kMostKubelets = 16;
 
 std::string words_of(const std::string& path, const std::string& pod, const std::string& volume) {
-  return "volume " + volume + " is not mounted on " + path + " any more, and pod " + pod +
-         " is not known to have ended: its containers cannot write there; delete the pod, so that "
-         "its controller makes another";
+  return "volume " + volume + " is no longer mounted on " + path + ", but pod " + pod +
+         " may still be running: its containers cannot write there; delete the pod, so that its "
+         "controller creates a new one";
 }
 
 }  // namespace
@@ -114,8 +114,8 @@ void PodDirectories::remove(const std::string& path, const std::string& root, bo
     log::info("removed the directory of a pod that has ended", {{"path", path}});
   } else if (removal == mounts::Removal::NotEmpty && not_empty_.insert(path).second) {
     log::warn(path +
-              ": not removed, since it is not empty: something was written there while no "
-              "volume was mounted; its pod has ended: save what is of use and remove it, the "
+              ": its pod has ended, but the directory is not empty: something was written there "
+              "while no volume was mounted; save what you need and remove the directory, since the "
               "kubelet waits for that");
   }
 }

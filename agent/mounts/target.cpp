@@ -117,7 +117,7 @@ TargetLock::TargetLock(const std::string& target, base::Deadline deadline)
       if (base::Clock::now() >= deadline) {
         throw Error(ErrorCode::Unavailable,
                     "another call of plexvol is still working on " + target +
-                        "; when it hangs, look at the volume's state: plexvol volume list");
+                        "; if it hangs, check the volume's state: plexvol volume list");
       }
       std::this_thread::sleep_for(kPause);
     }

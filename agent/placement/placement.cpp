@@ -31,7 +31,7 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
   }
   if (names.size() == 1) return known.front();
   if (names.contains("default")) return "default";
-  throw Error(ErrorCode::InvalidArgument, "which pool? There are: " + list_or_none(known) +
+  throw Error(ErrorCode::InvalidArgument, "there are several pools: " + list_or_none(known) +
                                               "; name one, or call one \"default\"");
 }
 
@@ -186,8 +186,8 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
   }
   if (able.size() < request.replicas) {
     throw Error(ErrorCode::OutOfSpace, "a volume of " + size_to_text(request.size_bytes) +
-                                           " in pool " + pool + " needs room on " +
-                                           nodes_in_words(request.replicas) + ", and there is on " +
+                                           " in pool " + pool + " needs " +
+                                           nodes_in_words(request.replicas) + " with room, found " +
                                            std::to_string(able.size()) + " (" + reasons + ")");
   }
   Placement placement{.pool = pool, .nodes = {}};

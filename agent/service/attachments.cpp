@@ -28,10 +28,11 @@ Change Service::holding(const model::Volume& volume, const Attachment& next,
     const bool in_use = other && other->value.node == next.node &&
                         other->value.holder == Holder::Attach && other->value.names.contains(name);
     if (in_use && claim != Claim::Mount) {
-      throw Error(ErrorCode::Conflict,
-                  "volume " + volume.name + " cannot be attached to " + next.node + " as " + name +
-                      ": this is the name there of volume " + entry->value +
-                      ", which is attached; give the pods' inline volumes different names");
+      throw Error(
+          ErrorCode::Conflict,
+          "volume " + volume.name + " cannot be attached to " + next.node + " as " + name +
+              ": volume " + entry->value +
+              " is attached there under this name; give the pods' inline volumes different names");
     }
     if (in_use) return change;
   }
@@ -62,7 +63,7 @@ std::int64_t Service::hold(const model::Volume& volume, const std::string& node,
   while (!try_hold(volume, node, name, claim, call)) {
     if (call.stop.stop_requested() || std::chrono::steady_clock::now() >= call.deadline) {
       throw Error(ErrorCode::Unavailable,
-                  "the attachment of volume " + volume.name + " changes too often");
+                  "the attachment of volume " + volume.name + " keeps changing; try again");
     }
   }
   const auto attachment = store_.find_attachment(volume.name);
@@ -86,7 +87,7 @@ bool Service::try_hold(const model::Volume& volume, const std::string& node,
   if (claim == Claim::StayAttached && (!seen || seen->value.node != node)) {
     throw Error(ErrorCode::Conflict, "volume " + volume.name + " is not attached to " + node +
                                          (seen ? " but to " + seen->value.node : "") +
-                                         ": it was detached, and only attach attaches it again");
+                                         ": it was detached and must be attached again first");
   }
   Attachment mine{.node = node,
                   .since = std::time(nullptr),
@@ -132,8 +133,9 @@ bool Service::ask_for(const model::Volume& volume, const Versioned<Attachment>& 
   Change change = taking_over(volume, silent->attachment, mine, name, claim);
   change.require(keys::status(holder, volume.name), silent->status_revision);
   // With the arbiter's own step: it moves only when this copy has won, and the holder has not.
-  const bool won = arbiter_.take_out_with(volume.name, silent->current, holder,
-                                          holder + " holds it, is cut off and silent", change);
+  const bool won = arbiter_.take_out_with(
+      volume.name, silent->current, holder,
+      holder + " has it attached, but is cut off and does not answer", change);
   if (!won) withdraw_release(volume.name, silent->attachment.value.release->id);
   return won;
 }
@@ -229,8 +231,8 @@ std::optional<Service::Silent> Service::request_release(const model::Volume& vol
   try {
     refusal = awaiter.until<std::string>(call, settled, [&] {
       const auto status = store_.find_status(node, volume.name);
-      return "waited for " + node + " to let go of volume " + volume.name +
-             (status && !status->error.empty() ? ", which says: " + status->error : "");
+      return "waiting for " + node + " to release volume " + volume.name +
+             (status && !status->error.empty() ? ": " + status->error : "");
     });
   } catch (const Error&) {
     withdraw_release(volume.name, id);
@@ -281,8 +283,8 @@ void Service::await_ready(const model::Volume& volume, const std::string& node,
   };
   awaiter.until<bool>(call, look, [&] {
     const auto status = fresh();
-    return "waited for volume " + volume.name + " to become ready on " + node +
-           (status && !status->error.empty() ? ", which says: " + status->error : "");
+    return "waiting for volume " + volume.name + " to become ready on " + node +
+           (status && !status->error.empty() ? ": " + status->error : "");
   });
 }
 

@@ -25,10 +25,10 @@ unsigned long Awaiter::changes() const {
 
 void Awaiter::wait(const Call& call, unsigned long seen, const std::function<std::string()>& what) {
   const auto now = steady_clock::now();
-  if (now >= call.deadline) throw Error(ErrorCode::Unavailable, "the time is over: " + what());
+  if (now >= call.deadline) throw Error(ErrorCode::Unavailable, "timed out " + what());
   if (call.stop.stop_requested()) {
     throw Error(ErrorCode::Unavailable,
-                "the caller is gone or the agent is being stopped: " + what());
+                "cancelled (caller disconnected or agent shutting down) while " + what());
   }
   auto until = std::min(call.deadline, now + kRareLook);
   if (due_) until = std::min(until, *due_);

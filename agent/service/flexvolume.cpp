@@ -27,7 +27,7 @@ void Service::check_device(const std::string& device, const std::string& volume)
   throw Error(ErrorCode::InvalidArgument,
               "device " + device + " does not belong to volume " + volume + ", whose device is " +
                   device_of(volume) +
-                  ": two pods with inline volumes of the same name? Name each differently");
+                  "; if two pods have inline volumes of the same name, rename one");
 }
 
 model::Volume Service::get_volume(const std::string& name) {
@@ -53,10 +53,9 @@ model::Volume Service::find_or_create(const Wish& wish, const std::string& node)
     throw Error(ErrorCode::Unavailable, "volume " + wish.volume + " is being deleted");
   }
   if (!wish.size_bytes) {
-    throw Error(ErrorCode::NotFound,
-                "no volume named " + wish.volume +
-                    ", and the options carry no size to make it with; create it by `plexvol "
-                    "volume create`, or add the option size");
+    throw Error(ErrorCode::NotFound, "no volume named " + wish.volume +
+                                         ", and the options have no size to create it with; run "
+                                         "`plexvol volume create`, or add the option size");
   }
   return create({.name = wish.volume,
                  .size_bytes = *wish.size_bytes,
@@ -86,7 +85,8 @@ model::Volume Service::take_up(const Wish& wish, const model::Volume& volume) {
         store::Change().require(key, found->revision).put(key, model::to_json(next)).wake(next);
     if (store_.commit(change)) return next;
   }
-  throw Error(ErrorCode::Unavailable, "volume " + volume.name + ": it changes too often");
+  throw Error(ErrorCode::Unavailable,
+              "volume " + volume.name + ": changed concurrently; try again");
 }
 
 namespace {
@@ -137,7 +137,8 @@ api::IsAttachedReply Service::is_attached(const api::AttachRequest& request) {
     const auto attachment = store_.find_attachment(wish.volume);
     return {.attached = attachment && attachment->value.node == request.node};
   } catch (const std::exception& error) {
-    log::warn(std::string("isattached is answered with true, since nobody knows: ") + error.what());
+    log::warn(std::string("isattached: answered true, since the attachment cannot be read: ") +
+              error.what());
     return {.attached = true};
   }
 }
@@ -230,7 +231,7 @@ void Service::mounted(const api::MountedRequest& request) {
     // A former agent gave the device out; what has become of the volume since then, this one cannot
     // vouch for.
     throw Error(ErrorCode::Conflict, "the agent was restarted while " + request.target +
-                                         " was being mounted; the call has to be made again");
+                                         " was being mounted; retry the call");
   }
   if (!request.mounted) log::warn("mount on " + request.target + " failed: " + request.message);
   calls_.end(request.call_id);
@@ -253,7 +254,8 @@ api::HelperReply Service::helper(const api::HelperRequest& request) {
   }
   const auto volume = store_.find_volume(request.object);
   if (!volume || !volume->value.mirrored() || !settings_.owns_resource(volume->value)) {
-    log::warn("DRBD asks to fence the peer of " + request.object + ", which is no volume of ours");
+    log::warn("DRBD asks to fence the peer of " + request.object +
+              ", which is not a Plexvol volume");
     return {.exit_code = kUnknown};
   }
   const std::string peer = volume->value.peer_of(settings_.here);

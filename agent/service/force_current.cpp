@@ -33,7 +33,7 @@ store::Change take_back(const std::string& node, const store::Versioned<model::V
   }
   if (next.replicas.size() >= next.wanted_copies()) {
     throw Error(ErrorCode::Conflict, "the copy of volume " + next.name + " on " + node +
-                                         " was replaced by one that has been whole since then");
+                                         " was replaced, and its replacement is complete");
   }
   next.add_replica({.node = node, .made = true});
   store::Change change;
@@ -70,11 +70,9 @@ void refuse_beside_living(const model::Volume& volume, const std::string& chosen
     const auto witness = session ? std::nullopt : find_witness(volume, node, store);
     if (!witness) continue;
     throw Error(ErrorCode::Conflict,
-                "volume " + volume.name + ": " + node + " is running, only its agent is not (" +
-                    *witness +
-                    " is connected to its replica, which is current): start the agent "
-                    "on " +
-                    node + "; nothing was changed");
+                "volume " + volume.name + ": " + node + " is running without its agent (" +
+                    *witness + " is connected to its current replica): start the agent on " + node +
+                    "; nothing was changed");
   }
 }
 
@@ -87,7 +85,7 @@ void refuse_needless(const model::Volume& volume, const std::string& node,
   const std::string said = chosen == nullptr || chosen->error.empty() ? "" : ": " + chosen->error;
   throw Error(ErrorCode::Conflict, "volume " + volume.name + ": the replica on " + node +
                                        " is already the only current one, so there is nothing to "
-                                       "force; look at why it cannot be used" +
+                                       "force; find out why it cannot be used" +
                                        said);
 }
 
@@ -117,24 +115,24 @@ api::VolumeInfo Service::force_current(const api::ForceCurrentRequest& request) 
   // Read before the look at the copies: what happens in between makes the write fail.
   const auto current = store_.find_current(request.name);
   const api::VolumeInfo known = show_volume(request.name);
-  if (!volume.mirrored()) throw Error(ErrorCode::Conflict, name + " has only one copy");
+  if (!volume.mirrored()) throw Error(ErrorCode::Conflict, name + " has only one replica");
   const model::Replica* replica = volume.find_replica(request.node);
   const bool former = volume.former.contains(request.node);
   if (!former && (replica == nullptr || !replica->made)) {
-    throw Error(ErrorCode::Conflict, name + " has no copy on " + request.node + " to be used");
+    throw Error(ErrorCode::Conflict, name + " has no replica on " + request.node + " to be used");
   }
   const auto usable = std::find_if(known.replicas.begin(), known.replicas.end(), is_usable);
   if (usable != known.replicas.end()) {
-    throw Error(ErrorCode::Conflict, "nothing needs to be forced: the copy of " + name + " on " +
-                                         usable->node + " is in the current set and can be used");
+    throw Error(ErrorCode::Conflict, "not needed: the replica of " + name + " on " + usable->node +
+                                         " is current and usable");
   }
   const model::Current set = current ? current->value : model::Current{};
   const api::ReplicaInfo* chosen = find(known.replicas, request.node);
   if (!store_.is_alive(request.node)) {
-    throw Error(ErrorCode::Conflict, name + ": the agent on " + request.node +
-                                         " is not running, so nobody can tell "
-                                         "what its replica is connected to: start " +
-                                         request.node + " and its agent first");
+    throw Error(ErrorCode::Conflict,
+                name + ": the agent on " + request.node +
+                    " is not running, so it is unknown what its replica is connected to: start " +
+                    request.node + " and its agent first");
   }
   refuse_beside_living(volume, request.node, set, store_);
   refuse_needless(volume, request.node, set, chosen);
@@ -142,8 +140,8 @@ api::VolumeInfo Service::force_current(const api::ForceCurrentRequest& request) 
     throw Error(ErrorCode::InvalidArgument,
                 name + ": the replica on " + request.node +
                     describe_loss(request.node, set, known.replicas) +
-                    "; using it discards for good what only the others have. Nothing was changed: "
-                    "add --i-accept-data-loss to do it");
+                    "; using it permanently discards data that only the others have; nothing was "
+                    "changed: add --i-accept-data-loss to do it");
   }
   const model::Current::Forced forced{.node = request.node,
                                       .at = std::time(nullptr),
@@ -152,8 +150,8 @@ api::VolumeInfo Service::force_current(const api::ForceCurrentRequest& request) 
   store::Change with;
   if (former && current) with = take_back(request.node, *found, current->value);
   if (!current || !arbiter_.force(request.name, current->revision, forced, with)) {
-    throw Error(ErrorCode::Unavailable,
-                "the current set of " + name + " has just changed: nothing was forced, look again");
+    throw Error(ErrorCode::Unavailable, "the current set of " + name +
+                                            " changed concurrently; nothing was forced, try again");
   }
   store_.commit(store::Change().wake(get_volume(request.name)));
   return show_volume(request.name);

@@ -28,7 +28,7 @@ void set_cordon(const std::string& node, bool drain, bool forget, store::TypedSt
       .put(keys::cordon(node), model::to_json(next));
   if (forget) change.require(keys::alive(node), 0);
   if (!store.commit(change)) {
-    throw Error(ErrorCode::Unavailable, "node " + node + " has just changed, look again");
+    throw Error(ErrorCode::Unavailable, "node " + node + ": changed concurrently; try again");
   }
 }
 
@@ -50,19 +50,19 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   };
   if (volume.deleting) return left("is being deleted", false);
   if (volume.find_replica(node) == nullptr) {
-    std::string why = "its former copy is removed when the others are whole";
+    std::string why = "its old replica is removed once the others are up to date";
     for (const std::string& other : volume.nodes()) why += describe_unwhole(other, volume, store);
     return left(why, false);
   }
   if (!volume.mirrored()) {
-    return left("its only copy is there, and stays: delete the volume, or copy its data to another",
+    return left("its only replica is there: delete the volume, or copy its data to another one",
                 true);
   }
   const std::string peer = volume.peer_of(node);
   const auto current = store.find_current(volume.name);
   if (peer.empty() || !current || !current->value.nodes.contains(peer)) {
     return left(peer.empty()
-                    ? "its only copy is there until a second one has been made"
+                    ? "its only replica is there until a second one is complete"
                     : "its newest data is only there until " + peer + " has been resynchronised",
                 !store.is_alive(node) || (!peer.empty() && !store.is_alive(peer)));
   }
@@ -75,7 +75,7 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   if (status && !status->error.empty()) {
     return left(peer + ": " + status->error, status->error_code != ErrorCode::Unavailable);
   }
-  return left("is moved when its turn comes", false);
+  return left("waits for its turn to be moved", false);
 }
 
 // What a lost node was still to do itself: nobody does it any more.
@@ -93,7 +93,7 @@ void remove_keys(const std::string& node, const std::vector<std::string>& names,
   change.require(keys::alive(node), 0);
   for (const std::string& name : names) change.remove(name);
   if (store.commit(change)) return;
-  throw Error(ErrorCode::Conflict, "node " + node + " has come back: it is not forgotten");
+  throw Error(ErrorCode::Conflict, "node " + node + " is running again: it was not forgotten");
 }
 
 // With all that is kept under its name, and itself last. One by one: etcd takes 128 operations in a
@@ -149,9 +149,9 @@ std::vector<Left> list_connected(const std::string& node, store::TypedStore& sto
     const auto witness = find_witness(volume, node, store);
     if (!witness) continue;
     std::string why = *witness;
-    why.append(" is still connected to its copy: ").append(node);
+    why.append(" is still connected to its replica: ").append(node);
     left.push_back({.volume = volume.name,
-                    .why = why.append(" is not gone, at most its agent is"),
+                    .why = why.append(" is running, even if its agent is not"),
                     .needs_person = false});
   }
   return left;
@@ -170,7 +170,7 @@ std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
   if (store.is_alive(node)) {
     throw Error(ErrorCode::Conflict,
                 "the agent on " + node +
-                    " is running: to empty a living node, `plexvol node drain " + node + "`");
+                    " is running: to empty a running node, use `plexvol node drain " + node + "`");
   }
   if (auto connected = list_connected(node, store); !connected.empty()) return connected;
   set_cordon(node, true, true, store);
@@ -206,8 +206,8 @@ api::NodeChangeReply Service::change_node(const api::NodeChange& request) {
     return {};
   }
   if (request.action != "cordon" && request.action != "drain") {
-    throw Error(ErrorCode::InvalidArgument, "nothing is known of \"" + request.action +
-                                                "\": cordon, uncordon, drain, forget, adopt");
+    throw Error(ErrorCode::InvalidArgument, "unknown action \"" + request.action +
+                                                "\"; use cordon, uncordon, drain, forget or adopt");
   }
   const bool drain = request.action == "drain";
   // To cordon a node that is being drained, or forgotten, changes nothing.

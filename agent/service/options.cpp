@@ -122,13 +122,13 @@ std::string check_fs_type(const std::string& fs_type) {
   if (fs_type.empty()) return "ext4";
   if (fs_type == "ext4" || fs_type == "xfs") return fs_type;
   throw Error(ErrorCode::InvalidArgument,
-              "file system type \"" + fs_type + "\" is not offered: ext4 or xfs");
+              "file system type \"" + fs_type + "\" is not supported; use ext4 or xfs");
 }
 
 void check_replicas(unsigned replicas) {
   if (replicas == 1 || replicas == 2) return;
   throw Error(ErrorCode::InvalidArgument,
-              std::to_string(replicas) + " replicas are not possible: 1 or 2");
+              std::to_string(replicas) + " replicas are not supported; use 1 or 2");
 }
 
 void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
@@ -212,7 +212,7 @@ void check_same_volume(const Wish& wish, const model::Volume& volume) {
     throw Error(ErrorCode::InvalidArgument,
                 "volume " + volume.name + " exists with " + what + " " + has +
                     ", but the options ask for " + asks +
-                    ": another volume of the same name? Name each volume differently");
+                    "; if another volume of the same name is meant, rename one");
   };
   if (wish.size_bytes && *wish.size_bytes > volume.size_bytes) {
     differs("size", size_to_text(volume.size_bytes), size_to_text(*wish.size_bytes));

@@ -127,8 +127,8 @@ RepairTerms to_terms(const api::RepairRequest& request, std::set<std::string> an
   for (const auto& choice : request.use) terms.use[choice.volume] = choice.node;
   if (!terms.use.empty() && !request.accept_data_loss) {
     throw Error(ErrorCode::InvalidArgument,
-                "--use discards for good what only other replicas have. Nothing was changed: add "
-                "--i-accept-data-loss to do it");
+                "--use permanently discards data that only other replicas have; nothing was "
+                "changed: add --i-accept-data-loss to do it");
   }
   return terms;
 }

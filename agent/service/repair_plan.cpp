@@ -132,7 +132,7 @@ class Decider {
     model::Volume volume = *known_.volume;
     volume.format = model::Format::Done;
     return {.kind = Kind::Write,
-            .text = "its file system was made: the store is told",
+            .text = "recorded that its file system exists",
             .volume = std::move(volume),
             .set = store::next_set(*known_.current)};
   }
@@ -154,7 +154,7 @@ class Decider {
     set = store::next_set(std::move(set));
     const std::string set_text = describe_set(set.epoch, set.nodes);
     return {.kind = Kind::Write,
-            .text = (known_.volume ? "" : "made known again, with ") + set_text + ", after " +
+            .text = (known_.volume ? "" : "recorded again, with ") + set_text + ", after " +
                     word.node + " acted on " + describe_set(word.acted.epoch, word.acted.nodes),
             .volume = std::move(*volume),
             .set = std::move(set)};

@@ -22,12 +22,13 @@ bool may_mount(const model::Tenant& owner, const std::string& tenant) {
 
 [[noreturn]] void refuse(const model::Volume& volume, const model::Tenant& owner,
                          const std::string& tenant) {
-  throw Error(ErrorCode::Conflict,
-              "volume " + volume.name + " belongs to namespace " + owner.name +
-                  " and is not mounted for a pod of namespace " + tenant +
-                  ": another volume of the same name? Name each volume differently. If it is to be "
-                  "used there from now on (or its claim was bound again): `plexvol volume set " +
-                  volume.name + " --namespace " + tenant + "`, or --any-namespace");
+  throw Error(
+      ErrorCode::Conflict,
+      "volume " + volume.name + " belongs to namespace " + owner.name +
+          " and is not mounted for a pod of namespace " + tenant +
+          "; if another volume of the same name is meant, rename one; to give the volume to that "
+          "namespace (for example after its claim was bound again): `plexvol volume set " +
+          volume.name + " --namespace " + tenant + "`, or --any-namespace");
 }
 
 }  // namespace

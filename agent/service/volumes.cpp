@@ -57,7 +57,7 @@ void Service::await_announced(const Call& call) {
     return std::nullopt;
   };
   awaiter.until<bool>(call, look,
-                      [&] { return "waited for the agent on " + here + " to announce its node"; });
+                      [&] { return "waiting for the agent on " + here + " to announce its node"; });
 }
 
 // Two volumes that are made at the same moment are never promised the same room: each requires that
@@ -116,10 +116,10 @@ model::Volume Service::create(const NewVolume& wanted) {
       throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
                   old.deleting
                       ? "volume " + wanted.name + " is still being deleted"
-                      : "volume " + wanted.name + " exists already, of size " +
-                            size_to_text(old.size_bytes) + " with " +
-                            std::to_string(old.wanted_copies()) + " replica(s) of " + old.fs_type +
-                            " in pool " + old.pool + ": not as it is asked for now");
+                      : "volume " + wanted.name + " already exists with other properties: size " +
+                            size_to_text(old.size_bytes) + ", " +
+                            std::to_string(old.wanted_copies()) + " replica(s), " + old.fs_type +
+                            " in pool " + old.pool);
     }
     Placements placements;
     const auto placed = place(wanted, placements);
@@ -144,7 +144,8 @@ model::Volume Service::create(const NewVolume& wanted) {
       return get_volume(wanted.name);
     }
   }
-  throw Error(ErrorCode::Unavailable, "the store changes too often to create " + wanted.name);
+  throw Error(ErrorCode::Unavailable,
+              "the store keeps changing; try again to create volume " + wanted.name);
 }
 
 api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, const Call& call) {
@@ -163,7 +164,7 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
   note_subject(call, volume.name);
   if (!request.tenant.empty() && show_volume(volume.name).tenant != request.tenant) {
     throw Error(ErrorCode::AlreadyExists, "volume " + volume.name +
-                                              " exists already, and not for namespace " +
+                                              " already exists, and does not belong to namespace " +
                                               request.tenant + "; see `plexvol volume set`");
   }
   std::vector<std::string> watched{keys::volume(volume.name)};
@@ -182,19 +183,18 @@ api::VolumeInfo Service::create_volume(const api::CreateVolumeRequest& request, 
       if (replica.made) continue;
       const auto status = store_.find_status(replica.node, volume.name);
       if (status && !status->error.empty() && status->error_code != ErrorCode::Unavailable) {
-        throw Error(
-            status->error_code,
-            "volume " + volume.name + " is recorded, but " + replica.node +
-                " cannot make its copy: " + status->error +
-                (volume.mirrored() ? "; it is made on another node that has room, or " : "; ") +
-                "`plexvol volume delete " + volume.name + "` undoes it");
+        throw Error(status->error_code,
+                    "volume " + volume.name + " is recorded, but " + replica.node +
+                        " cannot create its replica: " + status->error +
+                        (volume.mirrored() ? "; another node with room creates it, or " : "; ") +
+                        "`plexvol volume delete " + volume.name + "` undoes it");
       }
       return std::nullopt;
     }
     return true;
   };
   awaiter.until<bool>(call, made, [&] {
-    std::string text = "waited for the copies of volume " + volume.name + " to be made";
+    std::string text = "waiting for the replicas of volume " + volume.name + " to be created";
     for (const std::string& node : volume.nodes()) {
       const std::string said = say(node);
       if (!said.empty()) text.append("; ").append(node).append(": ").append(said);
@@ -226,7 +226,7 @@ api::VolumeInfo Service::await_first_connection(const model::Volume& volume, con
   };
   try {
     return awaiter.until<api::VolumeInfo>(brief, settled,
-                                          [] { return std::string("waited for the copies"); });
+                                          [] { return std::string("waiting for the replicas"); });
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Unavailable) throw;
     return show_volume(volume.name);
@@ -257,7 +257,7 @@ std::optional<model::Status> Service::ask_holder(
     return status;
   };
   return awaiter.until<Answer>(call, look, [&] {
-    return "timed out waiting for " + node + " to say where volume " + volume.name + " is mounted";
+    return "waiting for " + node + " to say where volume " + volume.name + " is mounted";
   });
 }
 
@@ -273,7 +273,7 @@ void Service::release_for_deletion(const model::Volume& volume,
     throw Error(ErrorCode::Conflict, attached + why);
   };
   if (attachment.value.holder == model::Holder::Attach) {
-    refuse(" and is not deleted while it is; detach it first");
+    refuse(" and cannot be deleted; detach it first");
   }
   if (is_gone(node)) {
     refuse(", whose agent is down, so it may be in use there; start that agent");
@@ -281,7 +281,7 @@ void Service::release_for_deletion(const model::Volume& volume,
   const auto status = ask_holder(volume, attachment, call);
   if (!status) return;
   if (!status->ready && status->mounts.empty()) {
-    refuse(", which does not see whether it is mounted: " + status->error + "; mend that first");
+    refuse(", which cannot tell whether it is mounted: " + status->error + "; fix that first");
   }
   for (const std::string& mount : status->mounts) {
     if (pods::uid_in_path(mount)) continue;
@@ -332,7 +332,7 @@ api::DeleteVolumeReply Service::delete_volume(const std::string& name, const Cal
     return away;
   };
   const Nodes away = awaiter.until<Nodes>(call, gone, [&] {
-    std::string text = "volume " + name + " is being deleted";
+    std::string text = "waiting for volume " + name + " to be deleted";
     for (const std::string& node : remaining()) {
       const auto status = store_.find_status(node, name);
       text += "; " + node +

@@ -69,17 +69,17 @@ void ask_agent(const CommandContext& context, Findings& findings) {
                         .level = "fault",
                         .found = error.what(),
                         .wanted = "answers",
-                        .advice = "look at its log (journalctl -u plexvold, or kubectl logs); "
-                                  "`plexvold --doctor` looks at the rest without it"});
+                        .advice = "check its log (journalctl -u plexvold, or kubectl logs); "
+                                  "`plexvold --doctor` checks the rest without it"});
   }
 }
 
 }  // namespace
 
 void add_doctor_command(CLI::App& app, const CommandContext& context) {
-  CLI::App* noun = app.add_subcommand("doctor", "look at all that Plexvol needs on this node");
+  CLI::App* noun = app.add_subcommand("doctor", "check everything that Plexvol needs on this node");
   noun->footer(
-      "Changes nothing. Exit status 1 when there is a fault; warnings are none.\n"
+      "Changes nothing. Exits with 1 if there is a fault; warnings do not count.\n"
       "Examples:\n  plexvol doctor\n  plexvol doctor -o json");
   noun->callback([&context] {
     Findings findings;

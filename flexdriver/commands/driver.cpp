@@ -74,12 +74,11 @@ DriverMounts list_driver_mounts(const Place& place) {
 void refuse_while_mounted(const Place& place) {
   const DriverMounts mounted = list_driver_mounts(place);
   if (mounted.points.empty()) return;
-  throw Error(ErrorCode::Conflict,
-              std::to_string(mounted.volumes) + " volume" +
-                  (mounted.volumes == 1 ? " is" : "s are") +
-                  " still mounted for pods here, and only this driver can unmount them: delete the "
-                  "pods first. The first is " +
-                  mounted.points.front());
+  throw Error(ErrorCode::Conflict, std::to_string(mounted.volumes) + " volume" +
+                                       (mounted.volumes == 1 ? " is" : "s are") +
+                                       " still mounted for pods here, and only this driver can "
+                                       "unmount them; delete the pods first. The first one is " +
+                                       mounted.points.front());
 }
 
 // All volumes that have a copy on this node must be named: no data goes that nobody spoke of.
@@ -115,7 +114,7 @@ void purge(const std::vector<std::string>& named, const CommandContext& context)
 }
 
 void add_find(CLI::App& noun, const CommandContext& context) {
-  CLI::App* verb = noun.add_subcommand("find", "where the kubelet of this machine wants drivers");
+  CLI::App* verb = noun.add_subcommand("find", "print the kubelet's FlexVolume plugin directory");
   const auto place = std::make_shared<Place>();
   add_place(*verb, *place);
   verb->callback([place, &context] {
@@ -129,7 +128,8 @@ void add_find(CLI::App& noun, const CommandContext& context) {
 }
 
 void add_install(CLI::App& noun) {
-  CLI::App* verb = noun.add_subcommand("install", "put this executable where the kubelet looks");
+  CLI::App* verb =
+      noun.add_subcommand("install", "install this executable in the kubelet's plugin directory");
   verb->footer(
       "Safe while a kubelet calls the driver. Run again, it upgrades. Examples:\n"
       "  plexvol driver install\n"
@@ -139,7 +139,7 @@ void add_install(CLI::App& noun) {
   const auto helper = std::make_shared<std::string>();
   add_place(*verb, *place);
   verb->add_option("--helper", *helper,
-                   "also put a copy there, on the host, as the program that DRBD asks");
+                   "also install a copy at this path on the host, as DRBD's usermode helper");
   verb->add_option("--attach", settings->attach, "true: Kubernetes attaches and detaches volumes");
   verb->add_option("--agent-socket", settings->socket,
                    "where the driver looks for the agent first");
@@ -156,8 +156,8 @@ void add_install(CLI::App& noun) {
 }
 
 void add_roll_back(CLI::App& noun) {
-  CLI::App* verb = noun.add_subcommand("roll-back", "the driver before this one is used again");
-  verb->footer("A second time, it undoes this.");
+  CLI::App* verb = noun.add_subcommand("roll-back", "restore the previous driver");
+  verb->footer("Run it twice to undo it.");
   const auto place = std::make_shared<Place>();
   add_place(*verb, *place);
   verb->callback([place] {
@@ -207,7 +207,7 @@ void add_uninstall(CLI::App& noun, const CommandContext& context) {
 }  // namespace
 
 void add_driver_commands(CLI::App& app, const CommandContext& context) {
-  CLI::App* noun = app.add_subcommand("driver", "this executable, as a driver of the kubelet");
+  CLI::App* noun = app.add_subcommand("driver", "install or remove the kubelet's driver");
   noun->require_subcommand(1);
   add_find(*noun, context);
   add_install(*noun);

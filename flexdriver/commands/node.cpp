@@ -90,7 +90,8 @@ void change_and_wait(const api::NodeChange& change, const CommandContext& contex
     if (context.options().json() && stuck) print_line(result);
     tell(describe(reply));
     if (stuck && !reply.left.empty()) {
-      throw Error(ErrorCode::Conflict, "what is left on " + change.name + " needs a person");
+      throw Error(ErrorCode::Conflict,
+                  "what is left on " + change.name + " needs an administrator");
     }
     if (reply.left.empty()) return;
   }
@@ -105,22 +106,21 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
-    {"cordon", "no new copy goes to this node", "", "is cordoned", false},
-    {"uncordon", "the node is like any other again", "", "is uncordoned", false},
-    {"drain", "move all copies that this node has to others, and wait until they are whole there",
-     "It goes on when this command is interrupted; `plexvol node uncordon` ends it. What is "
-     "mounted "
-     "on\nthe node moves once its pods have left.\n",
+    {"cordon", "place no new replicas on this node", "", "is cordoned", false},
+    {"uncordon", "place replicas on this node again; ends a drain as well", "", "is uncordoned",
+     false},
+    {"drain", "move all replicas to other nodes, and wait until they are up to date there",
+     "The drain goes on if this command is interrupted; `plexvol node uncordon` ends it. Volumes "
+     "that\nare mounted on the node move once their pods have left.\n",
      "is empty", true},
-    {"forget", "do without a node that never comes back",
-     "Its copies are made anew on other nodes, where there is room. Refused while its agent "
-     "answers,\nand for volumes that have nothing but the copy there.\n",
+    {"forget", "give up a node that never comes back",
+     "Its replicas are rebuilt on other nodes with room. Refused while its agent answers, and "
+     "for\nvolumes whose only replica is there.\n",
      "is forgotten", true},
-    {"adopt", "let another machine be this node, with the disks of the one that was",
-     "For a node whose system was installed anew, or whose disks were put into another machine: "
-     "its\n"
-     "agent is refused until then. Refused while the agent of the former machine answers.\n",
-     "is the machine that asks to be it", false},
+    {"adopt", "let another machine take over this node's name and disks",
+     "For a node whose system was reinstalled, or whose disks were moved to another machine. "
+     "Until\nthen its agent is refused. Fails while the former machine's agent answers.\n",
+     "can now be taken over by the machine that asks for its name", false},
 };
 
 void add_change(CLI::App& parent, const CommandContext& context, const Verb& verb) {
@@ -142,9 +142,9 @@ void add_change(CLI::App& parent, const CommandContext& context, const Verb& ver
 }  // namespace
 
 void add_node_commands(CLI::App& app, const CommandContext& context) {
-  CLI::App* noun = app.add_subcommand("node", "the nodes of the cluster");
+  CLI::App* noun = app.add_subcommand("node", "list, cordon, drain, forget and adopt nodes");
   noun->require_subcommand(1);
-  CLI::App* verb = noun->add_subcommand("list", "all nodes, their pools and what is free in them");
+  CLI::App* verb = noun->add_subcommand("list", "list all nodes, their pools and the free space");
   verb->footer("Examples:\n  plexvol node list\n  plexvol node list -o json");
   verb->callback([&context] {
     const std::string result = context.ask(api::kNodeListPath, "{}");

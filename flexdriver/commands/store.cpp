@@ -22,8 +22,9 @@ constexpr const char* kFooter =
     "command\n"
     "shows what the store says of each volume, what each node last acted on, and what it would "
     "do.\n"
-    "With --apply it does that: each volume gets the set that was acted on last, and volumes that\n"
-    "the store does not know are made known again. A volume is left in doubt when a node with a\n"
+    "With --apply it does that: each volume gets the set that was acted on last, and volumes "
+    "that\nthe store does not know are recorded again. A volume is left in doubt when a node with "
+    "a\n"
     "replica has not answered, or when two nodes have acted on different sets without each other.\n"
     "While one is in doubt no set is changed. Start all nodes before you use it.\n"
     "Examples:\n"
@@ -64,16 +65,16 @@ std::vector<api::RepairRequest::Choice> to_choices(const std::vector<std::string
 
 void add_repair(CLI::App& parent, const CommandContext& context) {
   CLI::App* verb = parent.add_subcommand(
-      "repair", "set the volumes' current sets right after an old backup of etcd was restored");
+      "repair", "correct the volumes' current sets after an old backup of etcd was restored");
   verb->footer(kFooter);
   const auto request = std::make_shared<api::RepairRequest>();
   const auto use = std::make_shared<std::vector<std::string>>();
-  verb->add_flag("--apply", request->apply, "do what is shown; without it nothing is changed");
+  verb->add_flag("--apply", request->apply, "do what is shown; without it, nothing is changed");
   verb->add_option("--without", request->without,
                    "go on without this node, which does not answer (repeatable)");
-  verb->add_option("--use", *use,
-                   "VOLUME=NODE: the replica on this node counts, whatever others have "
-                   "(repeatable)");
+  verb->add_option(
+      "--use", *use,
+      "VOLUME=NODE: use the replica on this node, whatever the others have (repeatable)");
   verb->add_flag("--i-accept-data-loss", request->accept_data_loss, "needed for --use");
   verb->callback([request, use, &context] {
     request->use = to_choices(*use);
@@ -83,7 +84,7 @@ void add_repair(CLI::App& parent, const CommandContext& context) {
       print_line(result);
     } else {
       if (!reply.turned_back.empty())
-        print_line("the store was turned back; " + one_line(reply.turned_back));
+        print_line("the store is older than before; " + one_line(reply.turned_back));
       for (const api::RepairVolume& volume : reply.volumes) print_volume(volume);
       print_line(summary(reply));
     }

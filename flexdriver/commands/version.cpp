@@ -8,7 +8,8 @@
 namespace plexvol::driver {
 
 void add_version_command(CLI::App& app, const CommandContext& context) {
-  CLI::App* noun = app.add_subcommand("version", "of this program and of the agent on this node");
+  CLI::App* noun =
+      app.add_subcommand("version", "print the versions of this program and of this node's agent");
   noun->footer("Examples:\n  plexvol version\n  plexvol --version    (asks no agent)");
   noun->callback([&context] {
     const bool json = context.options().json();

@@ -103,7 +103,7 @@ void print_volume(const api::VolumeInfo& volume) {
 }
 
 void add_create(CLI::App& parent, const CommandContext& context) {
-  CLI::App* verb = parent.add_subcommand("create", "make a volume");
+  CLI::App* verb = parent.add_subcommand("create", "create a volume");
   verb->footer(
       "Examples:\n"
       "  plexvol volume create data --size 10Gi\n"
@@ -111,14 +111,15 @@ void add_create(CLI::App& parent, const CommandContext& context) {
   const auto request = std::make_shared<api::CreateVolumeRequest>();
   verb->add_option("NAME", request->name, "letters, digits, '.', '_' and '-'")->required();
   verb->add_option("--size", request->size, "10Gi, 500M, 1073741824")->required();
-  verb->add_option("--replicas", request->replicas, "copies of the data, each on its own node")
+  verb->add_option("--replicas", request->replicas, "number of replicas, each on its own node")
       ->capture_default_str();
-  verb->add_option("--nodes", request->nodes, "where the copies shall be: n1,n2")->delimiter(',');
-  verb->add_option("--pool", request->pool, "the nodes' pool to take the room from");
+  verb->add_option("--nodes", request->nodes, "nodes for the replicas: n1,n2")->delimiter(',');
+  verb->add_option("--pool", request->pool, "the pool on these nodes");
   verb->add_option("--fs-type", request->fs_type, "ext4 (default) or xfs");
-  verb->add_option("--mkfs-options", request->mkfs_options, "further words for mkfs");
-  verb->add_option("--namespace", request->tenant,
-                   "whose pods may mount it; default: that of the first pod that does");
+  verb->add_option("--mkfs-options", request->mkfs_options, "additional options for mkfs");
+  verb->add_option(
+      "--namespace", request->tenant,
+      "namespace namespace whose pods may mount it; default: that of the first pod that does");
   verb->callback([request, &context] {
     const std::string result = context.ask(api::kVolumeCreatePath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
@@ -129,7 +130,7 @@ void add_create(CLI::App& parent, const CommandContext& context) {
 }
 
 void add_list(CLI::App& parent, const CommandContext& context) {
-  CLI::App* verb = parent.add_subcommand("list", "all volumes of the cluster");
+  CLI::App* verb = parent.add_subcommand("list", "list list all volumes of the cluster");
   verb->footer("Examples:\n  plexvol volume list\n  plexvol volume list -o json");
   verb->callback([&context] {
     const std::string result = context.ask(api::kVolumeListPath, "{}");
@@ -139,7 +140,7 @@ void add_list(CLI::App& parent, const CommandContext& context) {
 }
 
 void add_show(CLI::App& parent, const CommandContext& context) {
-  CLI::App* verb = parent.add_subcommand("show", "one volume, and each copy of it");
+  CLI::App* verb = parent.add_subcommand("show", "show a volume and its replicas");
   verb->footer("Example:\n  plexvol volume show data");
   const auto request = std::make_shared<api::VolumeNameRequest>();
   verb->add_option("NAME", request->name, "the volume")->required();
@@ -163,7 +164,7 @@ std::string undo_text(const api::VolumeInfo& before) {
 }
 
 void add_set(CLI::App& parent, const CommandContext& context) {
-  CLI::App* verb = parent.add_subcommand("set", "change whose pods may mount a volume");
+  CLI::App* verb = parent.add_subcommand("set", "change which namespace's pods may mount a volume");
   verb->footer(
       "Pods that have it mounted keep it.\n"
       "Examples:\n"
@@ -198,23 +199,23 @@ void add_delete(CLI::App& parent, const CommandContext& context) {
     if (context.options().json()) return print_line(result);
     const auto reply = api::from_json<api::DeleteVolumeReply>(result);
     if (reply.waiting_for.empty()) return print_line("volume " + request->name + " is deleted");
-    print_line("volume " + request->name + " is being deleted; its part is removed when they are " +
-               "back on: " + base::join(reply.waiting_for));
+    print_line("volume " + request->name +
+               " is being deleted; these nodes remove their replicas when they return: " +
+               base::join(reply.waiting_for));
   });
 }
 
 void add_force_current(CLI::App& parent, const CommandContext& context) {
   CLI::App* verb = parent.add_subcommand(
       "force-current",
-      "use the copy on one node although it may be old, when no current one will come back");
+      "use the replica on one node although it may be outdated, when no current one will return");
   verb->footer(
-      "What the other copies have in addition is thrown away when they return. Prints what is "
-      "known\n"
-      "of the copies first; without --i-accept-data-loss nothing is changed.\n"
+      "Data that only the other replicas have is discarded when they return. Prints what is known "
+      "of\nthe replicas first; without --i-accept-data-loss nothing is changed.\n"
       "Example:\n  plexvol volume force-current data --node n2 --i-accept-data-loss");
   const auto request = std::make_shared<api::ForceCurrentRequest>();
   verb->add_option("NAME", request->name, "the volume")->required();
-  verb->add_option("--node", request->node, "whose copy shall count from now on")->required();
+  verb->add_option("--node", request->node, "the node whose replica becomes current")->required();
   verb->add_flag("--i-accept-data-loss", request->accept_data_loss, "do it");
   verb->callback([request, &context] {
     request->by = user_name();
@@ -226,8 +227,8 @@ void add_force_current(CLI::App& parent, const CommandContext& context) {
     }
     const std::string result = context.ask(api::kForceCurrentPath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
-    print_line("volume " + request->name + ": from now on the copy on " + request->node +
-               " is the only one that counts");
+    print_line("volume " + request->name + ": the replica on " + request->node +
+               " is now the only current one");
   });
 }
 

@@ -139,9 +139,9 @@ TEST_CASE("config: folders follow the state directory unless they are named") {
 
 TEST_CASE("config: what is wrong in the file is refused with the file and the key") {
   CHECK(refusal_of_file(R"({"nodename": "n1"})") ==
-        "nodename: there is no such key; plexvold --help names them all");
+        "nodename: unknown key; plexvold --help lists all keys");
   CHECK(refusal_of_file(R"({"store": {"direcotry": "/x"}})") ==
-        "store.direcotry: there is no such key; plexvold --help names them all");
+        "store.direcotry: unknown key; plexvold --help lists all keys");
   CHECK(refusal_of_file(R"({"workers": {"count": 4}})") ==
         R"(workers: must be a number, and is {"count":4})");
   CHECK(refusal_of_file(R"({"workers": "4"})") == R"(workers: must be a number, and is "4")");
@@ -152,11 +152,11 @@ TEST_CASE("config: what is wrong in the file is refused with the file and the ke
   CHECK(refusal_of_file(R"({"sockets": []})") == "sockets: at least one is needed");
   CHECK(refusal_of_file(R"({"sockets": ["a"]})") == R"(sockets: "a" must begin with /)");
   CHECK(refusal_of_file(R"({"address": "n1.example"})") ==
-        R"(address: "n1.example" is no IP address)");
+        R"(address: "n1.example" is not an IP address)");
   CHECK(refusal_of_file(R"({"store": {"kind": "consul"}})") ==
-        R"(store.kind: "consul" is no kind; there are embedded and etcd)");
-  CHECK(
-      refusal_of_file(R"({"log_level": "loud"})").starts_with(R"(log_level: "loud" is no level)"));
+        R"(store.kind: "consul" is not a kind; use embedded or etcd)");
+  CHECK(refusal_of_file(R"({"log_level": "loud"})")
+            .starts_with(R"(log_level: "loud" is not a level)"));
   CHECK(refusal_of_file(R"({"drbd": {"first_port": 65000}})")
             .starts_with("drbd.first_port: must be from 1024 to "));
   CHECK(refusal_of_file("[]") == "must be one JSON object");
@@ -193,10 +193,10 @@ TEST_CASE("config: a pool has what its type needs, and nothing else") {
   CHECK(with(R"({"name": "a", "type": "lvm-thin", "volume_group": "g"})") ==
         "pools: pool a, of type lvm-thin, needs a thin_pool");
   CHECK(with(R"({"name": "a", "type": "zfs"})") ==
-        R"(pools: pool a: "zfs" is no type; there are lvm, lvm-thin and file)");
+        R"(pools: pool a: "zfs" is not a type; use lvm, lvm-thin or file)");
   CHECK(with(R"({"name": "a", "type": "file", "directory": "d"})") ==
         R"(pools: pool a: directory "d" must begin with /)");
-  CHECK(with(R"({"name": "a", "type": "lvm", "vg": "g"})") == "pools.vg: a pool has no such key");
+  CHECK(with(R"({"name": "a", "type": "lvm", "vg": "g"})") == "pools.vg: unknown key of a pool");
   CHECK(with(R"({"name": "a", "type": "file", "directory": "/d"},
                 {"name": "a", "type": "file", "directory": "/e"})") ==
         "pools: pool a is there twice");
@@ -209,7 +209,7 @@ TEST_CASE("config: what is wrong with a flag is refused with the flag") {
   CHECK(refusal_of_flags({"--workers", "1", "--workers", "2"}) ==
         "--workers: is given more than once");
   CHECK(refusal_of_flags({"--pool", "fast"}) == R"(--pool: "fast" is not of the form key=value)");
-  CHECK(refusal_of_flags({"--pool", "name=a,typ=lvm"}) == "--pool.typ: a pool has no such key");
+  CHECK(refusal_of_flags({"--pool", "name=a,typ=lvm"}) == "--pool.typ: unknown key of a pool");
   CHECK(refusal_of_flags({"--store-kind", "etcd", "--store-endpoint", "e1:1"})
             .starts_with("--store-endpoint: "));
   CHECK(refusal_of_flags({"--nonsense"}).find("--nonsense") != std::string::npos);

@@ -35,7 +35,7 @@ PLANTS = [
     Plant("no DRBD module", "DRBD", "one replica",
           "rmmod drbd && mount -t tmpfs none /lib/modules",
           f"umount /lib/modules && modprobe drbd && printf %s {MOUNT_DRIVER} > {HELPER}"),
-    Plant("somebody else's helper", "DRBD's usermode_helper", "something else has taken it",
+    Plant("somebody else's helper", "DRBD's usermode_helper", "another program has set it",
           f"kill -STOP $(cat {AGENT_PID}) && printf %s /bin/true > {HELPER}",  # or the agent takes it back
           f"printf %s {MOUNT_DRIVER} > {HELPER}; kill -CONT $(cat {AGENT_PID})", level="warning"),
     Plant("a driver that cannot be executed", "driver", "plexvol driver install",

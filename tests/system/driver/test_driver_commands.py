@@ -172,19 +172,19 @@ def test_a_node_is_cordoned_at_once(driver: Driver, agent: FakeAgent, verb: str)
 
 
 def test_a_drained_node_is_asked_about_until_nothing_is_left(driver: Driver, agent: FakeAgent) -> None:
-    waits = {"volume": "data", "why": "is moved when its turn comes", "needs_person": False}
+    waits = {"volume": "data", "why": "waits for its turn to be moved", "needs_person": False}
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), result({"left": [waits]}), result({"left": []})]
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out == "data: is moved when its turn comes\nnode n2 is empty\n"
+    assert outcome.out == "data: waits for its turn to be moved\nnode n2 is empty\n"
 
 
 def test_a_drain_waits_for_a_store_that_does_not_answer(driver: Driver, agent: FakeAgent) -> None:
-    waits, no = {"volume": "data", "why": "is moved when its turn comes", "needs_person": False}, "etcd: no answer in time"
+    waits, no = {"volume": "data", "why": "waits for its turn to be moved", "needs_person": False}, "etcd: no answer in time"
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), error("Unavailable", no), result({"left": []})]
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out == f"data: is moved when its turn comes\n{no}\nnode n2 is empty\n"
+    assert outcome.out == f"data: waits for its turn to be moved\n{no}\nnode n2 is empty\n"
     # What was never heard is not waited for.
     agent.answers["/v1/node/change"] = error("Unavailable", no)
     outcome = driver.run("node", "drain", "n2")
@@ -196,7 +196,7 @@ def test_a_drain_that_needs_a_person_says_so_and_ends(driver: Driver, agent: Fak
     agent.answers["/v1/node/change"] = result({"left": [stuck]})
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.out) == (1, "data: is in use there: move its pod away\n")
-    assert outcome.err == "plexvol: what is left on n2 needs a person\n"
+    assert outcome.err == "plexvol: what is left on n2 needs an administrator\n"
 
 
 HOSTILE = "process 7 (\x1b]0;mine\x07\u009b2J\u202e) has it open\nn9: all is well"
@@ -259,7 +259,7 @@ def test_node_list_says_what_is_promised(driver: Driver, agent: FakeAgent) -> No
 
 @pytest.mark.finding("O9")
 def test_a_forgotten_node_that_is_gone_by_the_second_question_is_forgotten(driver: Driver, agent: FakeAgent) -> None:
-    waits = {"volume": "data", "why": "its only copy is there until a second one has been made", "needs_person": False}
+    waits = {"volume": "data", "why": "its only replica is there until a second one is complete", "needs_person": False}
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), error("NotFound", "no node named n2; there are: n1")]
     assert driver.run("node", "forget", "n2").out.endswith("node n2 is forgotten\n")
     outcome = driver.run("node", "forget", "n2")

@@ -26,7 +26,7 @@ def test_people_read_a_line_for_each_thing_and_what_to_do(host: Host) -> None:
     assert done.stdout.splitlines()[0].split() == ["ok", "agent", "answers"]
     pool = next(line for line in done.stdout.splitlines() if " pool " in line)
     assert pool.startswith("ok ") and "free" in pool
-    assert done.stdout.count("wanted: ") == done.stdout.count("do: ")
+    assert done.stdout.count("expected: ") == done.stdout.count("do: ")
 
 
 def test_a_pool_whose_directory_is_gone_is_a_fault_with_a_remedy(host: Host) -> None:

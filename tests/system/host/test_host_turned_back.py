@@ -31,7 +31,7 @@ def test_a_store_that_was_lost_is_told_of_the_volumes_again(host: Host) -> None:
     doctor = host.plexvol("doctor").stdout
     assert "FAULT    store's age" in doctor, doctor
     shown = host.plexvol("store", "repair")
-    assert shown.returncode == 0 and "made known again" in shown.stdout, shown
+    assert shown.returncode == 0 and "recorded again" in shown.stdout, shown
     assert "current/pv-1" not in host.keys()
     assert "repaired" in apply_repair(host)
     assert host.volumes() == ["pv-1"]

@@ -203,7 +203,7 @@ TEST_CASE("doctor: a group is to be made only where it surely never was [O1]") {
   }
   const std::string missing =
       advice({.exit_code = 0, .out = support::read_data_file("lvm/pvs.json"), .err = ""});
-  CHECK(says(missing, "only if no disk of this node ever belonged to it, make it (vgcreate)"));
+  CHECK(says(missing, "create it only if no disk of this node ever belonged to it (vgcreate)"));
 }
 
 TEST_CASE("doctor: volumes that are together larger than their pool are told of [O10]") {

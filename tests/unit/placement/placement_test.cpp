@@ -61,7 +61,7 @@ TEST_CASE("placement: a refusal says what was found on which node") {
   std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
   nodes[2].drbd_version = "8.4.3";
   CHECK(refusal(request, nodes, {"n1", "n2", "n3"}) ==
-        "OutOfSpace: a volume of 15Gi in pool p needs room on 2 nodes, and there is on 1 "
+        "OutOfSpace: a volume of 15Gi in pool p needs 2 nodes with room, found 1 "
         "(n1: its pool p has only 10Gi free; n3: its drbd module is 8.4.3, and two replicas need "
         "8.4.4 or later)");
   CHECK(refusal(on_nodes(for_copies(1), {"nx"}), nodes, {"n1"}) ==
@@ -81,8 +81,8 @@ TEST_CASE("placement: the pool need not be named when there is one, or one calle
   const PlacementRequest request = for_copies(1);
   CHECK(place(request, {node("n1", 5)}, alive).pool == "p");
   CHECK(place(request, {node("n1", 5), node("n2", 5, "default")}, alive).pool == "default");
-  CHECK(refusal(request, {node("n1", 5), node("n2", 5, "q")}, alive).find("which pool?") !=
-        std::string::npos);
+  CHECK(refusal(request, {node("n1", 5), node("n2", 5, "q")}, alive)
+            .find("there are several pools") != std::string::npos);
 }
 
 TEST_CASE("placement: DRBD before 8.4.4 is refused for two replicas") {
@@ -147,7 +147,7 @@ TEST_CASE("placement: what is promised and not made yet is not free [D16]") {
   request.promised["n2"]["p"] = {.bytes = 2 * kGi, .unmade_bytes = 2 * kGi};
   CHECK(
       refusal(request, nodes, alive) ==
-      "OutOfSpace: a volume of 5Gi in pool p needs room on 1 more node, and there is on 0 "
+      "OutOfSpace: a volume of 5Gi in pool p needs 1 more node with room, found 0 "
       "(n1: its pool p has only 4Gi free besides what is promised to volumes that are being made; "
       "n2: its pool p has only 4Gi free besides what is promised to volumes that are being made)");
   // In another pool.

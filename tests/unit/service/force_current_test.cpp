@@ -102,11 +102,11 @@ TEST_CASE("force-current: refused while the good copy's node runs without its ag
   Pair pair;
   SUBCASE("it is connected") {
     pair.say("n2", "s2", "Inconsistent", "Connected");
-    CHECK(has(pair.force("n2"), "n1 is running, only its agent is not"));
+    CHECK(has(pair.force("n2"), "n1 is running without its agent"));
   }
   SUBCASE("it was, when the agent that has just started last said anything") {
     pair.say("n2", "older", "Inconsistent", "Connected");
-    CHECK(has(pair.force("n2"), "n1 is running, only its agent is not"));
+    CHECK(has(pair.force("n2"), "n1 is running without its agent"));
   }
   SUBCASE("nobody can see it, since the agent of the chosen copy is not running, either") {
     pair.store.commit(store::Change().remove(keys::alive("n2")));

@@ -68,7 +68,7 @@ TEST_CASE("forget: a node that nobody knows is an error that names those that ar
 TEST_CASE("drain: says of each volume what it waits for") {
   Case test;
   CHECK(test.drain("n3").empty());
-  CHECK(test.drain("n2") == "is moved when its turn comes");
+  CHECK(test.drain("n2") == "waits for its turn to be moved");
   SUBCASE("its pod") {
     test.put(keys::attachment("v"),
              model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}, {}}));
@@ -142,7 +142,7 @@ TEST_CASE("volume list: one that nobody can read is there by its name [D6]") {
 TEST_CASE("drain: of a copy that was replaced it says what keeps the new one from being whole") {
   Case test;
   test.moved_to_third();
-  const std::string waits = "its former copy is removed when the others are whole";
+  const std::string waits = "its old replica is removed once the others are up to date";
   CHECK(test.drain("n2") == waits);
   SUBCASE("the copying") {
     test.say("n3", "", ErrorCode::Internal, 40);

@@ -180,7 +180,7 @@ TEST_CASE("repair: an empty store is told again what the nodes have [D19]") {
     REQUIRE(c.decide() == Kind::Write);
     CHECK(model::to_json(c.decision.volume) == model::to_json(volume));
     CHECK(c.decision.set.nodes == Nodes{"n2"});
-    CHECK(c.says("made known again"));
+    CHECK(c.says("recorded again"));
     for (const Word& word : c.known.words) CHECK(c.follows(word.acted));
   }
   SUBCASE("one is away") {
