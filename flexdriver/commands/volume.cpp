@@ -119,7 +119,7 @@ void add_create(CLI::App& parent, const CommandContext& context) {
   verb->add_option("--mkfs-options", request->mkfs_options, "additional options for mkfs");
   verb->add_option(
       "--namespace", request->tenant,
-      "namespace namespace whose pods may mount it; default: that of the first pod that does");
+      "namespace whose pods may mount it; default: that of the first pod that does");
   verb->callback([request, &context] {
     const std::string result = context.ask(api::kVolumeCreatePath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
@@ -130,7 +130,7 @@ void add_create(CLI::App& parent, const CommandContext& context) {
 }
 
 void add_list(CLI::App& parent, const CommandContext& context) {
-  CLI::App* verb = parent.add_subcommand("list", "list list all volumes of the cluster");
+  CLI::App* verb = parent.add_subcommand("list", "list all volumes of the cluster");
   verb->footer("Examples:\n  plexvol volume list\n  plexvol volume list -o json");
   verb->callback([&context] {
     const std::string result = context.ask(api::kVolumeListPath, "{}");
