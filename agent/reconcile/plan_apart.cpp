@@ -41,6 +41,12 @@ bool Planner::plan_failed_disks() {
   return false;
 }
 
+Then Planner::record_failed_disks() {
+  if (!plan_failed_disks()) return Then::GoOn;
+  add(ActionKind::LookAgain);  // the peer is out: what is due now depends on that
+  return Then::End;
+}
+
 // A secondary without a disk that is alone in the set. Its disk failed when the other one did not
 // count, and since then that one may have taken writes which this one lacks. Nobody can tell
 // without the disk, so no plan attaches it: a boot does, or the word of a user, which counts once.
@@ -66,9 +72,9 @@ bool Planner::plan_lone_disk() {
 // peer's good copy anyway. Rule 4: nobody may be told of a success that is about to be thrown
 // away, so its users are killed, and seen to be, before the copy is given up and the rest is
 // thawed. Whether their pods live is not asked: they are what has to stop.
-bool Planner::plan_parting() {
-  if (!primary() || !wanted_.current || is_current(wanted_.here)) return false;
-  if (connected() && seen_.resource->peer_disk_state == "UpToDate") return false;
+Then Planner::leave_lost_arbitration() {
+  if (!primary() || !wanted_.current || is_current(wanted_.here)) return Then::GoOn;
+  if (connected() && seen_.resource->peer_disk_state == "UpToDate") return Then::GoOn;
   // Apart, and told to the store once more: from here on nothing that anybody saw before can
   // connect it or put it back.
   add(ActionKind::Disconnect);
@@ -84,7 +90,7 @@ bool Planner::plan_parting() {
   add(ActionKind::Demote);
   add(ActionKind::Down);
   add(ActionKind::LookAgain);
-  return true;
+  return Then::End;
 }
 
 // What is said of a freeze that lasts, after what is due whatever holds the I/O back.
@@ -98,8 +104,8 @@ void Planner::hold_freeze(ErrorCode code, const std::string& text) {
 // first, so that nothing can connect between the question and the thaw. But before it is parted it
 // asks whether there is an answer at all: where the store takes no writes it must stay as it is,
 // since a peer that comes back ends the freeze.
-bool Planner::plan_freeze() {
-  if (!frozen(seen_)) return false;
+Then Planner::end_freeze() {
+  if (!frozen(seen_)) return Then::GoOn;
   const std::string what = "the I/O of " + name() + " on " + wanted_.here + " is held back ";
   if (seen_.resource->suspended.find("fencing") == std::string::npos) {
     hold_freeze(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
@@ -127,7 +133,7 @@ bool Planner::plan_freeze() {
     add(ActionKind::Adjust);
     add(ActionKind::LookAgain);
   }
-  return true;
+  return Then::End;
 }
 
 // Rule 2 of the arbiter: what is wanted was read, and with it the revision of the set, before
@@ -143,6 +149,16 @@ bool Planner::plan_put_back() {
   add(ActionKind::PutBack, peer());
   add(ActionKind::LookAgain);
   return true;
+}
+
+Then Planner::put_peer_back() {
+  return plan_put_back() ? Then::End : Then::GoOn;
+}
+
+Then Planner::promote() {
+  if (!wanted_.attached_here() || !volume_.mirrored() || primary()) return Then::GoOn;
+  plan_promotion();
+  return Then::End;
 }
 
 void Planner::plan_promotion() {
@@ -184,16 +200,22 @@ bool Planner::may_be_forced() const {
          (disk == "Outdated" || (disk == "Inconsistent" && forced->disk_state == disk));
 }
 
-void Planner::plan_replacement() {
-  if (!may_replace_peer(wanted_, seen_)) return;
+Then Planner::replace_peer() {
+  if (!actions_.empty() || !may_replace_peer(wanted_, seen_)) return Then::GoOn;
   add(ActionKind::ReplacePeer, peer());
   add(ActionKind::LookAgain);
+  return Then::End;
+}
+
+Then Planner::retire_replaced_copy() {
+  if (volume_.find_replica(wanted_.here) != nullptr) return Then::GoOn;
+  plan_leaving();
+  return Then::End;
 }
 
 // What was replaced is taken out of use at once. Its data stays until it is worth nothing any
 // more.
 void Planner::plan_leaving() {
-  if (plan_parting()) return;
   if (in_use())
     return fail(ErrorCode::Conflict,
                 "the copy on " + wanted_.here + " was replaced, but " + why_in_use());

@@ -4,30 +4,38 @@
 
 namespace plexvol::reconcile {
 
-bool Planner::refuse_strangers() {
+Then Planner::tell_backing_error() {
+  if (!seen_.backing_error) return Then::GoOn;
+  plan_failed_disks();
+  fail(seen_.backing_error->code(), seen_.backing_error->what());
+  return Then::End;
+}
+
+Then Planner::refuse_strangers() {
   for (const auto* backing : {&seen_.data, &seen_.metadata}) {
     if (*backing && !(*backing)->ours) {
       fail(ErrorCode::Conflict,
            (*backing)->device + " on " + wanted_.here + " was not made for this " + name() +
                " and is not touched: remove or rename it, or choose another volume name");
-      return true;
+      return Then::End;
     }
   }
-  return false;
+  return Then::GoOn;
 }
 
 // Survives a crash at any line: what is unfinished carries the tag `making` until all of it
 // stands.
-void Planner::plan_making() {
-  if (refuse_strangers()) return;
+Then Planner::make_copy() {
+  if (volume_.find_replica(wanted_.here)->made) return Then::GoOn;
+  if (refuse_strangers() == Then::End) return Then::End;
   const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
-  if (filled && clear_former_copy()) return;
+  if (filled && clear_former_copy()) return Then::End;
   const bool wants_metadata = volume_.mirrored();
   const bool data_is_new = !seen_.data || seen_.data->making;
   const bool metadata_is_new = wants_metadata && (!seen_.metadata || seen_.metadata->making);
   if (!seen_.data) add(ActionKind::CreateData);
   if (wants_metadata && !seen_.metadata) add(ActionKind::CreateMetadataDevice);
-  plan_activation();
+  activate();
   if (data_is_new) add(ActionKind::WipeData);
   // What is to be filled by its peer must say so, whatever a former life of this node left there:
   // old metadata of this very volume would pass for a copy that has everything.
@@ -35,6 +43,7 @@ void Planner::plan_making() {
   if (data_is_new || metadata_is_new) add(ActionKind::Finish);
   add(ActionKind::RecordMade);
   add(ActionKind::LookAgain);
+  return Then::End;
 }
 
 // A copy that is made again on its own node, because its backing devices were gone: what is left of
@@ -46,7 +55,7 @@ bool Planner::clear_former_copy() {
            name() + ": the replica on " + wanted_.here + " is to be rebuilt from " + peer() +
                ", which waits until the volume is released on " + wanted_.here);
     } else {
-      plan_unattached();
+      take_out_of_use();
     }
     return true;
   }
@@ -57,13 +66,15 @@ bool Planner::clear_former_copy() {
   return true;
 }
 
-void Planner::plan_activation() {
+Then Planner::activate() {
   if (seen_.data && !seen_.data->active) add(ActionKind::ActivateData);
   if (seen_.metadata && !seen_.metadata->active) add(ActionKind::ActivateMetadata);
+  return Then::GoOn;
 }
 
 // Never proposes to delete the volume while a whole copy of it exists.
-void Planner::fail_loss() {
+Then Planner::tell_loss() {
+  if (seen_.data && (!volume_.mirrored() || seen_.metadata)) return Then::GoOn;
   const std::string what = seen_.data ? "DRBD metadata" : "data";
   std::string text = name() + ": the " + what + " of the replica on " + wanted_.here +
                      " is gone: its device no longer exists in pool " + volume_.pool;
@@ -86,10 +97,17 @@ void Planner::fail_loss() {
             wanted_.here + "`";
   }
   fail(ErrorCode::Conflict, text);
+  return Then::End;
+}
+
+Then Planner::remove_deleted() {
+  if (!volume_.deleting) return Then::GoOn;
+  remove_volume();
+  return Then::End;
 }
 
 // Each node removes its own part and needs no other for it.
-void Planner::plan_removal() {
+void Planner::remove_volume() {
   if (frozen(seen_)) {
     add(ActionKind::Disconnect);
     add(ActionKind::KillUsers);

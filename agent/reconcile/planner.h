@@ -1,6 +1,7 @@
 // The plan in the making; for plan*.cpp only.
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,13 +27,37 @@ bool has_disk(const Seen& seen);
 // Attached by a mount, and the last mount is gone.
 bool was_left(const Wanted& wanted, const Seen& seen);
 
+class Planner;
+
+// Whether the rules after the one that answers this may plan something, too.
+enum class Then { GoOn, End };
+
+struct Rule {
+  const char* name;
+  Then (Planner::*plan)();
+};
+
 class Planner {
  public:
+  // Both must outlive it.
   Planner(const Wanted& wanted, const Seen& seen)
       : wanted_(wanted), seen_(seen), volume_(wanted.volume) {}
 
-  std::vector<Action> run();
-  std::vector<Action> run_arbitration();
+  // In the order in which they are asked.
+  static std::span<const Rule> list_rules();
+  static std::span<const Rule> list_arbitration_rules();
+
+  // One of them is called, once.
+  std::vector<Action> plan() {
+    follow(list_rules());
+    return actions_;
+  }
+  std::vector<Action> plan_arbitration() {
+    follow(list_arbitration_rules());
+    return actions_;
+  }
+  // The names of the rules that planned something, or ended the plan.
+  const std::vector<std::string>& applied() const { return applied_; }
 
  private:
   void add(ActionKind kind, std::string text = "") { actions_.push_back({kind, std::move(text)}); }
@@ -58,44 +83,65 @@ class Planner {
   bool disk_usable() const { return reconcile::disk_usable(*seen_.resource); }
   bool in_use() const { return seen_.calls.waiting + seen_.calls.mounting > 0 || has_users(); }
   bool has_users() const { return !seen_.users.empty() || seen_.pod; }
+
+  // The rules. Of list_rules():
+  Then skip_others_volume();
+  Then refuse_old_store();
+  Then remove_deleted();
+  Then refuse_foreign_resource();
+  Then leave_lost_arbitration();
+  Then retire_replaced_copy();
+  Then end_freeze();
+  Then let_go_when_asked();
+  Then tell_backing_error();
+  Then make_copy();
+  Then record_failed_disks();
+  Then refuse_strangers();
+  Then tell_loss();
+  Then activate();
+  Then bring_up_resource();
+  Then look_at_foundation();
+  Then put_peer_back();
+  Then leave_unattached();
+  Then promote();
+  Then format();
+  Then answer_mount_calls();
+  Then replace_peer();
+  Then tell_holder();
+  // Of list_arbitration_rules() alone:
+  Then skip_arbitration();
+  Then thaw_deleted();
+  Then skip_replaced_copy();
+  Then arbitrate_failed_disks();
+
+  // What the rules are made of.
+  void follow(std::span<const Rule> rules);
   void plan_contradicted();
-  bool refuse_strangers();
-  void refuse_foreign_resource();
   bool clear_former_copy();
-  void plan_rest(const model::Replica& replica);
-  void fail_loss();
   void plan_configuration();
   bool plan_lone_disk();
-  void plan_making();
-  void plan_activation();
-  bool plan_foundation();
   void plan_resource();
   bool plan_failed_disks();
   void hold_freeze(ErrorCode code, const std::string& text);
-  bool plan_parting();
-  bool plan_freeze();
-  void plan_attachment();
-  bool plan_letting_go();
   std::string why_in_use() const;
   std::string describe_content() const;
   bool plan_put_back();
-  void plan_replacement();
   void plan_leaving();
   bool all_current() const;
-  void plan_unattached();
+  void take_out_of_use();
   void unmount_all();
   void let_go();
   void plan_promotion();
   bool may_be_forced() const;
-  bool plan_format();
   void plan_mount_calls();
-  void plan_removal();
+  void remove_volume();
   void plan_data_removal();
 
   const Wanted& wanted_;
   const Seen& seen_;
   const model::Volume& volume_;
   std::vector<Action> actions_;
+  std::vector<std::string> applied_;
   std::string held_by_;  // what keeps the volume from being released; reported after all the rest
 };
 

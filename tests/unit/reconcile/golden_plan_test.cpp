@@ -6,10 +6,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "agent/reconcile/planner.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/reconcile/plan_cases.h"
 #include "tests/unit/reconcile/plan_file.h"
 
 using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
@@ -42,6 +45,28 @@ TEST_CASE("plan: what is planned in each file of tests/plan is what it expects")
       std::ofstream(path) << file.head << planned;
     } else if (planned != file.expected) {
       FAIL_CHECK(path << "\n--- expected\n" << file.expected << "--- planned\n" << planned);
+    }
+  }
+}
+
+TEST_CASE(
+    "plan: each rule of the planner plans something, or ends a plan, in a file of tests/plan") {
+  std::set<std::string> applied;
+  for (const std::string& path : list_plan_files()) {
+    const PlanFile file = read_plan_file(path);
+    const Seen without_lvm = cases::without_lvm(file.seen);
+    Planner planner(file.wanted, file.seen);
+    Planner arbitration(file.wanted, without_lvm);
+    planner.plan();
+    arbitration.plan_arbitration();
+    applied.insert(planner.applied().begin(), planner.applied().end());
+    applied.insert(arbitration.applied().begin(), arbitration.applied().end());
+  }
+  for (const auto rules : {Planner::list_rules(), Planner::list_arbitration_rules()}) {
+    for (const Rule& rule : rules) {
+      const std::string name = rule.name;
+      CAPTURE(name);
+      CHECK(applied.contains(name));
     }
   }
 }

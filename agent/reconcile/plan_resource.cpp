@@ -1,0 +1,83 @@
+// What is planned of DRBD's resource and its configuration.
+#include <algorithm>
+
+#include "agent/reconcile/planner.h"
+
+namespace plexvol::reconcile {
+
+Then Planner::refuse_foreign_resource() {
+  if (!seen_.resource_is_foreign || volume_.find_replica(wanted_.here) == nullptr) {
+    return Then::GoOn;
+  }
+  fail(ErrorCode::Conflict,
+       name() + ": DRBD on " + wanted_.here + " has a resource named " + volume_.name +
+           " that belongs to something else or to an older volume of this name, and it is not "
+           "touched: see `drbdsetup status " +
+           volume_.name +
+           "`; once nobody needs it, take it down, or delete this volume and choose another name");
+  return Then::End;
+}
+
+Then Planner::bring_up_resource() {
+  if (volume_.mirrored()) plan_resource();
+  return Then::GoOn;
+}
+
+void Planner::plan_resource() {
+  const auto& resource = seen_.resource;
+  // A primary without a disk works on its peer's. Given its own back it would be resynchronised
+  // under it, and when the link breaks then, DRBD ends what waits as a success by itself.
+  if (primary() && has_no_disk()) return;
+  if (has_no_disk() && !diskless()) {
+    return fail(ErrorCode::Unavailable, name() + ": the disk of the replica on " + wanted_.here +
+                                            " has just failed; waits until DRBD has detached it");
+  }
+  if (!plan_lone_disk()) return;
+  // Bump the epoch before bringing up a replica that is not in the set, so that a stale observation
+  // cannot put it back.
+  if (!resource && !is_current(wanted_.here) && is_current(peer())) {
+    add(ActionKind::LeaveSet, peer());
+  }
+  if (!seen_.config_current) plan_configuration();
+  const bool parted = resource && resource->connection == "StandAlone";
+  const bool whole = resource && resource->disk_state != "Diskless" && !parted;
+  if (seen_.config_current && whole) return;
+  // Where the two disagree about the past, DRBD leaves them StandAlone: the copy that is not in
+  // the set is the one to be thrown away.
+  const bool worthless = seen_.config_current && parted && !primary() &&
+                         resource->disk_state != "Diskless" && is_current(peer()) &&
+                         !is_current(wanted_.here);
+  add(worthless ? ActionKind::ReconnectDiscarding : ActionKind::Adjust);
+}
+
+// Rule 1: a change of the configuration may part the two in peace, and then a primary goes on
+// without asking anyone. So a primary takes its peer out before, and a secondary leaves. Only
+// resync options never part them: else an upgrade with another default would make all volumes
+// rejoin.
+void Planner::plan_configuration() {
+  if (seen_.only_resync_options_changed) return add(ActionKind::WriteConfig);
+  const bool is_out_already = !actions_.empty() && actions_.back().kind == ActionKind::LeaveSet;
+  if (together() && !is_out_already) {
+    add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
+  }
+  // The connection itself changes: a primary at its other end must notice nothing that ends in
+  // peace. Also when none is connected now, since one may be by then.
+  const bool survives = is_current(wanted_.here) && !is_current(peer());
+  const bool leaves = together() && !primary();
+  if (seen_.resource && !seen_.connection_current && (survives || leaves)) {
+    add(ActionKind::Disconnect);
+  }
+  add(ActionKind::WriteConfig);
+}
+
+// What stands on the foundation is not planned before that was looked at again.
+Then Planner::look_at_foundation() {
+  const auto is_of_foundation = [](const Action& action) {
+    return action.kind != ActionKind::RefuseRelease;
+  };
+  if (std::ranges::none_of(actions_, is_of_foundation)) return Then::GoOn;
+  if (actions_.back().kind != ActionKind::Fail) add(ActionKind::LookAgain);
+  return Then::End;
+}
+
+}  // namespace plexvol::reconcile

@@ -1,0 +1,189 @@
+// What is planned of the volume's use on this node: how it is let go of, formatted and mounted.
+#include <algorithm>
+
+#include "agent/reconcile/planner.h"
+
+namespace plexvol::reconcile {
+
+std::string describe(const std::vector<filesystem::User>& users) {
+  constexpr std::size_t kShown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < users.size() && i < kShown; ++i) {
+    if (i > 0) text += "; ";
+    const filesystem::User& user = users[i];
+    text += user.pid == 0
+                ? "the kernel " + user.what
+                : "process " + std::to_string(user.pid) + " (" + user.command + ") " + user.what;
+  }
+  if (users.size() > kShown) text += "; and " + std::to_string(users.size() - kShown) + " more";
+  return text;
+}
+
+std::string describe(const PodUse& pod, const std::string& node) {
+  const pods::Verdict& verdict = pod.verdict;
+  const std::string who = verdict.name.empty() ? "pod uid " + pod.uid
+                                               : "pod " + verdict.name + " (uid " + pod.uid + ")";
+  std::string text = who + ", " + verdict.why + "; " + verdict.advice;
+  if (verdict.life == pods::Life::Unknown) {
+    text += "; if the pod is gone, `plexvol unmount " + pod.mount + "` on " + node + " ends this";
+  }
+  return text;
+}
+
+bool was_left(const Wanted& wanted, const Seen& seen) {
+  return wanted.attached_here() && wanted.attachment->holder == model::Holder::Mount &&
+         seen.mounts.empty() && seen.calls.waiting + seen.calls.mounting == 0;
+}
+
+// A refused request is no reason not to go on with the rest.
+Then Planner::let_go_when_asked() {
+  if (!wanted_.attached_here()) return Then::GoOn;
+  // Without its device nobody can tell where it is mounted. DRBD's own is found without lvm2.
+  if (seen_.backing_error && !volume_.mirrored()) return Then::GoOn;
+  const auto& release = wanted_.attachment->release;
+  if (was_left(wanted_, seen_)) {
+    if (seen_.users.empty()) {
+      let_go();
+      return Then::End;
+    }
+    // Told at the end: a failed disk must be taken out all the same, and a whole peer put back.
+    held_by_ = name() + " is no longer mounted on " + wanted_.here + ", but still " +
+               describe(seen_.users);
+    return Then::GoOn;
+  }
+  if (!release || seen_.refused_release == release->id) return Then::GoOn;
+  if (!in_use()) {
+    let_go();
+    return Then::End;
+  }
+  add(ActionKind::RefuseRelease, why_in_use());
+  return Then::GoOn;
+}
+
+std::string Planner::why_in_use() const {
+  if (!seen_.users.empty()) {
+    return name() + " is in use on " + wanted_.here + ": " + describe(seen_.users);
+  }
+  if (seen_.pod) {
+    return name() + " is in use on " + wanted_.here + ": mounted for " +
+           describe(*seen_.pod, wanted_.here);
+  }
+  return "a mount of " + name() + " is under way on " + wanted_.here;
+}
+
+Then Planner::leave_unattached() {
+  if (!wanted_.attached_here()) take_out_of_use();
+  return Then::GoOn;
+}
+
+void Planner::take_out_of_use() {
+  if (has_users() || seen_.calls.mounting > 0) {
+    const std::string holder = wanted_.attachment ? "attached to " + wanted_.attachment->node
+                                                  : std::string("not attached to any node");
+    return fail(ErrorCode::Conflict, name() + " is " + holder + ", but " + why_in_use());
+  }
+  unmount_all();
+  if (seen_.linked) add(ActionKind::Unlink);
+  if (primary()) add(ActionKind::Demote);
+}
+
+void Planner::unmount_all() {
+  // The last one first. Not std::views::reverse: clang 14 cannot read GCC's ranges.
+  // NOLINTNEXTLINE(modernize-loop-convert)
+  for (auto mount = seen_.mounts.rbegin(); mount != seen_.mounts.rend(); ++mount) {
+    add(ActionKind::Unmount, *mount);
+  }
+}
+
+void Planner::let_go() {
+  unmount_all();
+  if (seen_.linked) add(ActionKind::Unlink);
+  if (primary()) add(ActionKind::Demote);
+  add(ActionKind::DropAttachment);
+  add(ActionKind::LookAgain);
+}
+
+Then Planner::format() {
+  if (!wanted_.attached_here()) return Then::GoOn;
+  if (!seen_.device) {
+    fail(ErrorCode::Unavailable, "the device of " + name() + " has not appeared yet");
+    return Then::End;
+  }
+  if (volume_.format == model::Format::Done) return Then::GoOn;
+  if (!seen_.content) return Then::GoOn;  // mounted although never formatted: left alone
+  const filesystem::Probe& content = *seen_.content;
+  const bool empty = content.content == filesystem::Content::Empty;
+  const bool stranger = content.content == filesystem::Content::Known && content.uuid != volume_.id;
+  const bool may_format = volume_.format == model::Format::Never ? empty : !stranger;
+  if (!may_format) {
+    fail(ErrorCode::Conflict, seen_.device->path + " of the new " + name() + " holds " +
+                                  content.detail +
+                                  ", which Plexvol did not put there; only what is surely empty "
+                                  "is formatted");
+    return Then::End;
+  }
+  if (volume_.format == model::Format::Never) add(ActionKind::RecordFormatStarted);
+  add(ActionKind::MakeFilesystem);
+  add(ActionKind::RecordFormatDone);
+  add(ActionKind::LookAgain);
+  return Then::End;
+}
+
+Then Planner::answer_mount_calls() {
+  if (wanted_.attached_here() && volume_.format == model::Format::Done) plan_mount_calls();
+  return Then::GoOn;
+}
+
+void Planner::plan_mount_calls() {
+  if (!seen_.linked) add(ActionKind::Link, seen_.device->path);
+  if (seen_.calls.waiting == 0) {
+    if (!seen_.linked) add(ActionKind::LookAgain);
+    return;
+  }
+  // One more mount would show the same file system, and each access to it fail.
+  if (!seen_.mounted_fault.empty()) {
+    std::string mounts;
+    for (const std::string& mount : seen_.mounts) mounts += (mounts.empty() ? "" : ", ") + mount;
+    return fail(ErrorCode::Conflict,
+                name() + ": its file system on " + wanted_.here + " " + seen_.mounted_fault +
+                    " and must be unmounted everywhere before it can be mounted again, which "
+                    "repairs it; delete the pods that use it: " +
+                    mounts);
+  }
+  // While it is mounted, or may be at any moment, it was checked already and must not be
+  // touched.
+  if (seen_.content) {
+    const filesystem::Probe& content = *seen_.content;
+    const bool is_ours = content.content == filesystem::Content::Known &&
+                         content.type == volume_.fs_type && content.uuid == volume_.id;
+    if (!is_ours) {
+      return fail(ErrorCode::Conflict, name() + " was formatted as " + volume_.fs_type + ", but " +
+                                           seen_.device->path + " on " + wanted_.here +
+                                           " now holds " + describe_content() +
+                                           "; it is neither mounted nor formatted again");
+    }
+    if (!seen_.just_formatted) add(ActionKind::CheckFilesystem);
+  }
+  add(ActionKind::CompleteMountCalls);
+  add(ActionKind::LookAgain);
+}
+
+// A file system that was put there by somebody else differs in its UUID alone.
+std::string Planner::describe_content() const {
+  const filesystem::Probe& content = *seen_.content;
+  if (content.content == filesystem::Content::Empty) return "nothing, it is empty";
+  if (content.type != volume_.fs_type || content.uuid == volume_.id) return content.detail;
+  return content.detail + " with the UUID " + content.uuid + " instead of " + volume_.id;
+}
+
+Then Planner::tell_holder() {
+  const auto ends_here = [](const Action& action) {
+    return action.kind == ActionKind::Fail || action.kind == ActionKind::LookAgain;
+  };
+  if (!held_by_.empty() && std::ranges::none_of(actions_, ends_here)) {
+    fail(ErrorCode::Unavailable, held_by_);
+  }
+  return Then::GoOn;
+}
+
+}  // namespace plexvol::reconcile
