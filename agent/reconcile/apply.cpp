@@ -5,6 +5,7 @@
 
 #include "agent/drbd/metadata.h"
 #include "agent/model/codec.h"
+#include "agent/reconcile/apply_set.h"
 #include "agent/reconcile/observe.h"
 
 namespace plexvol::reconcile {
@@ -85,62 +86,6 @@ void drop_attachment(const Wanted& wanted, const Tools& tools) {
   tools.store.commit(change);
 }
 
-Error set_changed(const std::string& volume) {
-  return {ErrorCode::Unavailable,
-          "volume " + volume + ": the current set changed concurrently; retrying"};
-}
-
-// After a change of its own, the set that the rest of the plan rests on. Another change in between
-// has raised the epoch once more.
-void read_own_change(Wanted& wanted, const Tools& tools) {
-  const auto now = tools.store.find_current(wanted.volume.name);
-  if (!now || now->value.epoch != wanted.current->epoch + 1) {
-    throw set_changed(wanted.volume.name);
-  }
-  wanted.current = now->value;
-  wanted.current_revision = now->revision;
-}
-
-// Takes `node` out of the very set that was planned from, in the name of one that is in it: so the
-// set never becomes empty.
-void take_out(const std::string& node, const std::string& asker, const std::string& reason,
-              Wanted& wanted, const Tools& tools) {
-  const std::string& volume = wanted.volume.name;
-  if (!wanted.current) {
-    throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
-  }
-  const bool won = wanted.current->nodes.contains(asker) &&
-                   tools.arbiter.take_out_with(volume, {*wanted.current, wanted.current_revision},
-                                               node, reason, {});
-  if (!won) throw set_changed(volume);
-  read_own_change(wanted, tools);
-}
-
-void ask_arbiter(const std::string& peer, Wanted& wanted, const Tools& tools) {
-  const std::string without = peer.empty() ? "a second copy" : peer;
-  take_out(peer, wanted.here,
-           wanted.here + (wanted.attached_here() ? " is to use it without " : " goes on without ") +
-               without,
-           wanted, tools);
-}
-
-void leave_set(Wanted& wanted, const Tools& tools) {
-  const std::string& here = wanted.here;
-  take_out(here, wanted.volume.peer_of(here), here + " says that its copy must not count", wanted,
-           tools);
-}
-
-void take_out_peer(const std::string& peer, Wanted& wanted, const Tools& tools) {
-  const std::string& here = wanted.here;
-  take_out(peer, here, here + " says that the copy of " + peer + " must not count", wanted, tools);
-}
-
-void use_forced(Wanted& wanted, const Tools& tools) {
-  const std::string& volume = wanted.volume.name;
-  if (!tools.arbiter.use_forced(volume, wanted.current_revision)) throw set_changed(volume);
-  read_own_change(wanted, tools);
-}
-
 void adjust(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   tools.drbd.adjust(wanted.volume.name);
   // The copy was taken out of the set for the change, and DRBD does not tell the peer of one that
@@ -165,12 +110,6 @@ void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
     if (const auto uid = pods::uid_in_path(mount)) uids.insert(*uid);
   }
   for (const std::string& uid : uids) tools.pods.kill(uid);
-}
-
-void put_back(const std::string& peer, const Wanted& wanted, const Tools& tools) {
-  if (!tools.arbiter.put_back(wanted.volume.name, wanted.current_revision, peer)) return;
-  // A former copy may be waiting for this.
-  tools.store.commit(Change().wake(wanted.volume));
 }
 
 // Another volume's file of the same name stays: by it a node knows that it has that one's copy.
@@ -206,18 +145,24 @@ std::vector<std::string> list_kernels(const Wanted& wanted, const Tools& tools) 
   return kernels;
 }
 
-std::string job_of(ActionKind kind, const Wanted& wanted, const Seen& seen) {
-  const model::Volume& volume = wanted.volume;
-  switch (kind) {
-    case ActionKind::MakeFilesystem:
-      return "mkfs." + volume.fs_type + " on " + seen.device->path;
-    case ActionKind::CheckFilesystem:
-      return "the check of the " + volume.fs_type + " on " + seen.device->path;
-    case ActionKind::Promote:
-      return "the promotion on " + wanted.here;
-    default:
-      return "";
-  }
+std::string job_of(const actions::MakeFilesystem& /*action*/, const Wanted& wanted,
+                   const Seen& seen) {
+  return "mkfs." + wanted.volume.fs_type + " on " + seen.device->path;
+}
+
+std::string job_of(const actions::CheckFilesystem& /*action*/, const Wanted& wanted,
+                   const Seen& seen) {
+  return "the check of the " + wanted.volume.fs_type + " on " + seen.device->path;
+}
+
+std::string job_of(const actions::Promote& /*action*/, const Wanted& wanted, const Seen& /*seen*/) {
+  return "the promotion on " + wanted.here;
+}
+
+// All others are done at once.
+template <class Other>
+std::string job_of(const Other& /*action*/, const Wanted& /*wanted*/, const Seen& /*seen*/) {
+  return "";
 }
 
 void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
@@ -228,7 +173,7 @@ void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
       .uuid = volume.id,
       .options = filesystem::parse_mkfs_options(volume.fs_type, volume.mkfs_options),
       .kernels = list_kernels(wanted, tools)};
-  tools.jobs.run(volume.name, job_of(ActionKind::MakeFilesystem, wanted, seen), Jobs::Load::None,
+  tools.jobs.run(volume.name, job_of(actions::MakeFilesystem{}, wanted, seen), Jobs::Load::None,
                  [&filesystem = tools.filesystem, made] { filesystem.make(made); });
   seen.just_formatted = true;
 }
@@ -242,7 +187,7 @@ void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools
                              "; e2fsck -f " + tools.links.path(name) +
                              " mends it; then plexvol detach " + name + " " + wanted.here;
   tools.jobs.run(
-      name, job_of(ActionKind::CheckFilesystem, wanted, seen), Jobs::Load::Disk,
+      name, job_of(actions::CheckFilesystem{}, wanted, seen), Jobs::Load::Disk,
       [&filesystem = tools.filesystem, device = seen.device->path, type = wanted.volume.fs_type,
        advice] { filesystem.check(device, type, advice); });
 }
@@ -250,7 +195,7 @@ void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools
 // Meanwhile the kernel may ask the arbiter about the peer, and the answer may have to wait for the
 // store.
 void promote(const Wanted& wanted, const Seen& seen, const Tools& tools) {
-  tools.jobs.run(wanted.volume.name, job_of(ActionKind::Promote, wanted, seen), Jobs::Load::None,
+  tools.jobs.run(wanted.volume.name, job_of(actions::Promote{}, wanted, seen), Jobs::Load::None,
                  [&drbd = tools.drbd, name = wanted.volume.name, resource = *seen.resource] {
                    drbd.promote(name, resource);
                  });
@@ -264,137 +209,142 @@ void unmount(const std::string& mount_point, const Wanted& wanted) {
                                           " cannot be unmounted, it is busy");
 }
 
+// What each action does.
+struct Applier {
+  void operator()(const actions::CreateData& /*action*/) const {
+    seen.data = get_pool(tools, wanted.volume)
+                    .create(wanted.volume.name, copy_size_bytes(wanted), wanted.volume.id);
+  }
+  void operator()(const actions::CreateMetadataDevice& /*action*/) const {
+    seen.metadata =
+        get_pool(tools, wanted.volume)
+            .create(metadata_name(wanted.volume),
+                    drbd::metadata_size_bytes(copy_size_bytes(wanted)), wanted.volume.id);
+  }
+  void operator()(const actions::ActivateData& /*action*/) const {
+    get_pool(tools, wanted.volume).activate(wanted.volume.name);
+  }
+  void operator()(const actions::ActivateMetadata& /*action*/) const {
+    get_pool(tools, wanted.volume).activate(metadata_name(wanted.volume));
+  }
+  void operator()(const actions::WipeData& /*action*/) const {
+    filesystem::wipe_ends(seen.data->device);
+  }
+  void operator()(const actions::CreateMetadata& /*action*/) const {
+    wanted.volume.find_replica(wanted.here)->filled_by_peer
+        ? tools.drbd.create_blank_metadata(to_resource(wanted, seen))
+        : tools.drbd.create_metadata(to_resource(wanted, seen), wanted.volume.current_uuid);
+  }
+  void operator()(const actions::Finish& /*action*/) const { finish(wanted, seen, tools); }
+  void operator()(const actions::RecordMade& /*action*/) const { record_made(wanted, tools); }
+  void operator()(const actions::WriteConfig& /*action*/) const {
+    tools.drbd.write_config(to_resource(wanted, seen));
+  }
+  void operator()(const actions::Adjust& /*action*/) const { adjust(wanted, seen, tools); }
+  void operator()(const actions::AskArbiter& action) const {
+    ask_arbiter(action.peer, wanted, tools);
+  }
+  void operator()(const actions::LeaveSet& /*action*/) const { leave_set(wanted, tools); }
+  void operator()(const actions::TakeOut& action) const {
+    take_out_peer(action.peer, wanted, tools);
+  }
+  void operator()(const actions::UseForced& /*action*/) const { use_forced(wanted, tools); }
+  void operator()(const actions::Disconnect& /*action*/) const {
+    tools.drbd.disconnect(wanted.volume.name);
+  }
+  void operator()(const actions::ResumeIo& /*action*/) const {
+    tools.drbd.resume_io(wanted.volume.name);
+  }
+  void operator()(const actions::KillUsers& /*action*/) const { kill_users(wanted, seen, tools); }
+  void operator()(const actions::GiveUpDisk& /*action*/) const {
+    tools.drbd.give_up_disk(wanted.volume.name);
+  }
+  void operator()(const actions::ReconnectDiscarding& /*action*/) const {
+    tools.drbd.reconnect_discarding(wanted.volume.name);
+  }
+  void operator()(const actions::Promote& /*action*/) const { promote(wanted, seen, tools); }
+  void operator()(const actions::PromoteByForce& /*action*/) const {
+    tools.drbd.promote_by_force(wanted.volume.name);
+  }
+  void operator()(const actions::Demote& /*action*/) const {
+    tools.drbd.demote(wanted.volume.name, *seen.resource);
+  }
+  void operator()(const actions::PutBack& action) const { put_back(action.peer, wanted, tools); }
+  void operator()(const actions::Link& action) const {
+    tools.links.set(wanted.volume.name, action.device);
+  }
+  void operator()(const actions::Unlink& /*action*/) const {
+    tools.links.remove(wanted.volume.name);
+  }
+  void operator()(const actions::Unmount& action) const { unmount(action.mount_point, wanted); }
+  void operator()(const actions::RecordFormatStarted& /*action*/) const {
+    record_format(wanted, tools, model::Format::Started);
+  }
+  void operator()(const actions::MakeFilesystem& /*action*/) const {
+    make_filesystem(wanted, seen, tools);
+  }
+  void operator()(const actions::RecordFormatDone& /*action*/) const {
+    record_format(wanted, tools, model::Format::Done);
+  }
+  void operator()(const actions::CheckFilesystem& /*action*/) const {
+    check_filesystem(wanted, seen, tools);
+  }
+  void operator()(const actions::CompleteMountCalls& /*action*/) const {
+    tools.calls.complete(wanted.volume.name, {.device = tools.links.path(wanted.volume.name),
+                                              .major = seen.device->major,
+                                              .minor = seen.device->minor});
+  }
+  void operator()(const actions::DropAttachment& /*action*/) const {
+    drop_attachment(wanted, tools);
+  }
+  void operator()(const actions::Down& /*action*/) const { tools.drbd.down(wanted.volume.name); }
+  void operator()(const actions::RemoveConfig& /*action*/) const {
+    remove_config(wanted.volume, tools);
+  }
+  void operator()(const actions::RemoveBacking& /*action*/) const {
+    get_pool(tools, wanted.volume).remove(list_names(wanted, seen, &Backing::ours));
+  }
+  void operator()(const actions::ForgetReplica& /*action*/) const {
+    get_pool(tools, wanted.volume).remove_remains(wanted.volume.name);
+    tools.arbiter.acted().remove(wanted.volume.id);
+    forget_replica(wanted, tools);
+  }
+  void operator()(const actions::Fail& action) const { throw Error(action.code, action.reason); }
+  void operator()(const actions::RefuseRelease& /*action*/) const {}  // the pass's own
+  void operator()(const actions::ReplacePeer& /*action*/) const {}    // the pass's own
+  void operator()(const actions::LookAgain& /*action*/) const {}      // the pass's own
+
+  Wanted& wanted;
+  Seen& seen;
+  const Tools& tools;
+};
+
 }  // namespace
 
-// NOLINTNEXTLINE(readability-function-size): a table
 void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools) {
-  const model::Volume& volume = wanted.volume;
-  const auto pool = [&]() -> Pool& { return get_pool(tools, volume); };
-  const auto resource = [&] { return to_resource(wanted, seen); };
-  switch (action.kind) {
-    case ActionKind::CreateData:
-      seen.data = pool().create(volume.name, copy_size_bytes(wanted), volume.id);
-      return;
-    case ActionKind::CreateMetadataDevice:
-      seen.metadata = pool().create(metadata_name(volume),
-                                    drbd::metadata_size_bytes(copy_size_bytes(wanted)), volume.id);
-      return;
-    case ActionKind::ActivateData:
-      return pool().activate(volume.name);
-    case ActionKind::ActivateMetadata:
-      return pool().activate(metadata_name(volume));
-    case ActionKind::WipeData:
-      return filesystem::wipe_ends(seen.data->device);
-    case ActionKind::CreateMetadata:
-      return volume.find_replica(wanted.here)->filled_by_peer
-                 ? tools.drbd.create_blank_metadata(resource())
-                 : tools.drbd.create_metadata(resource(), volume.current_uuid);
-    case ActionKind::Finish:
-      return finish(wanted, seen, tools);
-    case ActionKind::RecordMade:
-      return record_made(wanted, tools);
-    case ActionKind::WriteConfig:
-      return tools.drbd.write_config(resource());
-    case ActionKind::Adjust:
-      return adjust(wanted, seen, tools);
-    case ActionKind::AskArbiter:
-      return ask_arbiter(action.text, wanted, tools);
-    case ActionKind::LeaveSet:
-      return leave_set(wanted, tools);
-    case ActionKind::TakeOut:
-      return take_out_peer(action.text, wanted, tools);
-    case ActionKind::UseForced:
-      return use_forced(wanted, tools);
-    case ActionKind::Disconnect:
-      return tools.drbd.disconnect(volume.name);
-    case ActionKind::ResumeIo:
-      return tools.drbd.resume_io(volume.name);
-    case ActionKind::KillUsers:
-      return kill_users(wanted, seen, tools);
-    case ActionKind::GiveUpDisk:
-      return tools.drbd.give_up_disk(volume.name);
-    case ActionKind::ReconnectDiscarding:
-      return tools.drbd.reconnect_discarding(volume.name);
-    case ActionKind::Promote:
-      return promote(wanted, seen, tools);
-    case ActionKind::PromoteByForce:
-      return tools.drbd.promote_by_force(volume.name);
-    case ActionKind::Demote:
-      return tools.drbd.demote(volume.name, *seen.resource);
-    case ActionKind::PutBack:
-      return put_back(action.text, wanted, tools);
-    case ActionKind::Link:
-      return tools.links.set(volume.name, action.text);
-    case ActionKind::Unlink:
-      return tools.links.remove(volume.name);
-    case ActionKind::Unmount:
-      return unmount(action.text, wanted);
-    case ActionKind::RecordFormatStarted:
-      return record_format(wanted, tools, model::Format::Started);
-    case ActionKind::MakeFilesystem:
-      return make_filesystem(wanted, seen, tools);
-    case ActionKind::RecordFormatDone:
-      return record_format(wanted, tools, model::Format::Done);
-    case ActionKind::CheckFilesystem:
-      return check_filesystem(wanted, seen, tools);
-    case ActionKind::CompleteMountCalls:
-      return tools.calls.complete(volume.name, {.device = tools.links.path(volume.name),
-                                                .major = seen.device->major,
-                                                .minor = seen.device->minor});
-    case ActionKind::DropAttachment:
-      return drop_attachment(wanted, tools);
-    case ActionKind::Down:
-      return tools.drbd.down(volume.name);
-    case ActionKind::RemoveConfig:
-      return remove_config(volume, tools);
-    case ActionKind::RemoveBacking:
-      return pool().remove(list_names(wanted, seen, &Backing::ours));
-    case ActionKind::ForgetReplica:
-      pool().remove_remains(volume.name);
-      tools.arbiter.acted().remove(volume.id);
-      return forget_replica(wanted, tools);
-    case ActionKind::Fail:
-      throw Error(action.code, action.text);
-    case ActionKind::RefuseRelease:
-    case ActionKind::ReplacePeer:
-    case ActionKind::LookAgain:
-      return;  // the pass's own
-  }
+  std::visit(Applier{wanted, seen, tools}, action);
 }
 
 std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, const Seen& seen) {
   for (const Action& action : actions) {
-    if (std::string job = job_of(action.kind, wanted, seen); !job.empty()) return job;
+    const std::string job =
+        std::visit([&](const auto& one) { return job_of(one, wanted, seen); }, action);
+    if (!job.empty()) return job;
   }
   return "";
 }
 
-bool acts_on_set(ActionKind kind) {
-  switch (kind) {
-    case ActionKind::Adjust:
-    case ActionKind::ReconnectDiscarding:
-    case ActionKind::Promote:
-    case ActionKind::PromoteByForce:
-    case ActionKind::ResumeIo:
-      return true;
-    default:
-      return false;
-  }
+bool acts_on_set(const Action& action) {
+  return is<actions::Adjust, actions::ReconnectDiscarding, actions::Promote,
+            actions::PromoteByForce, actions::ResumeIo>(action);
 }
 
-bool touches_backing(ActionKind kind) {
-  switch (kind) {
-    case ActionKind::ActivateData:
-    case ActionKind::ActivateMetadata:
-    case ActionKind::RemoveBacking:
-      return true;
-    default:
-      return false;
-  }
+bool touches_backing(const Action& action) {
+  return is<actions::ActivateData, actions::ActivateMetadata, actions::RemoveBacking>(action);
 }
 
-bool changes_space(ActionKind kind) {
-  return kind == ActionKind::CreateData || kind == ActionKind::RemoveBacking;
+bool changes_space(const Action& action) {
+  return is<actions::CreateData, actions::RemoveBacking>(action);
 }
 
 }  // namespace plexvol::reconcile

@@ -15,10 +15,10 @@ void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools)
 std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, const Seen& seen);
 
 // What such an action rests on must be on this node's disk before it (store/acted.h).
-bool acts_on_set(ActionKind kind);
+bool acts_on_set(const Action& action);
 // After these the backing devices have to be looked at anew.
-bool touches_backing(ActionKind kind);
+bool touches_backing(const Action& action);
 // After these a pool has more or less free space than before.
-bool changes_space(ActionKind kind);
+bool changes_space(const Action& action);
 
 }  // namespace plexvol::reconcile

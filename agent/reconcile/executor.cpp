@@ -10,35 +10,34 @@ namespace plexvol::reconcile {
 void Executor::run(const std::vector<Action>& actions, Wanted& wanted, Seen& seen) {
   effects_.backing_known = true;
   for (const Action& action : actions) {
-    if (action.kind == ActionKind::LookAgain) break;
-    if (action.kind != ActionKind::Fail) log::info(to_text(action));
-    if (touches_backing(action.kind)) effects_.backing_known = false;
+    if (is<actions::LookAgain>(action)) break;
+    if (!is<actions::Fail>(action)) log::info(to_text(action));
+    if (touches_backing(action)) effects_.backing_known = false;
     run_one(action, wanted, seen);
   }
 }
 
 void Executor::run_one(const Action& action, Wanted& wanted, Seen& seen) {
-  if (action.kind == ActionKind::RefuseRelease) {
+  if (const auto* refusal = std::get_if<actions::RefuseRelease>(&action)) {
     seen.refused_release = wanted.attachment->release->id;
-    effects_.note = action.text;
+    effects_.note = refusal->reason;
     return;
   }
-  if (action.kind == ActionKind::PutBack) effects_.put_back = true;
-  if (action.kind == ActionKind::ForgetReplica) effects_.forgot_replica = true;
-  if (action.kind == ActionKind::ReplacePeer) return replace(wanted);
+  if (is<actions::PutBack>(action)) effects_.put_back = true;
+  if (is<actions::ForgetReplica>(action)) effects_.forgot_replica = true;
+  if (is<actions::ReplacePeer>(action)) return replace(wanted);
   try {
-    if (acts_on_set(action.kind) && wanted.current) {
+    if (acts_on_set(action) && wanted.current) {
       shared_.tools.arbiter.acted().record(wanted.volume, *wanted.current);
     }
     apply(action, wanted, seen, shared_.tools);
   } catch (const Error&) {
-    const bool ends_freeze =
-        action.kind == ActionKind::AskArbiter || action.kind == ActionKind::ResumeIo;
+    const bool ends_freeze = is<actions::AskArbiter, actions::ResumeIo>(action);
     if (ends_freeze && frozen(seen)) connect_again(wanted, seen);
     throw;
   }
-  if (changes_space(action.kind)) shared_.settings.space_changed();
-  if (action.kind == ActionKind::Unmount) shared_.settings.unmounted();
+  if (changes_space(action)) shared_.settings.space_changed();
+  if (is<actions::Unmount>(action)) shared_.settings.unmounted();
 }
 
 // A primary that was parted to be asked about, and got no answer: its I/O stays frozen, but a

@@ -37,6 +37,7 @@
 #include "agent/model/model.h"
 #include "agent/mounting/mount_calls.h"
 #include "agent/pods/pods.h"
+#include "agent/reconcile/actions.h"
 
 namespace plexvol::reconcile {
 
@@ -136,57 +137,6 @@ struct Seen {
   bool just_formatted = false;  // in this very pass: it needs no check before its first mount
 };
 
-enum class ActionKind {
-  CreateData,
-  CreateMetadataDevice,
-  ActivateData,
-  ActivateMetadata,
-  WipeData,
-  CreateMetadata,
-  Finish,  // what stands so far is no longer in the making
-  RecordMade,
-  WriteConfig,
-  Adjust,
-  // These, PutBack and ReplacePeer change the set, and do nothing when it is not the one that was
-  // planned from.
-  AskArbiter,
-  UseForced,  // takes the word of the user who chose this copy though it had no disk; counts once
-  LeaveSet,  // rule 1: this node's copy must not count: its disk has failed, or it is about to part
-  TakeOut,   // rule 1: the peer's must not
-  Disconnect,
-  ResumeIo,
-  KillUsers,
-  GiveUpDisk,
-  ReconnectDiscarding,
-  Promote,
-  PromoteByForce,
-  Demote,
-  PutBack,
-  ReplacePeer,
-  Link,
-  Unlink,
-  Unmount,
-  RecordFormatStarted,
-  MakeFilesystem,
-  RecordFormatDone,
-  CheckFilesystem,
-  CompleteMountCalls,
-  RefuseRelease,
-  DropAttachment,
-  Down,
-  RemoveConfig,
-  RemoveBacking,
-  ForgetReplica,
-  LookAgain,  // what comes next depends on what the actions before it made
-  Fail,       // says why nothing more can be done, with an error code; Unavailable: try again later
-};
-
-struct Action {
-  ActionKind kind{};
-  std::string text;                         // mount point, node, or reason
-  ErrorCode code = ErrorCode::Unavailable;  // of Fail
-};
-
 std::vector<Action> plan(const Wanted& wanted, const Seen& seen);
 // Of that, only what must not wait for any tool but DRBD's: ending a freeze, parting from a peer
 // that has won, taking a failed disk out of the set, putting a whole copy back. It takes what
@@ -209,8 +159,5 @@ bool backing_is_gone(const Wanted& wanted, const Seen& seen);
 
 // Nothing is missing but that the peer is to be replaced.
 bool may_replace_peer(const Wanted& wanted, const Seen& seen);
-
-// "Promote", "Unmount /mnt", "Fail Conflict: ...": one a line, for the golden tests and the log.
-std::string to_text(const Action& action);
 
 }  // namespace plexvol::reconcile

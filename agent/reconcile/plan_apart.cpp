@@ -27,7 +27,7 @@ bool Planner::plan_failed_disks() {
   if (own_gone || own_failed) {
     // Also when it is out already, before it is attached again: the peer may be about to put it
     // back by an older look.
-    if (is_current(wanted_.here) || !primary()) add(ActionKind::LeaveSet, peer());
+    if (is_current(wanted_.here) || !primary()) add(actions::LeaveSet{peer()});
     return false;
   }
   // One that is only behind goes, too: a primary that loses such a peer goes on unasked.
@@ -35,7 +35,7 @@ bool Planner::plan_failed_disks() {
   const bool peer_behind = peer_disk == "Inconsistent" || peer_disk == "Outdated";
   if (is_current(wanted_.here) && connected() && seen_.resource->disk_state == "UpToDate" &&
       (failed(peer_disk) || peer_behind)) {
-    add(ActionKind::TakeOut, peer());
+    add(actions::TakeOut{peer()});
     return true;
   }
   return false;
@@ -43,7 +43,7 @@ bool Planner::plan_failed_disks() {
 
 Then Planner::record_failed_disks() {
   if (!plan_failed_disks()) return Then::GoOn;
-  add(ActionKind::LookAgain);  // the peer is out: what is due now depends on that
+  add(actions::LookAgain{});  // the peer is out: what is due now depends on that
   return Then::End;
 }
 
@@ -55,7 +55,7 @@ bool Planner::plan_lone_disk() {
   if (!diskless() || just_made() || !is_current(wanted_.here) || is_current(peer())) return true;
   const auto& forced = wanted_.current->forced;
   if (forced && forced->node == wanted_.here && forced->disk_state == "Diskless") {
-    add(ActionKind::UseForced);
+    add(actions::UseForced{});
     return true;
   }
   const std::string force = "`plexvol volume force-current " + volume_.name + " --node ";
@@ -77,25 +77,25 @@ Then Planner::leave_lost_arbitration() {
   if (connected() && seen_.resource->peer_disk_state == "UpToDate") return Then::GoOn;
   // Apart, and told to the store once more: from here on nothing that anybody saw before can
   // connect it or put it back.
-  add(ActionKind::Disconnect);
+  add(actions::Disconnect{});
   // A copy that was replaced is no longer spoken of.
-  if (volume_.find_replica(wanted_.here) != nullptr) add(ActionKind::LeaveSet, peer());
-  add(ActionKind::KillUsers);
-  add(ActionKind::GiveUpDisk);
+  if (volume_.find_replica(wanted_.here) != nullptr) add(actions::LeaveSet{peer()});
+  add(actions::KillUsers{});
+  add(actions::GiveUpDisk{});
   // A kubelet has restarted the container by now: it must not be told of an old write either.
-  add(ActionKind::KillUsers);
-  add(ActionKind::ResumeIo);
+  add(actions::KillUsers{});
+  add(actions::ResumeIo{});
   unmount_all();
-  if (seen_.linked) add(ActionKind::Unlink);
-  add(ActionKind::Demote);
-  add(ActionKind::Down);
-  add(ActionKind::LookAgain);
+  if (seen_.linked) add(actions::Unlink{});
+  add(actions::Demote{});
+  add(actions::Down{});
+  add(actions::LookAgain{});
   return Then::End;
 }
 
 // What is said of a freeze that lasts, after what is due whatever holds the I/O back.
 void Planner::hold_freeze(ErrorCode code, const std::string& text) {
-  if (plan_failed_disks()) return add(ActionKind::LookAgain);
+  if (plan_failed_disks()) return add(actions::LookAgain{});
   if (!plan_put_back()) fail(code, text);
 }
 
@@ -114,8 +114,8 @@ Then Planner::end_freeze() {
   } else if (!disk_usable()) {
     // Who has nothing to go on with must not win.
     if (is_current(wanted_.here) && is_current(peer())) {
-      add(ActionKind::LeaveSet, peer());
-      add(ActionKind::LookAgain);
+      add(actions::LeaveSet{peer()});
+      add(actions::LookAgain{});
     } else if (connected()) {
       hold_freeze(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
     } else {
@@ -126,12 +126,12 @@ Then Planner::end_freeze() {
   } else if (seen_.question_under_way || !seen_.question_time_over) {
     fail(ErrorCode::Unavailable, what + "until it is decided who goes on without the other");
   } else {
-    add(ActionKind::AskArbiter, peer());
-    add(ActionKind::Disconnect);
-    add(ActionKind::AskArbiter, peer());
-    add(ActionKind::ResumeIo);
-    add(ActionKind::Adjust);
-    add(ActionKind::LookAgain);
+    add(actions::AskArbiter{peer()});
+    add(actions::Disconnect{});
+    add(actions::AskArbiter{peer()});
+    add(actions::ResumeIo{});
+    add(actions::Adjust{});
+    add(actions::LookAgain{});
   }
   return Then::End;
 }
@@ -146,8 +146,8 @@ bool Planner::plan_put_back() {
   const model::Replica* replica = volume_.find_replica(peer());
   if (!both_good || !is_current(wanted_.here) || is_current(peer())) return false;
   if (replica == nullptr || !replica->made) return false;
-  add(ActionKind::PutBack, peer());
-  add(ActionKind::LookAgain);
+  add(actions::PutBack{peer()});
+  add(actions::LookAgain{});
   return true;
 }
 
@@ -186,10 +186,10 @@ void Planner::plan_promotion() {
     if (wanted_.peer_alive && !seen_.connect_time_over) {
       return fail(ErrorCode::Unavailable, name() + " waits for its connection to " + peer());
     }
-    add(ActionKind::AskArbiter, peer());
+    add(actions::AskArbiter{peer()});
   }
-  add(by_force ? ActionKind::PromoteByForce : ActionKind::Promote);
-  add(ActionKind::LookAgain);
+  by_force ? add(actions::PromoteByForce{}) : add(actions::Promote{});
+  add(actions::LookAgain{});
 }
 
 // A person has chosen this copy as it was then; half overwritten only when it was so already.
@@ -202,8 +202,8 @@ bool Planner::may_be_forced() const {
 
 Then Planner::replace_peer() {
   if (!actions_.empty() || !may_replace_peer(wanted_, seen_)) return Then::GoOn;
-  add(ActionKind::ReplacePeer, peer());
-  add(ActionKind::LookAgain);
+  add(actions::ReplacePeer{peer()});
+  add(actions::LookAgain{});
   return Then::End;
 }
 
@@ -220,12 +220,12 @@ void Planner::plan_leaving() {
     return fail(ErrorCode::Conflict,
                 "the copy on " + wanted_.here + " was replaced, but " + why_in_use());
   unmount_all();
-  if (seen_.linked) add(ActionKind::Unlink);
-  if (primary()) add(ActionKind::Demote);
-  if (seen_.resource) add(ActionKind::Down);
+  if (seen_.linked) add(actions::Unlink{});
+  if (primary()) add(actions::Demote{});
+  if (seen_.resource) add(actions::Down{});
   if (wanted_.attached_here()) {
-    add(ActionKind::DropAttachment);
-    add(ActionKind::LookAgain);
+    add(actions::DropAttachment{});
+    add(actions::LookAgain{});
     return;
   }
   if (!all_current() || !wanted_.others_whole) return;

@@ -33,16 +33,16 @@ Then Planner::make_copy() {
   const bool wants_metadata = volume_.mirrored();
   const bool data_is_new = !seen_.data || seen_.data->making;
   const bool metadata_is_new = wants_metadata && (!seen_.metadata || seen_.metadata->making);
-  if (!seen_.data) add(ActionKind::CreateData);
-  if (wants_metadata && !seen_.metadata) add(ActionKind::CreateMetadataDevice);
+  if (!seen_.data) add(actions::CreateData{});
+  if (wants_metadata && !seen_.metadata) add(actions::CreateMetadataDevice{});
   activate();
-  if (data_is_new) add(ActionKind::WipeData);
+  if (data_is_new) add(actions::WipeData{});
   // What is to be filled by its peer must say so, whatever a former life of this node left there:
   // old metadata of this very volume would pass for a copy that has everything.
-  if (metadata_is_new || (wants_metadata && filled)) add(ActionKind::CreateMetadata);
-  if (data_is_new || metadata_is_new) add(ActionKind::Finish);
-  add(ActionKind::RecordMade);
-  add(ActionKind::LookAgain);
+  if (metadata_is_new || (wants_metadata && filled)) add(actions::CreateMetadata{});
+  if (data_is_new || metadata_is_new) add(actions::Finish{});
+  add(actions::RecordMade{});
+  add(actions::LookAgain{});
   return Then::End;
 }
 
@@ -61,14 +61,14 @@ bool Planner::clear_former_copy() {
   }
   const bool half_gone = !seen_.data && seen_.metadata && !seen_.metadata->making;
   if (!seen_.resource && !half_gone) return false;
-  add(seen_.resource ? ActionKind::Down : ActionKind::RemoveBacking);
-  add(ActionKind::LookAgain);
+  seen_.resource ? add(actions::Down{}) : add(actions::RemoveBacking{});
+  add(actions::LookAgain{});
   return true;
 }
 
 Then Planner::activate() {
-  if (seen_.data && !seen_.data->active) add(ActionKind::ActivateData);
-  if (seen_.metadata && !seen_.metadata->active) add(ActionKind::ActivateMetadata);
+  if (seen_.data && !seen_.data->active) add(actions::ActivateData{});
+  if (seen_.metadata && !seen_.metadata->active) add(actions::ActivateMetadata{});
   return Then::GoOn;
 }
 
@@ -109,17 +109,17 @@ Then Planner::remove_deleted() {
 // Each node removes its own part and needs no other for it.
 void Planner::remove_volume() {
   if (frozen(seen_)) {
-    add(ActionKind::Disconnect);
-    add(ActionKind::KillUsers);
-    add(ActionKind::GiveUpDisk);
-    add(ActionKind::KillUsers);
-    add(ActionKind::ResumeIo);
-    return add(ActionKind::LookAgain);
+    add(actions::Disconnect{});
+    add(actions::KillUsers{});
+    add(actions::GiveUpDisk{});
+    add(actions::KillUsers{});
+    add(actions::ResumeIo{});
+    return add(actions::LookAgain{});
   }
   if (in_use()) return fail(ErrorCode::Conflict, "deletion waits: " + why_in_use());
   unmount_all();
-  if (seen_.linked) add(ActionKind::Unlink);
-  if (seen_.resource) add(ActionKind::Down);
+  if (seen_.linked) add(actions::Unlink{});
+  if (seen_.resource) add(actions::Down{});
   // What could not be looked at may be there: it would never be removed.
   if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
   plan_data_removal();
@@ -127,10 +127,10 @@ void Planner::remove_volume() {
 
 void Planner::plan_data_removal() {
   const bool has_metadata = seen_.metadata && seen_.metadata->ours;
-  if (has_metadata || (seen_.data && seen_.data->ours)) add(ActionKind::RemoveBacking);
+  if (has_metadata || (seen_.data && seen_.data->ours)) add(actions::RemoveBacking{});
   // Last: by it a node that was forgotten knows that it had a copy.
-  if (volume_.mirrored()) add(ActionKind::RemoveConfig);
-  add(ActionKind::ForgetReplica);
+  if (volume_.mirrored()) add(actions::RemoveConfig{});
+  add(actions::ForgetReplica{});
 }
 
 }  // namespace plexvol::reconcile

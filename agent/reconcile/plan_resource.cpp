@@ -36,7 +36,7 @@ void Planner::plan_resource() {
   // Bump the epoch before bringing up a replica that is not in the set, so that a stale observation
   // cannot put it back.
   if (!resource && !is_current(wanted_.here) && is_current(peer())) {
-    add(ActionKind::LeaveSet, peer());
+    add(actions::LeaveSet{peer()});
   }
   if (!seen_.config_current) plan_configuration();
   const bool parted = resource && resource->connection == "StandAlone";
@@ -47,7 +47,7 @@ void Planner::plan_resource() {
   const bool worthless = seen_.config_current && parted && !primary() &&
                          resource->disk_state != "Diskless" && is_current(peer()) &&
                          !is_current(wanted_.here);
-  add(worthless ? ActionKind::ReconnectDiscarding : ActionKind::Adjust);
+  worthless ? add(actions::ReconnectDiscarding{}) : add(actions::Adjust{});
 }
 
 // Rule 1: a change of the configuration may part the two in peace, and then a primary goes on
@@ -55,28 +55,28 @@ void Planner::plan_resource() {
 // resync options never part them: else an upgrade with another default would make all volumes
 // rejoin.
 void Planner::plan_configuration() {
-  if (seen_.only_resync_options_changed) return add(ActionKind::WriteConfig);
-  const bool is_out_already = !actions_.empty() && actions_.back().kind == ActionKind::LeaveSet;
+  if (seen_.only_resync_options_changed) return add(actions::WriteConfig{});
+  const bool is_out_already = !actions_.empty() && is<actions::LeaveSet>(actions_.back());
   if (together() && !is_out_already) {
-    add(primary() ? ActionKind::TakeOut : ActionKind::LeaveSet, peer());
+    primary() ? add(actions::TakeOut{peer()}) : add(actions::LeaveSet{peer()});
   }
   // The connection itself changes: a primary at its other end must notice nothing that ends in
   // peace. Also when none is connected now, since one may be by then.
   const bool survives = is_current(wanted_.here) && !is_current(peer());
   const bool leaves = together() && !primary();
   if (seen_.resource && !seen_.connection_current && (survives || leaves)) {
-    add(ActionKind::Disconnect);
+    add(actions::Disconnect{});
   }
-  add(ActionKind::WriteConfig);
+  add(actions::WriteConfig{});
 }
 
 // What stands on the foundation is not planned before that was looked at again.
 Then Planner::look_at_foundation() {
   const auto is_of_foundation = [](const Action& action) {
-    return action.kind != ActionKind::RefuseRelease;
+    return !is<actions::RefuseRelease>(action);
   };
   if (std::ranges::none_of(actions_, is_of_foundation)) return Then::GoOn;
-  if (actions_.back().kind != ActionKind::Fail) add(ActionKind::LookAgain);
+  if (!is<actions::Fail>(actions_.back())) add(actions::LookAgain{});
   return Then::End;
 }
 

@@ -56,7 +56,7 @@ Then Planner::let_go_when_asked() {
     let_go();
     return Then::End;
   }
-  add(ActionKind::RefuseRelease, why_in_use());
+  add(actions::RefuseRelease{why_in_use()});
   return Then::GoOn;
 }
 
@@ -83,24 +83,24 @@ void Planner::take_out_of_use() {
     return fail(ErrorCode::Conflict, name() + " is " + holder + ", but " + why_in_use());
   }
   unmount_all();
-  if (seen_.linked) add(ActionKind::Unlink);
-  if (primary()) add(ActionKind::Demote);
+  if (seen_.linked) add(actions::Unlink{});
+  if (primary()) add(actions::Demote{});
 }
 
 void Planner::unmount_all() {
   // The last one first. Not std::views::reverse: clang 14 cannot read GCC's ranges.
   // NOLINTNEXTLINE(modernize-loop-convert)
   for (auto mount = seen_.mounts.rbegin(); mount != seen_.mounts.rend(); ++mount) {
-    add(ActionKind::Unmount, *mount);
+    add(actions::Unmount{*mount});
   }
 }
 
 void Planner::let_go() {
   unmount_all();
-  if (seen_.linked) add(ActionKind::Unlink);
-  if (primary()) add(ActionKind::Demote);
-  add(ActionKind::DropAttachment);
-  add(ActionKind::LookAgain);
+  if (seen_.linked) add(actions::Unlink{});
+  if (primary()) add(actions::Demote{});
+  add(actions::DropAttachment{});
+  add(actions::LookAgain{});
 }
 
 Then Planner::format() {
@@ -122,10 +122,10 @@ Then Planner::format() {
                                   "is formatted");
     return Then::End;
   }
-  if (volume_.format == model::Format::Never) add(ActionKind::RecordFormatStarted);
-  add(ActionKind::MakeFilesystem);
-  add(ActionKind::RecordFormatDone);
-  add(ActionKind::LookAgain);
+  if (volume_.format == model::Format::Never) add(actions::RecordFormatStarted{});
+  add(actions::MakeFilesystem{});
+  add(actions::RecordFormatDone{});
+  add(actions::LookAgain{});
   return Then::End;
 }
 
@@ -135,9 +135,9 @@ Then Planner::answer_mount_calls() {
 }
 
 void Planner::plan_mount_calls() {
-  if (!seen_.linked) add(ActionKind::Link, seen_.device->path);
+  if (!seen_.linked) add(actions::Link{seen_.device->path});
   if (seen_.calls.waiting == 0) {
-    if (!seen_.linked) add(ActionKind::LookAgain);
+    if (!seen_.linked) add(actions::LookAgain{});
     return;
   }
   // One more mount would show the same file system, and each access to it fail.
@@ -162,10 +162,10 @@ void Planner::plan_mount_calls() {
                                            " now holds " + describe_content() +
                                            "; it is neither mounted nor formatted again");
     }
-    if (!seen_.just_formatted) add(ActionKind::CheckFilesystem);
+    if (!seen_.just_formatted) add(actions::CheckFilesystem{});
   }
-  add(ActionKind::CompleteMountCalls);
-  add(ActionKind::LookAgain);
+  add(actions::CompleteMountCalls{});
+  add(actions::LookAgain{});
 }
 
 // A file system that was put there by somebody else differs in its UUID alone.
@@ -178,7 +178,7 @@ std::string Planner::describe_content() const {
 
 Then Planner::tell_holder() {
   const auto ends_here = [](const Action& action) {
-    return action.kind == ActionKind::Fail || action.kind == ActionKind::LookAgain;
+    return is<actions::Fail, actions::LookAgain>(action);
   };
   if (!held_by_.empty() && std::ranges::none_of(actions_, ends_here)) {
     fail(ErrorCode::Unavailable, held_by_);

@@ -60,9 +60,9 @@ class Planner {
   const std::vector<std::string>& applied() const { return applied_; }
 
  private:
-  void add(ActionKind kind, std::string text = "") { actions_.push_back({kind, std::move(text)}); }
+  void add(Action action) { actions_.push_back(std::move(action)); }
   void fail(ErrorCode code, std::string text) {
-    actions_.push_back({ActionKind::Fail, std::move(text), code});
+    actions_.push_back(actions::Fail{.code = code, .reason = std::move(text)});
   }
   std::string name() const { return "volume " + volume_.name; }
   bool primary() const { return seen_.resource && seen_.resource->role == "Primary"; }

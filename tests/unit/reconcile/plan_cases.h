@@ -100,7 +100,7 @@ inline std::string kinds(const Wanted& wanted, const Seen& seen) {
   std::string text;
   for (const Action& action : plan(wanted, seen)) {
     std::string line = to_text(action);
-    if (action.kind == ActionKind::Fail || action.kind == ActionKind::RefuseRelease) {
+    if (is<actions::Fail, actions::RefuseRelease>(action)) {
       line = line.substr(0, line.find(':'));
     }
     text += (text.empty() ? "" : ", ") + line;
@@ -109,8 +109,11 @@ inline std::string kinds(const Wanted& wanted, const Seen& seen) {
 }
 
 inline std::string reason(const Wanted& wanted, const Seen& seen) {
-  const auto actions = plan(wanted, seen);
-  return actions.empty() ? "" : actions.back().text;
+  const auto planned = plan(wanted, seen);
+  if (planned.empty()) return "";
+  const std::string text = to_text(planned.back());
+  const std::size_t detail = text.find(": ");
+  return detail == std::string::npos ? "" : text.substr(detail + 2);
 }
 
 }  // namespace plexvol::reconcile::cases

@@ -159,13 +159,14 @@ Table read_table() {
 }
 
 std::string word_of(const Action& action) {
-  return to_text({action.kind, ""});
+  const std::string text = to_text(action);
+  return text.substr(0, text.find_first_of(": "));
 }
 
 // What is carried out before the next look.
 std::vector<Action> until_look(std::vector<Action> actions) {
   const auto end = std::find_if(actions.begin(), actions.end(), [](const Action& action) {
-    return action.kind == ActionKind::LookAgain;
+    return is<actions::LookAgain>(action);
   });
   actions.erase(end, actions.end());
   return actions;
@@ -388,7 +389,7 @@ TEST_CASE(
     const bool is_done = std::any_of(actions.begin(), actions.end(), [&](const Action& action) {
       return word_of(action) == needed;
     });
-    const bool parts = !actions.empty() && actions.front().kind == ActionKind::Disconnect;
+    const bool parts = !actions.empty() && is<actions::Disconnect>(actions.front());
     if (!needed.empty() && !is_done && !parts)
       FAIL_CHECK(needed << ": " << describe(state, actions));
     return std::pair(state, actions);
@@ -400,7 +401,7 @@ TEST_CASE("plan: in no state a failure comes before what the store must be told 
   for_each_state([&](const State& state) {
     const auto actions = plan_once(state);
     const auto failure = std::find_if(actions.begin(), actions.end(), [](const Action& action) {
-      return action.kind == ActionKind::Fail;
+      return is<actions::Fail>(action);
     });
     if (failure == actions.end()) return;
     const std::string needed = due(state);
@@ -417,12 +418,12 @@ TEST_CASE("plan: in every state, a store that is older than this node changes no
     older.wanted.contradiction = "older";
     for (const bool deleting : {false, true}) {
       older.wanted.volume.deleting = deleting;
-      const auto actions = plan_once(older);
+      const auto planned = plan_once(older);
       ++states;
-      const bool is_refused =
-          actions.size() == 1 && actions[0].kind == ActionKind::Fail && actions[0].text == "older";
-      const bool is_linked = actions.size() == 1 && actions[0].kind == ActionKind::Link;
-      if (!is_refused && !is_linked) FAIL_CHECK(describe(older, actions));
+      const Action refusal = actions::Fail{.code = ErrorCode::Conflict, .reason = "older"};
+      const bool is_refused = planned == std::vector{refusal};
+      const bool is_linked = planned.size() == 1 && is<actions::Link>(planned[0]);
+      if (!is_refused && !is_linked) FAIL_CHECK(describe(older, planned));
       if (!plan_arbitration(older.wanted, older.seen).empty()) FAIL_CHECK(describe(older, {}));
     }
   });
@@ -490,9 +491,12 @@ TEST_CASE("apply: an action that the table marks does nothing on another set [D1
   const Table table = read_table();
   CHECK(table.comparing == std::set<std::string>{"AskArbiter", "KillUsers", "LeaveSet", "PutBack",
                                                  "ReplacePeer", "TakeOut", "UseForced"});
-  for (const ActionKind kind : {ActionKind::AskArbiter, ActionKind::KillUsers, ActionKind::LeaveSet,
-                                ActionKind::PutBack, ActionKind::TakeOut, ActionKind::UseForced}) {
-    CAPTURE(to_text({kind, ""}));
+  const std::vector<Action> marked{actions::AskArbiter{"n2"}, actions::KillUsers{},
+                                   actions::LeaveSet{"n2"},   actions::PutBack{"n2"},
+                                   actions::TakeOut{"n2"},    actions::UseForced{}};
+  for (const Action& action : marked) {
+    const std::string name = to_text(action);
+    CAPTURE(name);
     ReconcilerNode<NoTools> node;
     const Tools tools{.store = node.store,
                       .arbiter = node.arbiter,
@@ -514,8 +518,7 @@ TEST_CASE("apply: an action that the table marks does nothing on another set [D1
     state.wanted.current_revision = node.store.find_current("v")->revision;
     write();  // by another agent: even the same is another set
     const auto before = node.raw.get(keys::current("v"));
-    const Action action{kind, "n2"};
-    if (kind == ActionKind::PutBack) {
+    if (is<actions::PutBack>(action)) {
       apply(action, state.wanted, state.seen, tools);
     } else {
       CHECK_THROWS_AS(apply(action, state.wanted, state.seen, tools), Error);
@@ -525,13 +528,13 @@ TEST_CASE("apply: an action that the table marks does nothing on another set [D1
 
     state.wanted.current_revision = before->revision;
     apply(action, state.wanted, state.seen, tools);
-    if (kind == ActionKind::KillUsers) continue;
+    if (is<actions::KillUsers>(action)) continue;
     const auto after = node.store.find_current("v");
     CHECK(after->value.epoch == 2);
-    if (kind == ActionKind::PutBack) continue;
+    if (is<actions::PutBack>(action)) continue;
     // What comes after it in the list goes by the set as it is now.
     CHECK(state.wanted.current_revision == after->revision);
     CHECK(state.wanted.current->nodes == after->value.nodes);
-    apply({ActionKind::KillUsers, ""}, state.wanted, state.seen, tools);
+    apply(actions::KillUsers{}, state.wanted, state.seen, tools);
   }
 }
