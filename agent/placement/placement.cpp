@@ -31,7 +31,7 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
   }
   if (names.size() == 1) return known.front();
   if (names.contains("default")) return "default";
-  throw Error(ErrorCode::InvalidArgument, "there are several pools: " + list_or_none(known) +
+  throw Error(ErrorCode::InvalidArgument, "no pool was named; there are: " + list_or_none(known) +
                                               "; name one, or call one \"default\"");
 }
 

@@ -82,7 +82,7 @@ TEST_CASE("placement: the pool need not be named when there is one, or one calle
   CHECK(place(request, {node("n1", 5)}, alive).pool == "p");
   CHECK(place(request, {node("n1", 5), node("n2", 5, "default")}, alive).pool == "default");
   CHECK(refusal(request, {node("n1", 5), node("n2", 5, "q")}, alive)
-            .find("there are several pools") != std::string::npos);
+            .find("no pool was named; there are: ") != std::string::npos);
 }
 
 TEST_CASE("placement: DRBD before 8.4.4 is refused for two replicas") {
