@@ -117,9 +117,8 @@ void add_create(CLI::App& parent, const CommandContext& context) {
   verb->add_option("--pool", request->pool, "the pool on these nodes");
   verb->add_option("--fs-type", request->fs_type, "ext4 (default) or xfs");
   verb->add_option("--mkfs-options", request->mkfs_options, "additional options for mkfs");
-  verb->add_option(
-      "--namespace", request->tenant,
-      "namespace whose pods may mount it; default: that of the first pod that does");
+  verb->add_option("--namespace", request->tenant,
+                   "namespace whose pods may mount it; default: that of the first pod that does");
   verb->callback([request, &context] {
     const std::string result = context.ask(api::kVolumeCreatePath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
