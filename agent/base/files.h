@@ -18,7 +18,7 @@ inline constexpr std::size_t kNoLimit = SIZE_MAX;
 // be read or has more than `most` bytes (EFBIG).
 std::optional<std::string> read_file(const std::string& path, std::size_t most = kNoLimit);
 std::optional<std::string> read_all(int file, std::size_t most = kNoLimit);
-// The bytes from the file's beginning, at most so many, wherever the descriptor stands.
+// The first `most` bytes of the file. The descriptor's position is neither used nor changed.
 std::optional<std::string> read_from_start(int file, std::size_t most = kNoLimit);
 
 // false, with errno set: a part of it may have been written.

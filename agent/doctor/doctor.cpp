@@ -1,8 +1,6 @@
 #include "agent/doctor/doctor.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "agent/api/error.h"
 #include "agent/doctor/look.h"

@@ -1,4 +1,4 @@
-// The steps of a call, told to whoever wants to know of them.
+// The steps of a call and their durations, for a trace.
 #pragma once
 
 #include <functional>

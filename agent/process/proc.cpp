@@ -1,17 +1,14 @@
 #include "agent/process/proc.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <system_error>
 
-#include "agent/base/descriptor.h"
 #include "agent/base/files.h"
 
 namespace plexvol::process {

@@ -327,7 +327,7 @@ void apply(const Action& action, Wanted& wanted, Seen& seen, const Tools& tools)
 
 std::string find_job(const std::vector<Action>& actions, const Wanted& wanted, const Seen& seen) {
   for (const Action& action : actions) {
-    const std::string job =
+    std::string job =
         std::visit([&](const auto& one) { return job_of(one, wanted, seen); }, action);
     if (!job.empty()) return job;
   }

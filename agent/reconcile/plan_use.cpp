@@ -1,6 +1,7 @@
 // What is planned of the volume's use on this node: how it is let go of, formatted and mounted.
 #include <algorithm>
 
+#include "agent/base/text.h"
 #include "agent/reconcile/planner.h"
 
 namespace plexvol::reconcile {
@@ -142,13 +143,11 @@ void Planner::plan_mount_calls() {
   }
   // One more mount would show the same file system, and each access to it fail.
   if (!seen_.mounted_fault.empty()) {
-    std::string mounts;
-    for (const std::string& mount : seen_.mounts) mounts += (mounts.empty() ? "" : ", ") + mount;
     return fail(ErrorCode::Conflict,
                 name() + ": its file system on " + wanted_.here + " " + seen_.mounted_fault +
                     " and must be unmounted everywhere before it can be mounted again, which "
                     "repairs it; delete the pods that use it: " +
-                    mounts);
+                    base::join(seen_.mounts));
   }
   // While it is mounted, or may be at any moment, it was checked already and must not be
   // touched.

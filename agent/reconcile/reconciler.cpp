@@ -20,7 +20,7 @@ std::vector<std::string> Reconciler::look_at_cordons() {
   return shared_.memory.list_with_peer_in(shared_.peers.look_at_cordons(shared_.tools.store));
 }
 
-std::vector<std::string> Reconciler::list_drained() {
+std::vector<std::string> Reconciler::list_drained() const {
   return shared_.memory.list_with_peer_in(shared_.peers.list_drained());
 }
 
@@ -34,11 +34,11 @@ void Reconciler::take_turns() {
   shared_.resync_turns.look(shared_.tools.drbd);
 }
 
-std::map<std::string, std::vector<std::string>> Reconciler::list_mounts() {
+std::map<std::string, std::vector<std::string>> Reconciler::list_mounts() const {
   return shared_.memory.list_mounts();
 }
 
-std::vector<std::string> Reconciler::list_changed_mounts() {
+std::vector<std::string> Reconciler::list_changed_mounts() const {
   return shared_.memory.list_changed_mounts();
 }
 

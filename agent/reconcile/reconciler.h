@@ -34,17 +34,17 @@ class Reconciler {
   // and one on a node of which a person thinks differently than before.
   std::vector<std::string> look_at_cordons();
   // The volumes whose other copy is on a node that is to be emptied.
-  std::vector<std::string> list_drained();
+  std::vector<std::string> list_drained() const;
   // All that this node may have to do something about.
   std::set<std::string> list_concerned();
   // Holds back the resyncs that are too many at a time.
   void take_turns();
 
   // The volumes whose mounts are not those that their last pass saw.
-  std::vector<std::string> list_changed_mounts();
+  std::vector<std::string> list_changed_mounts() const;
   // The mount points of each volume as its last pass saw them; not of one whose I/O was frozen,
   // where unmounting would hang.
-  std::map<std::string, std::vector<std::string>> list_mounts();
+  std::map<std::string, std::vector<std::string>> list_mounts() const;
 
  private:
   Shared shared_;

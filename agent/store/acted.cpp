@@ -26,8 +26,7 @@ constexpr std::size_t kSlotBytes = 8192;
 constexpr std::size_t kHeaderBytes = 34;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
-  throw Error(ErrorCode::Internal, path + ": cannot " + what + ": " +
-                                       std::generic_category().message(error) +
+  throw Error(ErrorCode::Internal, path + ": cannot " + what + ": " + base::error_text(error) +
                                        "; without it no volume that changes its current set is "
                                        "used here");
 }

@@ -6,11 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -31,12 +29,8 @@ constexpr std::uint64_t kCompactFactor = 4;
 constexpr auto kLockLimit = std::chrono::seconds(2);
 constexpr auto kLockInterval = std::chrono::milliseconds(10);
 
-std::string reason(int error) {
-  return std::generic_category().message(error);
-}
-
 [[noreturn]] void fail(const std::string& what, int error) {
-  throw Error(ErrorCode::Internal, "store: cannot " + what + ": " + reason(error));
+  throw Error(ErrorCode::Internal, "store: cannot " + what + ": " + base::error_text(error));
 }
 
 base::Descriptor open_or_fail(const std::filesystem::path& path, int flags) {
@@ -52,7 +46,7 @@ void sync_directory(const std::filesystem::path& directory) {
 std::string read_whole(int file, const std::filesystem::path& path) {
   auto bytes = base::read_from_start(file);
   if (!bytes) fail("read " + path.string(), errno);
-  return std::move(*bytes);
+  return *std::move(bytes);
 }
 
 // A directory that we made must itself survive a power cut, or the file in it does not.
@@ -138,9 +132,9 @@ void FileLog::undo_append(int error) {
     become_unusable("write " + path_.string(), error);
   }
   const bool is_full = error == ENOSPC || error == EDQUOT;
-  throw Error(
-      is_full ? ErrorCode::OutOfSpace : ErrorCode::Internal,
-      "store: nothing was committed, cannot write " + path_.string() + ": " + reason(error));
+  throw Error(is_full ? ErrorCode::OutOfSpace : ErrorCode::Internal,
+              "store: nothing was committed, cannot write " + path_.string() + ": " +
+                  base::error_text(error));
 }
 
 void FileLog::compact_if_large(const Contents& contents) {
@@ -187,7 +181,7 @@ void FileLog::check_usable() const {
 }
 
 void FileLog::become_unusable(const std::string& what, int error) {
-  unusable_ = "store: cannot " + what + ": " + reason(error);
+  unusable_ = "store: cannot " + what + ": " + base::error_text(error);
   throw Error(ErrorCode::Unavailable,
               unusable_ + "; this commit may or may not have happened, restart the agent");
 }

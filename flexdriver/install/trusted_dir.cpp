@@ -14,6 +14,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/base/files.h"
+#include "agent/base/text.h"
 
 namespace plexvol::driver {
 
@@ -66,13 +67,8 @@ struct stat stat_of(int fd, const std::string& path) {
 }
 
 std::deque<std::string> split_path(const std::string& path) {
-  std::deque<std::string> parts;
-  for (std::size_t at = 0; at < path.size();) {
-    const std::size_t end = std::min(path.find('/', at), path.size());
-    if (end > at) parts.push_back(path.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
+  const auto parts = base::split_filled(path, '/');
+  return {parts.begin(), parts.end()};
 }
 
 // One walk: where it is, the way back, and what is left of the path.

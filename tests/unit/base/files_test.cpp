@@ -15,15 +15,16 @@
 
 namespace {
 
-using namespace plexvol;
+namespace base = plexvol::base;
 using base::Descriptor;
+using plexvol::support::TemporaryDirectory;
 
-std::string in(const support::TemporaryDirectory& directory, const std::string& name) {
+std::string in(const TemporaryDirectory& directory, const std::string& name) {
   return (std::filesystem::path(directory.path()) / name).string();
 }
 
 TEST_CASE("files: a file is read whole, or not at all") {
-  const support::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = in(directory, "file");
   CHECK_FALSE(base::read_file(path));
   CHECK(errno == ENOENT);
@@ -38,7 +39,7 @@ TEST_CASE("files: a file is read whole, or not at all") {
 }
 
 TEST_CASE("files: what is read from the start does not depend on where the descriptor stands") {
-  const support::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = in(directory, "file");
   const Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   REQUIRE(base::write_all(file.get(), "0123456789"));
@@ -64,7 +65,7 @@ TEST_CASE("files: a write that fails says so, with its reason") {
 }
 
 TEST_CASE("files: a file that is replaced has its mode, and nothing is left beside it") {
-  const support::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = in(directory, "file");
   std::ofstream(in(directory, ".file.new")) << "half a fi";  // left by a crash
   REQUIRE(base::replace_file(path, "one"));
@@ -78,7 +79,7 @@ TEST_CASE("files: a file that is replaced has its mode, and nothing is left besi
 }
 
 TEST_CASE("files: where the new file cannot be written the old one stays") {
-  const support::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = in(directory, "file");
   REQUIRE(base::replace_file(path, "old"));
   std::filesystem::create_directory(in(directory, ".file.new"));

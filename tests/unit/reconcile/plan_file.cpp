@@ -1,14 +1,14 @@
 #include "tests/unit/reconcile/plan_file.h"
 
-#include <fstream>
+#include <cerrno>
 #include <set>
-#include <sstream>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "agent/base/files.h"
 #include "agent/model/codec.h"
 #include "tests/unit/reconcile/plan_cases.h"
 
@@ -102,7 +102,7 @@ model::Attachment to_attachment(const Json& json) {
 }
 
 Wanted to_wanted(const Json& json) {
-  static const std::map<std::string, PeerFate> kFates{
+  static const std::map<std::string, PeerFate> fates{
       {"Stays", PeerFate::Stays},   {"Gone", PeerFate::Gone},
       {"Unable", PeerFate::Unable}, {"Drained", PeerFate::Drained},
       {"Lost", PeerFate::Lost},     {"BackingGone", PeerFate::BackingGone}};
@@ -116,23 +116,22 @@ Wanted to_wanted(const Json& json) {
   if (const Json* found = object.find("attachment")) wanted.attachment = to_attachment(*found);
   object.read("contradiction", wanted.contradiction);
   object.read("peer_alive", wanted.peer_alive);
-  object.read_word("peer_fate", wanted.peer_fate, kFates);
+  object.read_word("peer_fate", wanted.peer_fate, fates);
   object.read("others_whole", wanted.others_whole);
   object.refuse_unknown();
   return wanted;
 }
 
-Backing to_backing(Object object) {
+Backing to_backing(Object& object) {
   Backing backing;
   object.read("device", backing.device);
   object.read("active", backing.active);
   object.read("ours", backing.ours);
   object.read("making", backing.making);
-  object.refuse_unknown();
   return backing;
 }
 
-drbd::ResourceState to_resource_state(Object object) {
+drbd::ResourceState to_resource_state(Object& object) {
   drbd::ResourceState resource;
   resource.suspended = "no";
   object.read("role", resource.role);
@@ -142,78 +141,80 @@ drbd::ResourceState to_resource_state(Object object) {
   object.read("peer_role", resource.peer_role);
   object.read("peer_disk_state", resource.peer_disk_state);
   object.read("untouched", resource.untouched);
-  object.refuse_unknown();
   return resource;
 }
 
-Device to_device(Object object) {
+Device to_device(Object& object) {
   Device device;
   object.read("path", device.path);
   object.read("major", device.major);
   object.read("minor", device.minor);
-  object.refuse_unknown();
   return device;
 }
 
-Error to_error(Object object) {
+Error to_error(Object& object) {
   std::string code;
   std::string text;
   object.read("code", code);
   object.read("text", text);
-  object.refuse_unknown();
   return {error_code_from_text(code), text};
 }
 
-filesystem::User to_user(Object object) {
+filesystem::User to_user(Object& object) {
   filesystem::User user;
   object.read("pid", user.pid);
   object.read("command", user.command);
   object.read("what", user.what);
-  object.refuse_unknown();
   return user;
 }
 
-PodUse to_pod(Object object) {
-  static const std::map<std::string, pods::Life> kLives{{"Alive", pods::Life::Alive},
-                                                        {"Unknown", pods::Life::Unknown}};
+PodUse to_pod(Object& object) {
+  static const std::map<std::string, pods::Life> lives{{"Alive", pods::Life::Alive},
+                                                       {"Unknown", pods::Life::Unknown}};
   PodUse pod;
   object.read("uid", pod.uid);
   object.read("mount", pod.mount);
-  object.read_word("life", pod.verdict.life, kLives);
+  object.read_word("life", pod.verdict.life, lives);
   object.read("name", pod.verdict.name);
   object.read("why", pod.verdict.why);
   object.read("advice", pod.verdict.advice);
-  object.refuse_unknown();
   return pod;
 }
 
-mounting::Counts to_counts(Object object) {
+mounting::Counts to_counts(Object& object) {
   mounting::Counts counts;
   object.read("waiting", counts.waiting);
   object.read("mounting", counts.mounting);
-  object.refuse_unknown();
   return counts;
 }
 
-filesystem::Probe to_probe(Object object) {
-  static const std::map<std::string, filesystem::Content> kContents{
+filesystem::Probe to_probe(Object& object) {
+  static const std::map<std::string, filesystem::Content> contents{
       {"Empty", filesystem::Content::Empty},
       {"Known", filesystem::Content::Known},
       {"Unknown", filesystem::Content::Unknown}};
   filesystem::Probe probe;
-  object.read_word("content", probe.content, kContents);
+  object.read_word("content", probe.content, contents);
   object.read("type", probe.type);
   object.read("uuid", probe.uuid);
   object.read("detail", probe.detail);
-  object.refuse_unknown();
   return probe;
+}
+
+template <class Convert>
+auto convert_whole(const Json& json, const std::string& place, Convert convert) {
+  Object object(json, place);
+  auto converted = convert(object);
+  object.refuse_unknown();
+  return converted;
 }
 
 Seen to_seen(const Json& json) {
   Object object(json, "seen");
   Seen seen;
   const auto read = [&](const char* key, auto& to, auto convert) {
-    if (const Json* found = object.find(key)) to = convert(Object(*found, object.place_of(key)));
+    const Json* found = object.find(key);
+    if (found != nullptr) to = convert_whole(*found, object.place_of(key), convert);
   };
   read("data", seen.data, to_backing);
   read("metadata", seen.metadata, to_backing);
@@ -224,7 +225,9 @@ Seen to_seen(const Json& json) {
   read("calls", seen.calls, to_counts);
   read("content", seen.content, to_probe);
   if (const Json* users = object.find("users")) {
-    for (const Json& user : *users) seen.users.push_back(to_user(Object(user, "seen.users")));
+    for (const Json& user : *users) {
+      seen.users.push_back(convert_whole(user, "seen.users", to_user));
+    }
   }
   object.read("absence_is_certain", seen.absence_is_certain);
   object.read("config_current", seen.config_current);
@@ -244,14 +247,6 @@ Seen to_seen(const Json& json) {
   return seen;
 }
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error("cannot be read");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 std::string to_lines(const std::vector<Action>& actions) {
   std::string text;
   for (const Action& action : actions) text += to_text(action) + "\n";
@@ -265,7 +260,9 @@ PlanFile read_plan_file(const std::string& path) {
   const std::string seen_mark = "--- seen\n";
   const std::string expected_mark = "--- expected\n";
   try {
-    const std::string text = read_text(path);
+    const auto read = base::read_file(path);
+    if (!read) throw std::runtime_error("cannot be read: " + base::error_text(errno));
+    const std::string& text = *read;
     const std::size_t wanted = text.find(wanted_mark);
     const std::size_t seen = text.find(seen_mark);
     const std::size_t expected = text.find(expected_mark);
