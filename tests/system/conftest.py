@@ -9,10 +9,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from lab import Lab, LabError, require_programs  # noqa: E402
+from lab import Lab, LabError, require_programs, rundir  # noqa: E402
 from released import RELEASED, build_released  # noqa: E402
 
 LONG = "PLEXVOL_LONG"
+HOLD = "PLEXVOL_HOLD"  # set by `tests/run PART --keep`
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,6 +34,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = (yield).get_result()
     if report.when == "call":
         item.call_report = report
+    if report.failed and os.environ.get(HOLD):
+        hold(item)
+
+
+def hold(item: pytest.Item) -> None:
+    """Before anything is tidied up: a person looks at the machines as the test left them."""
+    print(f"\n{item.nodeid} failed. Nothing is tidied up until you press Enter.")
+    for directory in rundir.running():
+        print(f"The machines: tests/lab/plexlab --dir {directory} run n1 COMMAND")
+    sys.stdout.flush()
+    sys.stdin.readline()
 
 
 @pytest.fixture(scope="session")

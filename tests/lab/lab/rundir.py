@@ -33,6 +33,11 @@ def claim(path: Path) -> int:
         return descriptor
 
 
+def running() -> list[Path]:
+    """The state directories of labs that can be talked to."""
+    return sorted(path for path in BUILD.glob(run_dir("*").name) if (path / CONTROL_SOCKET).exists())
+
+
 def sweep() -> None:
     """Removes what labs left whose supervisor was killed."""
     for path in BUILD.glob(run_dir("*").name):
