@@ -56,6 +56,9 @@ void Memory::record_peer(const std::string& volume, const std::string& node) {
 
 void Memory::forget(const std::string& volume) {
   const std::lock_guard lock(mutex_);
+  for (Since* since : {&waiting_since_, &apart_since_, &unable_since_, &frozen_since_}) {
+    since->erase(volume);
+  }
   mounted_.erase(volume);
   peer_of_.erase(volume);
 }
