@@ -26,7 +26,7 @@ endif
 
 PACKAGES := \
   g++ make dpkg-dev pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
-  libcli11-dev libspdlog-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
+  libcli11-dev libspdlog-dev libfmt-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
@@ -89,7 +89,7 @@ TEST_OBJECTS   := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 # All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.
 PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/base/*.cpp agent/api/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
   agent/drbd/*.cpp agent/filesystem/*.cpp agent/filepool/*.cpp agent/mounts/*.cpp agent/pods/cgroups.cpp agent/http/message.cpp agent/store/file_format.cpp \
-  agent/service/options.cpp agent/log.cpp) $(DRIVER_SOURCES))
+  agent/flexvolume/options.cpp agent/volumes/wanted.cpp agent/volumes/new_volume.cpp agent/log.cpp) $(DRIVER_SOURCES))
 SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp))
 PROTO_SOURCES  := $(PROTOS:%.proto=$(GENERATED)/%.pb.cc) $(PROTOS:%.proto=$(GENERATED)/%.grpc.pb.cc)
 PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)

@@ -32,6 +32,7 @@
 #include "agent/reconcile/workers.h"
 #include "agent/store/acted_report.h"
 #include "agent/store/guarded_store.h"
+#include "agent/volumes/drbd_helper.h"
 
 namespace {
 
@@ -139,14 +140,13 @@ pods::Settings pods_settings(const Config& config) {
   return {.runtime_sockets = config.runtime_sockets, .host_root = host_root()};
 }
 
-service::Settings service_settings(const Config& config, const std::string& session,
-                                   filesystem::Filesystem& filesystem, store::GuardedStore& guard,
-                                   mounting::PodDirectories& directories, drbd::Drbd& drbd) {
+volumes::Settings volume_settings(const Config& config, const std::string& session,
+                                  filesystem::Filesystem& filesystem, reconcile::Queue& queue,
+                                  mounting::PodDirectories& directories, drbd::Drbd& drbd) {
   return {
       .here = config.node_name,
       .session = session,
       .version = PLEXVOL_VERSION,
-      .device_directory = config.device_directory,
       .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
       // A node that is cut off and silent is rather done without than waited for until its
       // lease ends, which takes longer still when etcd has lost its leader with it.
@@ -166,7 +166,7 @@ service::Settings service_settings(const Config& config, const std::string& sess
             return !drbd.has_config(volume.name) || drbd.has_config_of(volume.name, volume.secret);
           },
       .target_named = [&directories](const std::string& target) { directories.remember(target); },
-      .give_name_up = [&guard] { guard.give_name_up(); }};
+      .mounts_changed = [&queue] { queue.add(reconcile::Workers::kMounts); }};
 }
 
 http::Settings server_settings(const Config& config) {
@@ -309,6 +309,30 @@ struct KnownStore {
         acted(config.state_directory + "/acted") {}
 };
 
+// Whatever calls the agent, over the same use cases.
+struct Doors {
+  volumes::UseCases use_cases;
+  flexvolume::FlexVolume flexvolume;
+  commands::Commands commands;
+
+  Doors(const Config& config, KnownStore& known, arbiter::Arbiter& arbiter,
+        mounting::MountCalls& calls, volumes::Settings settings)
+      : use_cases(known.store, arbiter, calls, std::move(settings)),
+        flexvolume(use_cases, config.device_directory),
+        commands(use_cases, [&known] { known.guard.give_name_up(); }) {}
+
+  http::Doors all(std::function<std::vector<api::Finding>()> examine) {
+    return {.flexvolume = flexvolume,
+            .commands = commands,
+            .answer_drbd =
+                [this](const api::HelperRequest& request) {
+                  return volumes::answer_drbd(use_cases.store, use_cases.arbiter,
+                                              use_cases.settings, request);
+                },
+            .examine = std::move(examine)};
+  }
+};
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
   // Before anything is announced, served or touched: two agents on one node undo each other's work.
@@ -354,9 +378,8 @@ int run(const Config& config) {
       telling(acted, reconciler_settings(config, session, report, queue, directories, ended)));
   const reconcile::Workers workers(reconciler, queue, store,
                                    worker_settings(config, reconciler, directories, ended));
-  service::Service service(
-      store, arbiter, calls, [&queue] { queue.add(reconcile::Workers::kMounts); },
-      service_settings(config, session, filesystem, known.guard, directories, drbd));
+  Doors doors(config, known, arbiter, calls,
+              volume_settings(config, session, filesystem, queue, directories, drbd));
   const auto examine_here = [&] {
     doctor::Subject subject = running_subject(config, address, known.guard, ended);
     subject.decisions = arbiter::to_text(arbiter.counts());
@@ -364,7 +387,7 @@ int run(const Config& config) {
     subject.store = &store;
     return doctor::examine(subject, runner);
   };
-  http::Server server(server_settings(config), http::make_routes(service, trace, examine_here),
+  http::Server server(server_settings(config), http::make_routes(doors.all(examine_here), trace),
                       std::move(socket_locks));
   log::info("serving " + config.sockets.front());
 

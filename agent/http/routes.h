@@ -1,17 +1,23 @@
-// Which path is which call of the service.
+// Which path is which call of which door.
 #pragma once
 
 #include <functional>
 #include <vector>
 
+#include "agent/commands/commands.h"
+#include "agent/flexvolume/flexvolume.h"
 #include "agent/http/server.h"
 #include "agent/process/trace_log.h"
-#include "agent/service/service.h"
 
 namespace plexvol::http {
 
-// `examine` answers a doctor's call.
-Handler make_routes(service::Service& service, const process::TraceLog& trace,
-                    std::function<std::vector<api::Finding>()> examine);
+struct Doors {
+  flexvolume::FlexVolume& flexvolume;
+  commands::Commands& commands;
+  std::function<api::HelperReply(const api::HelperRequest&)> answer_drbd;
+  std::function<std::vector<api::Finding>()> examine;  // the doctor's
+};
+
+Handler make_routes(Doors doors, const process::TraceLog& trace);
 
 }  // namespace plexvol::http

@@ -1,5 +1,5 @@
 // What whoever writes a manifest decides: options, mount options, mkfs options, names and sizes.
-#include "agent/service/options.h"
+#include "agent/flexvolume/options.h"
 
 #include "agent/api/names.h"
 #include "agent/filesystem/filesystem.h"
@@ -12,7 +12,7 @@ namespace plexvol::fuzz {
 void run(const std::string& bytes) {
   // Those name a file, or stdin.
   if (!bytes.starts_with('@') && bytes != "-") {
-    attempt([&] { service::parse_options(driver::read_options(bytes)); });
+    attempt([&] { flexvolume::parse_options(driver::read_options(bytes)); });
   }
   for (const char* type : {"ext4", "xfs"}) {
     attempt([&] { filesystem::parse_mkfs_options(type, bytes); });

@@ -18,12 +18,12 @@ ROOT = FOLDER.parents[1]
 
 # Beside the actions: in arbiter.pml, in the code, in which file.
 NAMES = [
-    ("ForceCurrent", "force_current", "agent/service/force_current.cpp"),
+    ("ForceCurrent", "force_current", "agent/volumes/force_current.cpp"),
     ("take_out", "take_out", "agent/arbiter/arbiter.h"),
     ("CHANGED", "take_out_with", "agent/arbiter/arbiter.h"),
     ("UseForced", "use_forced", "agent/arbiter/arbiter.h"),
     ("put_back", "put_back", "agent/arbiter/arbiter.h"),
-    ("helper", "helper", "agent/service/flexvolume.cpp"),
+    ("helper", "answer_drbd", "agent/volumes/drbd_helper.cpp"),
 ]
 SAME_ACTION = {"CreateBlankMetadata": "CreateMetadata"}
 

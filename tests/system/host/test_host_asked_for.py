@@ -59,7 +59,7 @@ def test_fewer_copies_than_asked_for_are_told_everywhere(host: Host) -> None:
     asked = host.options("pv-1", size="64Mi")
     assert mounted_once(host, "pv-1", asked) == ""
     said = mounted_once(host, "pv-1", host.options("pv-1", replicas="2"))
-    assert said.startswith("volume pv-1 has 1 copy, and the options ask for 2 replicas: ")
+    assert said.startswith("volume pv-1 has 1 copy, and 2 replicas are asked for: ")
     assert said in host.log_path.read_text()
     assert "1 of 2 asked for" in host.plexvol("volume", "show", "pv-1").stdout
     assert f"{NODE} (1 of 2 asked for)" in host.plexvol("volume", "list").stdout

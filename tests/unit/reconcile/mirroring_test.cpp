@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "agent/reconcile/node_report.h"
-#include "agent/service/await.h"
 #include "agent/store/file_store.h"
+#include "agent/volumes/await.h"
 #include "tests/unit/drbd/machine.h"
 
 namespace plexvol::reconcile {
@@ -101,7 +101,7 @@ TEST_CASE("mirroring: each report of the node looks anew") {
                      .mirror_error = [&] { return machine.mirroring.keep(); },
                      .pools = {}});
   const auto await_error = [&](const std::string& part) {
-    service::Awaiter awaiter(raw, {store::keys::node("n1")});
+    volumes::Awaiter awaiter(raw, {store::keys::node("n1")});
     const auto told = [&]() -> std::optional<bool> {
       const auto node = store.find_node("n1");
       if (!node || node->mirror_error.empty() != part.empty()) return std::nullopt;

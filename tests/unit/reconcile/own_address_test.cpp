@@ -8,8 +8,8 @@
 #include <string>
 
 #include "agent/reconcile/node_report.h"
-#include "agent/service/await.h"
 #include "agent/store/file_store.h"
+#include "agent/volumes/await.h"
 #include "tests/unit/drbd/machine.h"
 
 namespace plexvol::reconcile {
@@ -62,7 +62,7 @@ TEST_CASE("node report: the address is in the store as soon as there is one [O3]
                            .pools = {},
                            .interval = std::chrono::hours(1)});
   const auto await_address = [&](const std::string& wanted) {
-    service::Awaiter awaiter(raw, {store::keys::node("n1")});
+    volumes::Awaiter awaiter(raw, {store::keys::node("n1")});
     const auto told = [&]() -> std::optional<bool> {
       const auto node = store.find_node("n1");
       return node && node->address == wanted ? std::optional(true) : std::nullopt;
@@ -95,7 +95,7 @@ TEST_CASE(
                              .version = "new",
                              .mirror_error = [] { return std::string(); },
                              .pools = {}});
-    service::Awaiter awaiter(raw, {store::keys::node("n1")});
+    volumes::Awaiter awaiter(raw, {store::keys::node("n1")});
     return awaiter.until<std::string>(
         {.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20), .stop = {}},
         [&]() -> std::optional<std::string> {

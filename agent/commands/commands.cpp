@@ -1,0 +1,81 @@
+#include "agent/commands/commands.h"
+
+#include "agent/api/names.h"
+#include "agent/cluster/nodes.h"
+#include "agent/cluster/repair.h"
+#include "agent/volumes/await_made.h"
+#include "agent/volumes/describe.h"
+#include "agent/volumes/force_current.h"
+#include "agent/volumes/tenants.h"
+
+namespace plexvol::commands {
+
+using volumes::Call;
+
+api::VolumeInfo Commands::create_volume(const api::CreateVolumeRequest& request, const Call& call) {
+  for (const std::string& node : request.nodes) check_node_name(node);
+  if (!request.pool.empty()) check_pool_name(request.pool);
+  store::TypedStore& store = use_cases_.store;
+  volumes::await_announced(store, use_cases_.settings.here, call);
+  const model::Volume volume =
+      use_cases_.creation.create({.name = request.name,
+                                  .size_bytes = parse_size_bytes(request.size),
+                                  .replicas = request.replicas,
+                                  .nodes = request.nodes,
+                                  .pool = request.pool,
+                                  .fs_type = request.fs_type,
+                                  .mkfs_options = request.mkfs_options,
+                                  .asking = "",
+                                  .tenant = request.tenant});
+  call.is_about(volume.name);
+  if (!request.tenant.empty() && show_volume(volume.name).tenant != request.tenant) {
+    throw Error(ErrorCode::AlreadyExists, "volume " + volume.name +
+                                              " already exists, and does not belong to namespace " +
+                                              request.tenant + "; see `plexvol volume set`");
+  }
+  volumes::await_made(store, volume, call);
+  return volumes::await_first_connection(store, volume, call);
+}
+
+std::vector<api::VolumeInfo> Commands::list_volumes() {
+  return volumes::list_volumes(use_cases_.store);
+}
+
+api::VolumeInfo Commands::show_volume(const std::string& name) {
+  return volumes::show_volume(use_cases_.store, name);
+}
+
+api::VolumeInfo Commands::set_volume(const api::SetVolumeRequest& request) {
+  volumes::set_tenant(use_cases_.store, request.name, request.tenant);
+  return show_volume(request.name);
+}
+
+api::DeleteVolumeReply Commands::delete_volume(const std::string& name, const Call& call) {
+  return {.waiting_for = use_cases_.deletion.remove(name, call)};
+}
+
+api::VolumeInfo Commands::force_current(const api::ForceCurrentRequest& request) {
+  volumes::force_current(use_cases_.store, use_cases_.arbiter, use_cases_.settings.here, request);
+  return show_volume(request.name);
+}
+
+std::vector<api::NodeInfo> Commands::list_nodes() {
+  return cluster::list_nodes(use_cases_.store);
+}
+
+api::NodeChangeReply Commands::change_node(const api::NodeChange& request) {
+  return cluster::change_node(use_cases_.store, request, use_cases_.settings.here, give_name_up_);
+}
+
+api::RepairReply Commands::repair(const api::RepairRequest& request) {
+  return cluster::repair(use_cases_.store, request);
+}
+
+api::VersionReply Commands::version() {
+  return {.version = use_cases_.settings.version,
+          .protocol = api::kProtocolVersion,
+          .node = use_cases_.settings.here,
+          .store = use_cases_.store.raw().kind()};
+}
+
+}  // namespace plexvol::commands

@@ -1,0 +1,111 @@
+#include "agent/flexvolume/flexvolume.h"
+
+#include "agent/api/names.h"
+#include "agent/log.h"
+
+namespace plexvol::flexvolume {
+
+using volumes::Call;
+
+namespace {
+
+// What a caller gets though it asked for something else is also in the log: a kubelet shows no
+// message of a call that succeeds.
+std::string tell_unmet(const volumes::Wanted& wanted, const model::Volume& volume) {
+  std::string unmet = volumes::describe_unmet(wanted, volume);
+  if (!unmet.empty()) log::warn(unmet);
+  return unmet;
+}
+
+}  // namespace
+
+std::string FlexVolume::device_of(const std::string& volume) const {
+  return device_directory_ + "/" + volume;
+}
+
+// `device` is what an attach call has answered, perhaps by another node's agent, which may have
+// another device directory (contract fact 25): only the last part of the path is the volume's.
+void FlexVolume::check_device(const std::string& device, const std::string& volume) const {
+  if (device.empty() || device.substr(device.rfind('/') + 1) == volume) return;
+  throw Error(ErrorCode::InvalidArgument,
+              "device " + device + " does not belong to volume " + volume + ", whose device is " +
+                  device_of(volume) +
+                  "; if two pods have inline volumes of the same name, rename one");
+}
+
+api::DeviceReply FlexVolume::attach(const api::AttachRequest& request, const Call& call) {
+  check_node_name(request.node);
+  const Request asked = parse_options(request.options);
+  const log::LogScope scope("volume", asked.wanted.volume);
+  const model::Volume volume =
+      use_cases_.attachments.attach(asked.wanted, request.node, asked.name, call);
+  return {.device = device_of(volume.name), .message = tell_unmet(asked.wanted, volume)};
+}
+
+// Called again after a reboot, when nothing calls attach (contract fact 40): the attachment is in
+// the store still.
+api::DeviceReply FlexVolume::wait_for_attach(const api::WaitForAttachRequest& request,
+                                             const Call& call) {
+  const Request asked = parse_options(request.options, UnknownOptions::Ignore);
+  const log::LogScope scope("volume", asked.wanted.volume);
+  call.is_about(asked.wanted.volume);
+  check_device(request.device, asked.wanted.volume);
+  use_cases_.attachments.await_device(asked.wanted, asked.name, call);
+  return {.device = device_of(asked.wanted.volume), .message = {}};
+}
+
+api::IsAttachedReply FlexVolume::is_attached(const api::AttachRequest& request) {
+  try {
+    const Request asked = parse_options(request.options, UnknownOptions::Ignore);
+    return {.attached = use_cases_.attachments.find_node(asked.wanted.volume) == request.node};
+  } catch (const std::exception& error) {
+    log::warn(std::string("isattached: answered true, since the attachment cannot be read: ") +
+              error.what());
+    return {.attached = true};
+  }
+}
+
+void FlexVolume::detach(const api::DetachRequest& request, const Call& call) {
+  check_node_name(request.node);
+  check_node_name(request.name);
+  use_cases_.attachments.detach(request.node, request.name, call);
+}
+
+api::MountReply FlexVolume::mount(const api::MountRequest& request, const Call& call) {
+  const Request asked = parse_options(request.options);
+  const log::LogScope scope("volume", asked.wanted.volume);
+  call.is_about(asked.wanted.volume);
+  check_device(request.device, asked.wanted.volume);
+  const volumes::ReadyToMount ready =
+      use_cases_.mounts.prepare({.wanted = asked.wanted,
+                                 .name = asked.name,
+                                 .target = request.target,
+                                 .attached_before = request.attached_before},
+                                call);
+  return {.volume = ready.volume.name,
+          .device = ready.device.device,
+          .major = ready.device.major,
+          .minor = ready.device.minor,
+          .fs_type = ready.volume.fs_type,
+          .flags = asked.mount_flags,
+          .data = asked.mount_data,
+          .read_only = asked.read_only,
+          .call_id = ready.call_id,
+          .message = tell_unmet(asked.wanted, ready.volume)};
+}
+
+void FlexVolume::mounted(const api::MountedRequest& request) {
+  std::string failure;
+  if (!request.mounted) failure = request.message.empty() ? "no reason given" : request.message;
+  use_cases_.mounts.mounted(request.call_id, request.target, failure);
+}
+
+void FlexVolume::abandon(const std::string& call_id) {
+  use_cases_.mounts.abandon(call_id);
+}
+
+void FlexVolume::unmounted(const api::UnmountedRequest&) {
+  use_cases_.mounts.unmounted();
+}
+
+}  // namespace plexvol::flexvolume

@@ -1,0 +1,185 @@
+#include "agent/volumes/create.h"
+
+#include <algorithm>
+#include <set>
+
+#include "agent/api/names.h"
+#include "agent/api/protocol.h"
+#include "agent/api/random.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/model/codec.h"
+#include "agent/store/sets.h"
+#include "agent/store/taken.h"
+#include "agent/volumes/lookup.h"
+
+namespace plexvol::volumes {
+
+using store::Change;
+namespace keys = store::keys;
+
+// False: the store changed in between.
+bool Creation::store_new(model::Volume volume, bool mirrored, const std::string& tenant,
+                         const Placements& placements) {
+  Change change;
+  change.require(keys::volume(volume.name), 0);
+  for (const auto& [node, revision] : placements) {
+    change.require(keys::placement(node), revision).put(keys::placement(node), volume.id);
+  }
+  if (tenant.empty()) {
+    change.remove(keys::tenant(volume.name));
+  } else {
+    const model::Tenant owner{.volume_id = volume.id, .name = tenant};
+    change.put(keys::tenant(volume.name), model::to_json(owner));
+  }
+  if (mirrored) {
+    const auto next = store_.find_next_slot();
+    std::set<unsigned> taken = store_.list_slots();
+    taken.merge(store::list_taken_slots(store_, volume.nodes(), settings_.first_port));
+    const unsigned slot = placement::choose_slot(taken, next.value);
+    volume.minor = model::kFirstMinor + slot;
+    volume.port = static_cast<std::uint16_t>(settings_.first_port + slot);
+    change.require(keys::slot(slot), 0).require(keys::next_slot(), next.revision);
+    change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
+  }
+  model::Current current = store::next_set({});
+  for (const std::string& node : volume.nodes()) current.nodes.insert(node);
+  change.put(keys::volume(volume.name), model::to_json(volume)).wake(volume);
+  store::put_set(volume.name, current, change);
+  return store_.commit(change);
+}
+
+// Two volumes that are made at the same moment are never promised the same room: each requires that
+// nothing was placed on its nodes since it looked what is promised there, and looks again if not.
+placement::Placement Creation::place(const NewVolume& wanted, Placements& placements) {
+  std::map<std::string, std::int64_t> seen;
+  auto placed = placement::place_within_promises(
+      {.size_bytes = wanted.size_bytes,
+       .replicas = wanted.replicas,
+       .mirrored = wanted.replicas > 1,
+       .drbd = "",
+       .pool = wanted.pool,
+       .nodes = wanted.nodes,
+       .asking = wanted.asking,
+       .barred = placement::bar_cordoned(store_.list_cordons()),
+       .promised = {}},
+      store_.list_nodes(), store_.list_alive_nodes(), [&](const std::string& node) {
+        const auto last = store_.raw().get(keys::placement(node));
+        seen[node] = last ? last->revision : 0;
+        return placement::promises_of(node, store_.list_volumes_on(node));
+      });
+  for (const std::string& node : placed.nodes) placements[node] = seen.at(node);
+  return placed;
+}
+
+void Creation::check_mkfs(const std::string& fs_type, const std::string& mkfs_options,
+                          std::uint64_t size_bytes) const {
+  filesystem::parse_mkfs_options(fs_type, mkfs_options);
+  if (settings_.try_mkfs && !mkfs_options.empty()) {
+    settings_.try_mkfs(fs_type, mkfs_options, size_bytes);
+  }
+}
+
+// What was asked for, and made before: by the same call, or by one like it.
+bool Creation::is_same(const NewVolume& wanted, const std::string& fs_type,
+                       const model::Volume& old) {
+  return old.size_bytes == wanted.size_bytes && old.wanted_copies() == wanted.replicas &&
+         old.fs_type == fs_type && (wanted.pool.empty() || old.pool == wanted.pool) &&
+         (wanted.mkfs_options.empty() || old.mkfs_options == wanted.mkfs_options) &&
+         std::all_of(wanted.nodes.begin(), wanted.nodes.end(),
+                     [&](const std::string& node) { return old.find_replica(node) != nullptr; });
+}
+
+model::Volume Creation::create(const NewVolume& wanted) {
+  check_new_volume_name(wanted.name);
+  if (!wanted.tenant.empty() && wanted.tenant != api::kAnyNamespace) check_namespace(wanted.tenant);
+  check_replicas(wanted.replicas);
+  const std::string fs_type = check_fs_type(wanted.fs_type);
+  check_fs_size(fs_type, wanted.size_bytes);
+  check_mkfs(fs_type, wanted.mkfs_options, wanted.size_bytes);
+  constexpr int kMaxRaces = 20;
+  for (int race = 0; race < kMaxRaces; ++race) {
+    if (const auto found = store_.find_volume(wanted.name)) {
+      const model::Volume& old = found->value;
+      if (!old.deleting && is_same(wanted, fs_type, old)) return old;
+      throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
+                  old.deleting
+                      ? "volume " + wanted.name + " is still being deleted"
+                      : "volume " + wanted.name + " already exists with other properties: size " +
+                            size_to_text(old.size_bytes) + ", " +
+                            std::to_string(old.wanted_copies()) + " replica(s), " + old.fs_type +
+                            " in pool " + old.pool);
+    }
+    Placements placements;
+    const auto placed = place(wanted, placements);
+    model::Volume volume{.name = wanted.name,
+                         .id = random_uuid(),
+                         .size_bytes = wanted.size_bytes,
+                         .pool = placed.pool,
+                         .replicas = {},
+                         .former = {},
+                         .fs_type = fs_type,
+                         .mkfs_options = wanted.mkfs_options,
+                         .minor = 0,
+                         .port = 0,
+                         .secret = random_hex(32),
+                         // DRBD keeps the lowest bit for itself ("was primary").
+                         .current_uuid = random_hex(15) + "8",
+                         .format = model::Format::Never,
+                         .deleting = false,
+                         .copies_asked = 0};
+    for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
+    if (store_new(volume, wanted.replicas > 1, wanted.tenant, placements)) {
+      return get_volume(store_, wanted.name);
+    }
+  }
+  throw Error(ErrorCode::Unavailable,
+              "the store keeps changing; try again to create volume " + wanted.name);
+}
+
+model::Volume Creation::find_or_create(const Wanted& wanted, const std::string& node) {
+  const auto found = store_.find_volume(wanted.volume);
+  if (found && !found->value.deleting) {
+    check_same_volume(wanted, found->value);
+    return found->value;
+  }
+  if (found) {
+    throw Error(ErrorCode::Unavailable, "volume " + wanted.volume + " is being deleted");
+  }
+  if (!wanted.size_bytes) {
+    throw Error(ErrorCode::NotFound, "no volume named " + wanted.volume +
+                                         ", and no size is given to create it with; run "
+                                         "`plexvol volume create`, or add a size");
+  }
+  return create({.name = wanted.volume,
+                 .size_bytes = *wanted.size_bytes,
+                 .replicas = wanted.replicas.value_or(1),
+                 .nodes = {},
+                 .pool = wanted.pool,
+                 .fs_type = wanted.fs_type,
+                 .mkfs_options = wanted.mkfs_options,
+                 .asking = node,
+                 .tenant = wanted.tenant});
+}
+
+model::Volume Creation::take_up(const Wanted& wanted, const model::Volume& volume) {
+  constexpr int kMaxRaces = 20;
+  const std::string key = keys::volume(volume.name);
+  for (int race = 0; race < kMaxRaces; ++race) {
+    const auto found = store_.find_volume(volume.name);
+    if (!found || found->value.id != volume.id) {
+      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " was deleted meanwhile");
+    }
+    model::Volume next = found->value;
+    if (!take_on(wanted, next)) return next;
+    if (next.mkfs_options != found->value.mkfs_options) {
+      check_mkfs(next.fs_type, next.mkfs_options, next.size_bytes);
+    }
+    const auto change =
+        store::Change().require(key, found->revision).put(key, model::to_json(next)).wake(next);
+    if (store_.commit(change)) return next;
+  }
+  throw Error(ErrorCode::Unavailable,
+              "volume " + volume.name + ": changed concurrently; try again");
+}
+
+}  // namespace plexvol::volumes

@@ -1,0 +1,27 @@
+// What a new volume is to be, and whether it can be so. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace plexvol::volumes {
+
+struct NewVolume {
+  std::string name;
+  std::uint64_t size_bytes = 0;
+  unsigned replicas = 1;
+  std::vector<std::string> nodes;  // empty: placement decides
+  std::string pool;                // empty: the only pool there is, or the one named "default"
+  std::string fs_type;             // empty: ext4
+  std::string mkfs_options;
+  std::string asking;  // the node that is to have a copy since it asks; "": none
+  std::string tenant;  // "": of the first pod that mounts it
+};
+
+// Throw InvalidArgument. "" becomes ext4.
+std::string check_fs_type(const std::string& fs_type);
+void check_replicas(unsigned replicas);
+void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes);
+
+}  // namespace plexvol::volumes

@@ -1,0 +1,86 @@
+#include "agent/volumes/tenants.h"
+
+#include "agent/api/names.h"
+#include "agent/api/protocol.h"
+#include "agent/log.h"
+#include "agent/model/codec.h"
+#include "agent/volumes/lookup.h"
+
+namespace plexvol::volumes {
+
+namespace {
+
+namespace keys = store::keys;
+using Tenancy = std::optional<store::Versioned<model::Tenant>>;
+
+// Of this very volume; 0: the key is not there.
+bool has_tenant(const Tenancy& found, const model::Volume& volume) {
+  return found && found->value.volume_id == volume.id;
+}
+
+bool may_mount(const model::Tenant& owner, const std::string& tenant) {
+  return tenant.empty() || owner.name == api::kAnyNamespace || owner.name == tenant;
+}
+
+[[noreturn]] void refuse(const model::Volume& volume, const model::Tenant& owner,
+                         const std::string& tenant) {
+  throw Error(
+      ErrorCode::Conflict,
+      "volume " + volume.name + " belongs to namespace " + owner.name +
+          " and is not mounted for a pod of namespace " + tenant +
+          "; if another volume of the same name is meant, rename one; to give the volume to that "
+          "namespace (for example after its claim was bound again): `plexvol volume set " +
+          volume.name + " --namespace " + tenant + "`, or --any-namespace");
+}
+
+}  // namespace
+
+void check_tenant(store::TypedStore& store, const model::Volume& volume,
+                  const std::string& tenant) {
+  const Tenancy found = store.find_tenant(volume.name);
+  if (has_tenant(found, volume) && !may_mount(found->value, tenant)) {
+    refuse(volume, found->value, tenant);
+  }
+}
+
+void claim_for_tenant(store::TypedStore& store, const model::Volume& volume,
+                      const std::string& tenant) {
+  constexpr int kMaxRaces = 20;
+  for (int race = 0; race < kMaxRaces; ++race) {
+    const Tenancy found = store.find_tenant(volume.name);
+    if (has_tenant(found, volume)) {
+      if (may_mount(found->value, tenant)) return;
+      refuse(volume, found->value, tenant);
+    }
+    if (tenant.empty()) return;
+    // With the volume's own revision: nothing is left behind of one that is deleted meanwhile.
+    const auto latest = store.find_volume(volume.name);
+    if (!latest || latest->value.id != volume.id) break;
+    const model::Tenant owner{.volume_id = volume.id, .name = tenant};
+    if (store.commit(store::Change()
+                         .require(keys::volume(volume.name), latest->revision)
+                         .require(keys::tenant(volume.name), found ? found->revision : 0)
+                         .put(keys::tenant(volume.name), model::to_json(owner)))) {
+      log::info("volume " + volume.name + " belongs to namespace " + tenant + " from now on");
+      return;
+    }
+  }
+  throw Error(ErrorCode::Unavailable,
+              "volume " + volume.name + ": changed concurrently; try again");
+}
+
+void set_tenant(store::TypedStore& store, const std::string& name, const std::string& tenant) {
+  if (tenant != api::kAnyNamespace) check_namespace(tenant);
+  const model::Volume volume = get_volume(store, name);
+  const auto latest = store.find_volume(name);
+  const model::Tenant owner{.volume_id = volume.id, .name = tenant};
+  if (!latest || latest->value.id != volume.id ||
+      !store.commit(store::Change()
+                        .require(keys::volume(volume.name), latest->revision)
+                        .put(keys::tenant(volume.name), model::to_json(owner)))) {
+    throw Error(ErrorCode::Unavailable,
+                "volume " + volume.name + ": changed concurrently; nothing was set, try again");
+  }
+}
+
+}  // namespace plexvol::volumes

@@ -1,0 +1,105 @@
+// Making volumes, and what is promised to them.
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "tests/support/counting_store.h"
+#include "tests/unit/volumes/quiet_node.h"
+
+using namespace plexvol;           // NOLINT(google-build-using-namespace)
+using namespace plexvol::volumes;  // NOLINT(google-build-using-namespace)
+namespace keys = store::keys;
+
+namespace {
+
+constexpr std::uint64_t kGi = 1ULL << 30;
+
+// Something happens directly before the first write.
+class InterruptedStore : public support::CountingStore {
+ public:
+  using CountingStore::CountingStore;
+  bool commit(const store::Transaction& transaction) override {
+    if (before_commit) std::exchange(before_commit, nullptr)();
+    return CountingStore::commit(transaction);
+  }
+  std::function<void()> before_commit;
+};
+
+// n3 has 10 GiB; nobody makes what is recorded.
+struct Case : QuietNode {
+  InterruptedStore interrupted{raw};
+  store::TypedStore other_store{interrupted};
+  arbiter::Arbiter other_arbiter{other_store, acted};
+  UseCases other_use_cases{
+      other_store, other_arbiter, calls, {.here = "n3", .session = "s", .version = "1"}};
+  commands::Commands other{other_use_cases, [] {}};
+
+  Case() { announce(10 * kGi); }
+  static api::CreateVolumeRequest volume(const std::string& name, const std::string& size = "1Gi") {
+    api::CreateVolumeRequest request;
+    request.name = name;
+    request.size = size;
+    return request;
+  }
+  static ErrorCode create(commands::Commands& by, const api::CreateVolumeRequest& request) {
+    try {
+      by.create_volume(request, {.deadline = std::chrono::steady_clock::now(), .stop = {}});
+    } catch (const Error& error) {
+      return error.code();
+    }
+    FAIL("nobody can have made it");
+    return ErrorCode::Internal;
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "create: two volumes that are made at the same moment are not promised the same room "
+    "[D16][O10]") {
+  Case test;
+  test.interrupted.before_commit = [&] {
+    CHECK(Case::create(test.commands, Case::volume("first", "6Gi")) == ErrorCode::Unavailable);
+  };
+  CHECK(Case::create(test.other, Case::volume("second", "6Gi")) == ErrorCode::OutOfSpace);
+  CHECK(test.store.find_volume("first").has_value());
+  CHECK_FALSE(test.store.find_volume("second").has_value());
+  // What fits beside it is made all the same.
+  CHECK(Case::create(test.other, Case::volume("third", "4Gi")) == ErrorCode::Unavailable);
+  CHECK(test.store.find_volume("third").has_value());
+  const auto pool = test.commands.list_nodes().front().pools.front();
+  CHECK(pool.promised_bytes == 10 * kGi);
+}
+
+TEST_CASE(
+    "create: no volume is called as a section of DRBD's configuration, one that is is shown [O5]") {
+  Case test;
+  CHECK(Case::create(test.commands, Case::volume("global")) == ErrorCode::InvalidArgument);
+  model::Volume volume = QuietNode::new_volume();
+  volume.name = "global";
+  test.put(keys::volume("global"), model::to_json(volume));
+  CHECK(test.commands.show_volume("global").name == "global");
+  try {
+    test.commands.delete_volume("global",
+                                {.deadline = std::chrono::steady_clock::now(), .stop = {}});
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::Unavailable);  // n3 does not wait for the two that have it
+  }
+  CHECK(test.store.find_volume("global")->value.deleting);
+}
+
+TEST_CASE("create: what exists with other words is not what is asked for [O6]") {
+  Case test;
+  api::CreateVolumeRequest request = Case::volume("v");
+  request.mkfs_options = "-I 256";
+  CHECK(Case::create(test.commands, request) == ErrorCode::Unavailable);
+  CHECK(Case::create(test.commands, Case::volume("v")) == ErrorCode::Unavailable);
+  request.mkfs_options = "-I 512";
+  CHECK(Case::create(test.commands, request) == ErrorCode::AlreadyExists);
+  request = Case::volume("v");
+  request.nodes = {"n1"};
+  CHECK(Case::create(test.commands, request) == ErrorCode::AlreadyExists);
+  request = Case::volume("v");
+  request.tenant = "a";
+  CHECK(Case::create(test.commands, request) == ErrorCode::AlreadyExists);
+}
