@@ -142,6 +142,7 @@ def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
     cluster.wait_state("n1", name, "Ready")
 
 
+@pytest.mark.long
 def test_without_etcd_a_volume_is_unmounted_and_a_mount_says_what_it_waits_for(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_without_etcd_a_volume_is_unmounted_and_a_mount_says_what_it_waits_for(
     n1.sh("rm -r /run/hasty")
 
 
+@pytest.mark.long
 def test_another_configuration_of_drbd_is_taken_while_it_is_written_to(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:

@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from cluster import Cluster
 from lab import LabError, wait_until
 
@@ -96,6 +98,7 @@ def write_anew(cluster: Cluster, parts: list[str | Step]) -> None:
     SESSION.write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.long
 def test_the_session_can_be_had_again(cluster: Cluster) -> None:
     parts = parse(SESSION.read_text())
     if os.environ.get("PLEXVOL_WRITE_SESSION"):

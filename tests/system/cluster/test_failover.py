@@ -30,6 +30,7 @@ def test_the_primarys_node_loses_its_power(cluster: Cluster, mounted: tuple[str,
     assert checksum(cluster, "n1", f"{pod}/after") == after
 
 
+@pytest.mark.long
 def test_the_secondarys_node_loses_its_power(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, _ = mounted
     cluster.node("n2").power_off()
@@ -59,6 +60,7 @@ def test_the_stale_copy_is_refused_when_it_comes_back_first(cluster: Cluster, mo
     assert checksum(cluster, "n2", f"{pod}/alone") == alone
 
 
+@pytest.mark.long
 def test_the_link_breaks_and_the_primary_goes_on(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     with holding_open(cluster, "n1", f"{pod}/open"):
@@ -71,6 +73,7 @@ def test_the_link_breaks_and_the_primary_goes_on(cluster: Cluster, mounted: tupl
         assert checksum(cluster, "n1", f"{pod}/alone") == alone
 
 
+@pytest.mark.long
 def test_a_mounted_volume_is_not_taken_from_a_living_node_that_uses_it(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_mounted_volume_is_not_taken_from_a_pod_without_a_process(
     assert n1.run(["mountpoint", "-q", pod]).code != 0
 
 
+@pytest.mark.long
 def test_deleting_waits_for_a_node_that_is_away(cluster: Cluster, new_name: Callable[[], str]) -> None:
     name = new_name()
     cluster.create_volume("n1", name, "64Mi", "n1", "n2", pool="thin")

@@ -50,6 +50,7 @@ def has_data(cluster: Cluster, node: str, name: str) -> bool:
     return name in cluster.node(node).sh("lvs --noheadings -o lv_name vg0").stdout.decode().split()
 
 
+@pytest.mark.long
 def test_a_lost_copy_is_made_anew_and_dropped_when_its_node_returns(
     impatient: Cluster, mounted: tuple[str, str, str]
 ) -> None:

@@ -68,6 +68,7 @@ def list_resyncs(cluster: Cluster, node: str) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.finding("O19")
+@pytest.mark.long
 def test_another_resync_rate_parts_no_copies(cluster: Cluster, other_rate: str) -> None:
     """As an upgrade whose default is another one: on a primary and its peer, connected all the time."""
     name = other_rate

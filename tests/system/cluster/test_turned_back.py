@@ -124,6 +124,7 @@ def test_a_backup_from_before_a_failover_is_not_believed(cluster: Cluster, new_n
 
 
 @pytest.mark.finding("D19")
+@pytest.mark.long
 def test_an_empty_etcd_loses_no_volume(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     content = write_random(cluster, "n1", f"{pod}/content", 1)

@@ -67,6 +67,7 @@ def test_the_doctor_finds_nothing_wrong(installed: InstalledCluster) -> None:
 
 
 @pytest.mark.finding("D1")
+@pytest.mark.long
 def test_the_agent_in_its_container_asks_the_hosts_runtime(installed: InstalledCluster) -> None:
     """Nothing is mounted for that."""
     said = installed.plexvol("n1", "doctor").stdout.decode().splitlines()
@@ -98,6 +99,7 @@ def test_a_volumes_life(installed: InstalledCluster) -> None:
     installed.wait_detached("n1", NAME)
 
 
+@pytest.mark.long
 def test_agent_and_driver_are_upgraded_while_a_pod_writes(installed: InstalledCluster, next_image: Path) -> None:
     n1, other = installed.node("n1"), installed.node(installed.other_copy("n1", NAME, "n1"))
     installed.driver("n1").must("mount", POD, ASKED)
