@@ -55,7 +55,7 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
     for (const std::string& other : volume.nodes()) why += describe_unwhole(other, volume, store);
     return left(why, false);
   }
-  if (!volume.mirrored()) {
+  if (volume.wanted_copies() == 1) {
     return left("its only replica is there: delete the volume, or copy its data to another one",
                 true);
   }

@@ -101,8 +101,8 @@ std::string write(const Subject& subject, const RepairDecision& decision, const 
       .put(keys::volume(name), model::to_json(volume))
       .wake(volume);
   store::put_set(name, decision.set, change);
-  if (volume.mirrored()) {
-    const std::string slot = keys::slot(volume.minor - model::kFirstMinor);
+  if (const auto number = volume.slot()) {
+    const std::string slot = keys::slot(*number);
     const auto owner = store.raw().get(slot);
     if (owner && owner->value != name) {
       return "DRBD minor " + std::to_string(volume.minor) +

@@ -68,6 +68,10 @@ struct Volume {
   Unknown unknown = {};
 
   bool mirrored() const { return minor != 0; }
+  // Of DRBD's minors and ports; nullopt: nothing of it needs one.
+  std::optional<unsigned> slot() const {
+    return mirrored() ? std::optional(minor - kFirstMinor) : std::nullopt;
+  }
   unsigned wanted_copies() const { return mirrored() ? 2 : 1; }
   const Replica* find_replica(const std::string& node) const;
   void add_replica(Replica replica);  // with the lowest number that is free

@@ -11,7 +11,7 @@ std::uint64_t needed_bytes(std::uint64_t size_bytes, bool mirrored) {
 namespace {
 
 void add(const model::Volume& volume, const std::string& node, Promises& promises) {
-  const std::uint64_t bytes = needed_bytes(volume.size_bytes, volume.mirrored());
+  const std::uint64_t bytes = needed_bytes(volume.size_bytes, volume.wanted_copies() > 1);
   const model::Replica* replica = volume.find_replica(node);
   Promise& promise = promises[volume.pool];
   promise.bytes += bytes;

@@ -102,7 +102,7 @@ VolumeView to_view(const Entries& entries, const std::string& volume, const std:
 std::vector<std::string> nodes_of(const VolumeView& view, const std::string& here) {
   if (!view.volume || !view.volume->value.concerns(here)) return {};
   const model::Volume& volume = view.volume->value;
-  if (!volume.mirrored() && volume.find_replica(here) != nullptr) return {};
+  if (volume.wanted_copies() == 1 && volume.find_replica(here) != nullptr) return {};
   return volume.nodes();
 }
 
@@ -164,7 +164,7 @@ Change remove_part(const Versioned<model::Volume>& volume, const std::string& no
         .remove(keys::current(next.name))
         .remove(keys::history(next.name))
         .remove(keys::tenant(next.name));
-    if (next.mirrored()) change.remove(keys::slot(next.minor - model::kFirstMinor));
+    if (const auto slot = next.slot()) change.remove(keys::slot(*slot));
   } else {
     change.put(keys::volume(next.name), model::to_json(next)).wake(next);
   }

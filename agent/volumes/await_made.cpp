@@ -37,11 +37,12 @@ void await_made(store::TypedStore& store, const model::Volume& volume, const Cal
       if (replica.made) continue;
       const auto status = store.find_status(replica.node, volume.name);
       if (status && !status->error.empty() && status->error_code != ErrorCode::Unavailable) {
-        throw Error(status->error_code,
-                    "volume " + volume.name + " is recorded, but " + replica.node +
-                        " cannot create its replica: " + status->error +
-                        (volume.mirrored() ? "; another node with room creates it, or " : "; ") +
-                        "`plexvol volume delete " + volume.name + "` undoes it");
+        throw Error(
+            status->error_code,
+            "volume " + volume.name + " is recorded, but " + replica.node +
+                " cannot create its replica: " + status->error +
+                (volume.wanted_copies() > 1 ? "; another node with room creates it, or " : "; ") +
+                "`plexvol volume delete " + volume.name + "` undoes it");
       }
       return std::nullopt;
     }
@@ -59,7 +60,7 @@ void await_made(store::TypedStore& store, const model::Volume& volume, const Cal
 
 api::VolumeInfo await_first_connection(store::TypedStore& store, const model::Volume& volume,
                                        const Call& call) {
-  if (!volume.mirrored()) return show_volume(store, volume.name);
+  if (volume.wanted_copies() == 1) return show_volume(store, volume.name);
   constexpr std::chrono::seconds kMostTime(10);
   const Call brief{
       .deadline = std::min(call.deadline, std::chrono::steady_clock::now() + kMostTime),

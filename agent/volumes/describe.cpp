@@ -112,7 +112,7 @@ std::string describe_state(const model::Volume& volume,
   const bool whole =
       replicas.size() == volume.wanted_copies() && all([&](const api::ReplicaInfo& replica) {
         return replica.alive && replica.current && replica.error.empty() &&
-               (!volume.mirrored() ||
+               (volume.wanted_copies() == 1 ||
                 (replica.connection == "Connected" && replica.disk_state == "UpToDate"));
       });
   return whole ? "Ready" : "Degraded";

@@ -13,7 +13,7 @@ api::HelperReply answer_drbd(store::TypedStore& store, arbiter::Arbiter& arbiter
     return {.exit_code = 0};
   }
   const auto volume = store.find_volume(request.object);
-  if (!volume || !volume->value.mirrored() || !settings.owns_resource(volume->value)) {
+  if (!volume || !volume->value.slot() || !settings.owns_resource(volume->value)) {
     log::warn("DRBD asks to fence the peer of " + request.object +
               ", which is not a Plexvol volume");
     return {.exit_code = kUnknown};

@@ -116,7 +116,7 @@ void force_current(store::TypedStore& store, arbiter::Arbiter& arbiter, const st
   // Read before the look at the copies: what happens in between makes the write fail.
   const auto current = store.find_current(request.name);
   const api::VolumeInfo known = show_volume(store, request.name);
-  if (!volume.mirrored()) throw Error(ErrorCode::Conflict, name + " has only one replica");
+  if (volume.wanted_copies() == 1) throw Error(ErrorCode::Conflict, name + " has only one replica");
   const model::Replica* replica = volume.find_replica(request.node);
   const bool former = volume.former.contains(request.node);
   if (!former && (replica == nullptr || !replica->made)) {

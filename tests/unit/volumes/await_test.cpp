@@ -21,7 +21,7 @@ struct Case {
   store::FileStore raw{directory.path()};
   support::CountingStore counted{raw};
 
-  Call call(milliseconds time) const {
+  static Call call(milliseconds time) {
     return {.deadline = steady_clock::now() + time, .stop = {}};
   }
   // Waits for the key, and answers how often it looked. nullopt: its time was over.
@@ -77,7 +77,7 @@ TEST_CASE("await: the end of a lease is a change [O15]") {
     }
     return true;
   };
-  CHECK(awaiter.until<bool>(test.call(std::chrono::minutes(2)), gone,
+  CHECK(awaiter.until<bool>(Case::call(std::chrono::minutes(2)), gone,
                             [] { return std::string("waited"); }));
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("await: it looks at the time that it was told, and only then [O15]") {
   const auto look = [&]() -> std::optional<bool> {
     return steady_clock::now() >= due ? std::optional(true) : std::nullopt;
   };
-  CHECK(awaiter.until<bool>(test.call(std::chrono::minutes(2)), look,
+  CHECK(awaiter.until<bool>(Case::call(std::chrono::minutes(2)), look,
                             [] { return std::string("waited"); }));
 }
 

@@ -57,6 +57,11 @@ TEST_CASE("force-current: a node that never had a copy has none to be used") {
 
 namespace {
 
+struct Progress {
+  double percent = 100;
+  std::uint64_t out_of_sync_bytes = 0;
+};
+
 // n1 has the only current copy, n2 was at 40 % of its resync. n3 is where the user sits.
 struct Pair : QuietNode {
   Pair() {
@@ -65,17 +70,17 @@ struct Pair : QuietNode {
     put(keys::current("v"), model::to_json(current));
     put(keys::alive("n2"), "s2");
     say("n2", "s2", "Inconsistent", "Connecting");
-    say("n1", "s1", "UpToDate", "Connecting", 60, 80U << 20U);
+    say("n1", "s1", "UpToDate", "Connecting", {60, 80U << 20U});
   }
   void say(const std::string& node, const std::string& session, const std::string& disk,
-           const std::string& connection, double percent = 100, std::uint64_t out_of_sync = 0,
+           const std::string& connection, const Progress& progress = {},
            const std::string& error = "") {
     model::Status status;
     status.session = session;
     status.disk_state = disk;
     status.connection = connection;
-    status.synced_percent = percent;
-    status.out_of_sync_bytes = out_of_sync;
+    status.synced_percent = progress.percent;
+    status.out_of_sync_bytes = progress.out_of_sync_bytes;
     status.error = error;
     put(keys::status(node, "v"), model::to_json(status));
   }
@@ -133,7 +138,7 @@ TEST_CASE("force-current: the copy that is the only current one already is not f
   Pair pair;
   CHECK(has(pair.force("n1"), "start n1 and its agent first"));
   pair.put(keys::alive("n1"), "s1");
-  pair.say("n1", "s1", "Attaching", "", 100, 0, "waits for its disk");
+  pair.say("n1", "s1", "Attaching", "", {}, "waits for its disk");
   CHECK(has(pair.force("n1"), "is already the only current one"));
   CHECK(has(pair.force("n1"), "waits for its disk"));
   // What DRBD says of its disk is what the user may overrule.
@@ -154,7 +159,7 @@ TEST_CASE("volume show: what a copy lacks is told of that copy [O8]") {
   CHECK(shown[1].out_of_sync_bytes == 80U << 20U);
   CHECK(shown[1].left_at == 1'700'000'000);
   // A resync: it knows by itself.
-  pair.say("n2", "s2", "Inconsistent", "Connected", 75, 50U << 20U);
+  pair.say("n2", "s2", "Inconsistent", "Connected", {75, 50U << 20U});
   shown = pair.commands.show_volume("v").replicas;
   CHECK_FALSE(shown[1].lacks_more);
   CHECK(shown[1].synced_percent == 75);
