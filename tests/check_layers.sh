@@ -73,6 +73,13 @@ while IFS= read -r found; do
   status=1
 done < <(grep -rnE '#[[:space:]]*include[[:space:]]*<(boost|nlohmann|spdlog|CLI|grpc|google|blkid)' agent/base)
 
+# What a volume is built of is for its stack to know; others ask for copies, or for what a layer does.
+while IFS= read -r found; do
+  echo "$found: ask agent/reconcile/stack.h, or for the number of copies"
+  status=1
+done < <(grep -rnE '\bmirrored\(\)' agent --include='*.cpp' --include='*.h' |
+  grep -vE '^agent/(model/|reconcile/stack\.cpp)')
+
 # A door's words stay in the door, in what it shares with the driver, and where the doors are wired.
 while IFS= read -r found; do
   echo "$found: FlexVolume's words belong into agent/flexvolume only"

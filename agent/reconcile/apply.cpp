@@ -7,6 +7,7 @@
 #include "agent/model/codec.h"
 #include "agent/reconcile/apply_set.h"
 #include "agent/reconcile/observe.h"
+#include "agent/reconcile/stack.h"
 
 namespace plexvol::reconcile {
 
@@ -123,8 +124,12 @@ void remove_config(const model::Volume& volume, const Tools& tools) {
 // Of those that have it.
 std::vector<std::string> list_names(const Wanted& wanted, const Seen& seen, bool Backing::*flag) {
   std::vector<std::string> names;
-  if (seen.metadata && *seen.metadata.*flag) names.push_back(metadata_name(wanted.volume));
-  if (seen.data && *seen.data.*flag) names.push_back(wanted.volume.name);
+  // From the top.
+  const auto parts = parts_of(wanted.volume);
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+    const std::optional<Backing>& backing = seen.*(part->backing);
+    if (backing && *backing.*flag) names.push_back(part->name);
+  }
   return names;
 }
 

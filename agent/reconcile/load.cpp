@@ -107,7 +107,7 @@ Loaded Loader::interpret(store::VolumeView view, const std::string& contradictio
   shared_.memory.record_peer(volume_, peer);
   loaded.peer_to_be_filled =
       has_copy && is_to_be_filled(wanted.volume, wanted.current, peer, view.nodes);
-  if (wanted.volume.mirrored() && has_copy) add_nodes(loaded, peer, view.nodes);
+  if (wanted.volume.wanted_copies() > 1 && has_copy) add_nodes(loaded, peer, view.nodes);
   return loaded;
 }
 

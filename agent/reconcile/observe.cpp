@@ -11,12 +11,9 @@
 
 #include "agent/filesystem/mounted_fault.h"
 #include "agent/mounts/guard.h"
+#include "agent/reconcile/stack.h"
 
 namespace plexvol::reconcile {
-
-std::string metadata_name(const model::Volume& volume) {
-  return volume.name + ".meta";
-}
 
 bool copy_stays(const Wanted& wanted) {
   return !wanted.volume.deleting && wanted.volume.find_replica(wanted.here) != nullptr;
@@ -24,7 +21,7 @@ bool copy_stays(const Wanted& wanted) {
 
 std::uint64_t copy_size_bytes(const Wanted& wanted) {
   const model::Volume& volume = wanted.volume;
-  if (!volume.mirrored()) return volume.size_bytes;
+  if (volume.wanted_copies() == 1) return volume.size_bytes;
   // Beyond this, extents are no powers of two and have nothing to do with each other.
   constexpr std::uint64_t kMostExtent = std::uint64_t{1} << 32U;
   std::uint64_t extent = 1;
@@ -94,7 +91,8 @@ namespace {
 // Then DRBD may have both devices open.
 bool may_be_in_drbd(const Wanted& wanted) {
   const model::Replica* replica = wanted.volume.find_replica(wanted.here);
-  return wanted.volume.mirrored() && !wanted.volume.deleting && replica != nullptr && replica->made;
+  return has_layer(wanted.volume, Layer::Drbd) && !wanted.volume.deleting && replica != nullptr &&
+         replica->made;
 }
 
 // DRBD has both devices open, by the file that holds this very volume's secret: they exist, are
@@ -115,8 +113,9 @@ bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
 // decided rests on whether the two are connected.
 void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen, bool& fresh) {
   const model::Volume& volume = wanted.volume;
-  std::vector<std::string> names{volume.name};
-  if (volume.mirrored()) names.push_back(metadata_name(volume));
+  const std::vector<Part> parts = parts_of(volume);
+  std::vector<std::string> names;
+  for (const Part& part : parts) names.push_back(part.name);
   Pool& pool = get_pool(tools, volume);
   // Before it is removed, its tags must say again that it is ours.
   seen.absence_is_certain = pool.absence_is_certain();
@@ -127,8 +126,9 @@ void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen, bool&
   }
   seen.data.reset();
   seen.metadata.reset();
-  for (auto& [name, backing] : *found) {
-    (name == volume.name ? seen.data : seen.metadata) = std::move(backing);
+  for (const Part& part : parts) {
+    const auto backing = found->find(part.name);
+    if (backing != found->end()) seen.*part.backing = std::move(backing->second);
   }
 }
 
@@ -175,7 +175,7 @@ void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
   seen.resource.reset();
   seen.resource_is_foreign = false;
-  if (!volume.mirrored()) return;
+  if (!has_layer(volume, Layer::Drbd)) return;
   auto found = tools.drbd.find_resource(volume.name);
   if (!found) return;
   seen.resource_is_foreign = !tools.drbd.is_own(volume.name, *found, volume.minor, volume.secret);
@@ -196,10 +196,10 @@ void observe_resource_and_backing(const Wanted& wanted, const Tools& tools, Seen
 
 void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
-  seen.device.reset();
-  if (volume.mirrored()) {
+  if (has_layer(volume, Layer::Drbd)) {
     // What is being deleted or was replaced needs no configuration, and may have no peer any more.
-    const bool complete = seen.data && seen.metadata && copy_stays(wanted);
+    const bool complete =
+        find_missing_part(volume, seen).empty() && have_devices(volume, seen) && copy_stays(wanted);
     seen.config_current = false;
     seen.connection_current = false;
     seen.only_resync_options_changed = false;
@@ -212,10 +212,8 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
             !seen.config_current && tools.drbd.only_resync_options_differ(resource);
       });
     }
-    if (seen.resource) seen.device = find_device("/dev/drbd" + std::to_string(volume.minor));
-  } else if (seen.data && seen.data->active) {
-    seen.device = find_device(seen.data->device);
   }
+  seen.device = find_device(device_path(volume, seen));
   if (!seen.device || (seen.resource && seen.resource->role != "Primary")) {
     seen.just_formatted = false;
   }

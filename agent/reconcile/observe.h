@@ -6,8 +6,6 @@
 
 namespace plexvol::reconcile {
 
-// The logical volume of DRBD's metadata, beside the data.
-std::string metadata_name(const model::Volume& volume);
 // As the agent of `here` would configure it. Throws Unavailable while the peer has never announced
 // its address.
 drbd::Resource to_resource(const Wanted& wanted, const Seen& seen);

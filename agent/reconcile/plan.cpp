@@ -3,14 +3,14 @@
 #include <span>
 
 #include "agent/reconcile/planner.h"
+#include "agent/reconcile/stack.h"
 
 namespace plexvol::reconcile {
 
 namespace {
 
 bool device_usable(const Wanted& wanted, const Seen& seen) {
-  const bool primary = seen.resource && seen.resource->role == "Primary";
-  return wanted.attached_here() && seen.device && (!wanted.volume.mirrored() || primary);
+  return wanted.attached_here() && seen.device && lets_use(wanted.volume, seen);
 }
 
 }  // namespace
@@ -53,9 +53,8 @@ std::span<const Rule> Planner::list_rules() {
       {"strangers", &Planner::refuse_strangers},
       // Before DRBD is brought up over what is left.
       {"loss", &Planner::tell_loss},
-      // The foundation, from the bottom: devices, then the resource over them.
-      {"activation", &Planner::activate},
-      {"resource", &Planner::bring_up_resource},
+      // The foundation: the layers, from the bottom.
+      {"layers", &Planner::bring_up_layers},
       // From here on the foundation stands.
       {"foundation", &Planner::look_at_foundation},
       // Before promotion and mounts, which can fail: the set is to be whole as soon as the two are.
@@ -119,8 +118,8 @@ void Planner::plan_contradicted() {
 }
 
 Then Planner::skip_arbitration() {
-  const bool may_matter =
-      volume_.mirrored() && volume_.concerns(wanted_.here) && wanted_.contradiction.empty();
+  const bool may_matter = volume_.wanted_copies() > 1 && volume_.concerns(wanted_.here) &&
+                          wanted_.contradiction.empty();
   return may_matter ? Then::GoOn : Then::End;
 }
 
@@ -167,7 +166,7 @@ bool needs_content(const Wanted& wanted, const Seen& seen) {
 
 bool backing_is_gone(const Wanted& wanted, const Seen& seen) {
   const model::Replica* replica = wanted.volume.find_replica(wanted.here);
-  const bool complete = seen.data && (!wanted.volume.mirrored() || seen.metadata);
+  const bool complete = find_missing_part(wanted.volume, seen).empty();
   return replica != nullptr && replica->made && !wanted.volume.deleting && !seen.backing_error &&
          seen.absence_is_certain && !complete && !has_disk(seen);
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "agent/reconcile/planner.h"
+#include "agent/reconcile/stack.h"
 
 namespace plexvol::reconcile {
 
@@ -15,7 +16,7 @@ bool has_disk(const Seen& seen) {
 // takes it out: this node itself, or its peer.
 // True: the peer is taken out.
 bool Planner::plan_failed_disks() {
-  if (!volume_.mirrored() || !is_current(peer())) return false;
+  if (volume_.wanted_copies() == 1 || !is_current(peer())) return false;
   const auto failed = [](const std::string& disk) {
     return disk == "Diskless" || disk == "Failed";
   };
@@ -156,7 +157,7 @@ Then Planner::put_peer_back() {
 }
 
 Then Planner::promote() {
-  if (!wanted_.attached_here() || !volume_.mirrored() || primary()) return Then::GoOn;
+  if (!wanted_.attached_here() || lets_use(volume_, seen_)) return Then::GoOn;
   plan_promotion();
   return Then::End;
 }

@@ -1,6 +1,7 @@
 // What is planned of backing devices: how they are made, what is said when they are lost, how they
 // are removed.
 #include "agent/reconcile/planner.h"
+#include "agent/reconcile/stack.h"
 
 namespace plexvol::reconcile {
 
@@ -30,12 +31,15 @@ Then Planner::make_copy() {
   if (refuse_strangers() == Then::End) return Then::End;
   const bool filled = volume_.find_replica(wanted_.here)->filled_by_peer;
   if (filled && clear_former_copy()) return Then::End;
-  const bool wants_metadata = volume_.mirrored();
+  const bool wants_metadata = has_layer(volume_, Layer::Drbd);
   const bool data_is_new = !seen_.data || seen_.data->making;
   const bool metadata_is_new = wants_metadata && (!seen_.metadata || seen_.metadata->making);
   if (!seen_.data) add(actions::CreateData{});
   if (wants_metadata && !seen_.metadata) add(actions::CreateMetadataDevice{});
-  activate();
+  if (!activate()) {
+    add(actions::LookAgain{});
+    return Then::End;
+  }
   if (data_is_new) add(actions::WipeData{});
   // What is to be filled by its peer must say so, whatever a former life of this node left there:
   // old metadata of this very volume would pass for a copy that has everything.
@@ -66,19 +70,35 @@ bool Planner::clear_former_copy() {
   return true;
 }
 
-Then Planner::activate() {
+// False: the layers above cannot be planned before another look.
+bool Planner::activate() {
   if (seen_.data && !seen_.data->active) add(actions::ActivateData{});
   if (seen_.metadata && !seen_.metadata->active) add(actions::ActivateMetadata{});
+  return have_devices(volume_, seen_);
+}
+
+Then Planner::bring_up_layers() {
+  for (const Layer layer : layers_of(volume_)) {
+    switch (layer) {
+      case Layer::Backing:
+        if (activate()) break;
+        add(actions::LookAgain{});
+        return Then::End;
+      case Layer::Drbd:
+        plan_resource();
+        break;
+    }
+  }
   return Then::GoOn;
 }
 
 // Never proposes to delete the volume while a whole copy of it exists.
 Then Planner::tell_loss() {
-  if (seen_.data && (!volume_.mirrored() || seen_.metadata)) return Then::GoOn;
-  const std::string what = seen_.data ? "DRBD metadata" : "data";
+  const std::string what = find_missing_part(volume_, seen_);
+  if (what.empty()) return Then::GoOn;
   std::string text = name() + ": the " + what + " of the replica on " + wanted_.here +
                      " is gone: its device no longer exists in pool " + volume_.pool;
-  if (!volume_.mirrored() || volume_.find_replica(peer()) == nullptr) {
+  if (volume_.wanted_copies() == 1 || volume_.find_replica(peer()) == nullptr) {
     text += ". It was the only replica: bring its disk back, or delete the volume";
   } else if (!is_current(peer())) {
     text +=
@@ -129,7 +149,7 @@ void Planner::plan_data_removal() {
   const bool has_metadata = seen_.metadata && seen_.metadata->ours;
   if (has_metadata || (seen_.data && seen_.data->ours)) add(actions::RemoveBacking{});
   // Last: by it a node that was forgotten knows that it had a copy.
-  if (volume_.mirrored()) add(actions::RemoveConfig{});
+  if (has_layer(volume_, Layer::Drbd)) add(actions::RemoveConfig{});
   add(actions::ForgetReplica{});
 }
 

@@ -18,11 +18,6 @@ Then Planner::refuse_foreign_resource() {
   return Then::End;
 }
 
-Then Planner::bring_up_resource() {
-  if (volume_.mirrored()) plan_resource();
-  return Then::GoOn;
-}
-
 void Planner::plan_resource() {
   const auto& resource = seen_.resource;
   // A primary without a disk works on its peer's. Given its own back it would be resynchronised

@@ -3,6 +3,7 @@
 
 #include "agent/base/text.h"
 #include "agent/reconcile/planner.h"
+#include "agent/reconcile/stack.h"
 
 namespace plexvol::reconcile {
 
@@ -40,7 +41,7 @@ bool was_left(const Wanted& wanted, const Seen& seen) {
 Then Planner::let_go_when_asked() {
   if (!wanted_.attached_here()) return Then::GoOn;
   // Without its device nobody can tell where it is mounted. DRBD's own is found without lvm2.
-  if (seen_.backing_error && !volume_.mirrored()) return Then::GoOn;
+  if (seen_.backing_error && layers_of(volume_).back() == Layer::Backing) return Then::GoOn;
   const auto& release = wanted_.attachment->release;
   if (was_left(wanted_, seen_)) {
     if (seen_.users.empty()) {

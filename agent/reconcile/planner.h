@@ -98,8 +98,7 @@ class Planner {
   Then record_failed_disks();
   Then refuse_strangers();
   Then tell_loss();
-  Then activate();
-  Then bring_up_resource();
+  Then bring_up_layers();
   Then look_at_foundation();
   Then put_peer_back();
   Then leave_unattached();
@@ -120,6 +119,7 @@ class Planner {
   bool clear_former_copy();
   void plan_configuration();
   bool plan_lone_disk();
+  bool activate();
   void plan_resource();
   bool plan_failed_disks();
   void hold_freeze(ErrorCode code, const std::string& text);

@@ -1,0 +1,50 @@
+// What a copy of a volume consists of on its node: layers, from the bottom.
+//
+// Each layer stands on the one below: it is brought up after it and taken down before it, and what
+// is mounted is the device of the top one. A new layer is a value of Layer, and the compiler then
+// names every function that has to know it: those here (what of it should be, what is), and
+// Planner's (what is to be done about the difference).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/model/model.h"
+#include "agent/reconcile/plan.h"
+
+namespace plexvol::reconcile {
+
+enum class Layer {
+  Backing,  // a logical volume, or an image file
+  Drbd,     // the mirror over it, which keeps its metadata on a backing device of its own
+};
+
+std::vector<Layer> layers_of(const model::Volume& volume);
+bool has_layer(const model::Volume& volume, Layer layer);
+
+// A backing device that one of the layers keeps its data on.
+struct Part {
+  std::string name;                       // in the pool
+  std::string what;                       // "data", for messages
+  std::optional<Backing> Seen::*backing;  // what was seen of it
+};
+std::vector<Part> parts_of(const model::Volume& volume);
+
+// "" when all of them are there; else what the first one that is missing is.
+std::string find_missing_part(const model::Volume& volume, const Seen& seen);
+
+// All that are there can be given to the layers above: an image file gets its device only when it
+// is activated.
+bool have_devices(const model::Volume& volume, const Seen& seen);
+
+// The path of the top layer's device; "" while there is none.
+std::string device_path(const model::Volume& volume, const Seen& seen);
+
+// Every layer lets what is above it, and mounts, use its device.
+bool lets_use(const model::Volume& volume, const Seen& seen);
+
+// DRBD's metadata device, in the pool.
+std::string metadata_name(const model::Volume& volume);
+
+}  // namespace plexvol::reconcile

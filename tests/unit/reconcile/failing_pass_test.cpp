@@ -1,0 +1,232 @@
+// Whole passes over a mirrored volume while one of their commands fails: whichever it is, and
+// whether it fails before or after its work, the passes after it end where they would have ended.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "agent/filepool/filepool.h"
+#include "agent/model/codec.h"
+#include "agent/process/boost_runner.h"
+#include "tests/support/failing_runner.h"
+#include "tests/support/loop_device.h"
+#include "tests/unit/reconcile/plan_cases.h"
+#include "tests/unit/reconcile/reconciler_node.h"
+
+using namespace plexvol;             // NOLINT(google-build-using-namespace)
+using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
+using support::FailingRunner;
+using support::FailsWhen;
+namespace keys = store::keys;
+
+namespace {
+
+// drbdmeta locks it: no other test of this machine uses it.
+constexpr unsigned kMinor = 1731;
+
+// A kernel with DRBD, and a peer that is always there. All other tools are the host's own.
+class Kernel : public process::Runner {
+ public:
+  process::Output run(const process::Command& command) override {
+    const std::string& tool = command.argv.at(0);
+    if (tool == "/usr/sbin/drbdadm") return adjust();
+    if (tool != "/usr/sbin/drbdsetup") return tools_.run(command);
+    const std::string& verb = command.argv.at(1);
+    process::Output output;
+    if (verb == "events2") output.out = events();
+    if (verb == "show") output.out = show();
+    if (verb == "down") connection.clear();
+    if (verb == "disconnect") connection = "StandAlone";
+    return output;
+  }
+  std::string connection;  // "": the resource is not up
+
+ private:
+  process::Output adjust() {
+    connection = "Connected";
+    return {};
+  }
+  std::string events() const {
+    if (connection.empty()) return "exists -\n";
+    const bool connected = connection == "Connected";
+    const std::string minor = std::to_string(kMinor);
+    return "exists resource name:v role:Secondary suspended:no\n"
+           "exists connection name:v connection:" +
+           connection + " role:" + (connected ? "Secondary" : "Unknown") +
+           "\nexists device name:v volume:0 minor:" + minor +
+           " disk:UpToDate\n"
+           "exists peer-device name:v volume:0 replication:" +
+           (connected ? "Established" : "Off") +
+           " peer-disk:" + (connected ? "UpToDate" : "DUnknown") +
+           " resync-suspended:no\n"
+           "exists -\n";
+  }
+  static std::string show() {
+    return "resource v {\n _this_host {\n address ipv4 10.0.0.1:7731;\n }\n"
+           " _remote_host {\n address ipv4 10.0.0.2:7731;\n }\n}\n";
+  }
+
+  process::BoostRunner tools_;
+};
+
+struct Tools : process::Runner {
+  process::Output run(const process::Command& command) override {
+    ++commands;
+    return failing ? failing->run(command) : kernel.run(command);
+  }
+  Kernel kernel;
+  std::optional<FailingRunner> failing;
+  std::size_t commands = 0;
+};
+
+// n1, which is to have a copy beside that on n2.
+struct Node : ReconcilerNode<Tools> {
+  Node() {
+    std::ofstream(directory.path() / "version") << "8.4.11\n";
+    std::filesystem::create_directories(directory.path() / "drbd");
+    std::filesystem::create_directories(directory.path() / "images");
+    pools["p"] = make_pool({.name = "p",
+                            .type = "file",
+                            .volume_group = "",
+                            .thin_pool = "",
+                            .directory = (directory.path() / "images").string()},
+                           runner);
+    Wanted wanted = cases::mirrored();
+    wanted.volume.minor = kMinor;
+    wanted.volume.port = 7731;
+    wanted.volume.size_bytes = 4U << 20U;
+    wanted.volume.secret = "secret";
+    wanted.volume.current_uuid = "1234567890ABCDE8";
+    wanted.volume.format = model::Format::Never;
+    wanted.volume.replicas[0].made = false;
+    store.commit(store::Change()
+                     .put(keys::volume("v"), model::to_json(wanted.volume))
+                     .put(keys::current("v"), model::to_json(*wanted.current))
+                     .put(keys::alive("n1"), "session")
+                     .put(keys::alive("n2"), "session of n2")
+                     .wake(wanted.volume));
+    put_node("n1", "10.0.0.1");
+    put_node("n2", "10.0.0.2");
+  }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node() {
+    runner.failing.reset();
+    try {
+      pools["p"]->remove({"v", "v.meta"});
+    } catch (const Error&) {
+      MESSAGE("a loop device is left over");
+    }
+  }
+
+  void put_node(const std::string& name, const std::string& address) {
+    model::Node node;
+    node.name = name;
+    node.address = address;
+    node.version = "1";
+    node.drbd_version = "8.4.11";
+    node.pools = {{"p", "file", 1U << 30U, 1U << 30U, ""}};
+    store.put_node(node);
+  }
+  // Loop devices and DRBD's resource are gone, and files are not.
+  void reboot() {
+    runner.kernel.connection.clear();
+    filepool::FilePool images(runner, (directory.path() / "images").string());
+    images.deactivate("v");
+    images.deactivate("v.meta");
+  }
+  // Not more than a few: nothing but a failure keeps it from what is wanted.
+  void settle() {
+    for (int pass = 0; pass < 12; ++pass) {
+      if (reconciler.reconcile("v") == Outcome::Settled && !n2_puts_back()) return;
+    }
+    const auto status = store.find_status("n1", "v");
+    FAIL("it did not settle: " << (status ? status->error : ""));
+  }
+  // What n2's agent does when it sees the two whole.
+  bool n2_puts_back() {
+    const auto current = store.find_current("v");
+    if (!current || current->value.nodes.contains("n1")) return false;
+    if (runner.kernel.connection != "Connected") return false;
+    return arbiter.put_back("v", current->revision, "n1");
+  }
+  // Where it ended; the epoch says how often the arbiter was asked, which does not matter.
+  std::string describe() {
+    const auto volume = store.find_volume("v");
+    std::string text = volume ? model::to_json(volume->value) : "no volume";
+    if (const auto current = store.find_current("v")) {
+      for (const std::string& node : current->value.nodes) text += " " + node;
+    }
+    text += " connection:" + runner.kernel.connection;
+    std::set<std::string> files;
+    for (const char* folder : {"images", "drbd"}) {
+      for (const auto& entry : std::filesystem::directory_iterator(directory.path() / folder)) {
+        files.insert(entry.path().filename().string());
+      }
+    }
+    for (const std::string& file : files) text += " " + file;
+    return text;
+  }
+};
+
+// `prepare` makes of a new node what the passes begin with; what is wanted then is set by `want`.
+void check_every_failure(const std::function<void(Node&)>& prepare,
+                         const std::function<void(Node&)>& want, std::size_t least_commands) {
+  Node whole;
+  prepare(whole);
+  want(whole);
+  const std::size_t before = whole.runner.commands;
+  whole.settle();
+  const std::string expected = whole.describe();
+  CHECK(whole.runner.commands - before >= least_commands);
+  for (const FailsWhen when : {FailsWhen::Before, FailsWhen::After}) {
+    for (std::size_t k = 1;; ++k) {
+      CAPTURE(k);
+      CAPTURE(when == FailsWhen::After);
+      Node node;
+      prepare(node);
+      want(node);
+      node.runner.failing.emplace(node.runner.kernel, k, when);
+      node.settle();
+      CHECK(node.describe() == expected);
+      if (node.runner.failing->count() < k) break;
+      REQUIRE(k < 60);
+    }
+  }
+}
+
+void want_nothing_more(Node& /*node*/) {}
+
+}  // namespace
+
+TEST_CASE("passes: a mirrored volume is made, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure([](Node& /*node*/) {}, want_nothing_more, 10);
+}
+
+TEST_CASE("passes: a mirrored volume takes its peer's new address, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure([](Node& node) { node.settle(); },
+                      [](Node& node) { node.put_node("n2", "10.0.0.22"); }, 4);
+}
+
+TEST_CASE("passes: a mirrored volume comes back after a boot, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure([](Node& node) { node.settle(); }, [](Node& node) { node.reboot(); }, 4);
+}
+
+TEST_CASE("passes: a mirrored volume is removed, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure(
+      [](Node& node) { node.settle(); },
+      [](Node& node) {
+        model::Volume volume = node.store.find_volume("v")->value;
+        volume.deleting = true;
+        node.store.commit(
+            store::Change().put(keys::volume("v"), model::to_json(volume)).wake(volume));
+      },
+      3);
+}
