@@ -31,6 +31,7 @@ PACKAGES := \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 crun containerd runc busybox-static cpio python3 python3-grpcio python3-pytest python3-yaml \
+  golang-go \
   clang libclang-rt-14-dev spin clang-format clang-tidy shellcheck pyflakes3
 
 # What `make bench` compares with, and measures by.
@@ -196,6 +197,10 @@ test-long: ## the same with the tests that take long, and every parser fuzzed fo
 
 .PHONY: test-programs
 test-programs: build asan
+
+.PHONY: kubernetes
+kubernetes: deps ## compile Debian's Kubernetes for the tests, once for each machine, into ~/.cache/plexvol
+	@tests/kubernetes/compile
 
 .PHONY: asan
 asan: ## driver, agent and unit tests with the sanitizers, in build/asan
