@@ -31,7 +31,7 @@ PACKAGES := \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 crun containerd runc busybox-static cpio python3 python3-grpcio python3-pytest python3-yaml \
-  golang-go \
+  golang-go containernetworking-plugins \
   clang libclang-rt-14-dev spin clang-format clang-tidy shellcheck pyflakes3
 
 # What `make bench` compares with, and measures by.
@@ -197,6 +197,7 @@ test-long: ## the same with the tests that take long, and every parser fuzzed fo
 
 .PHONY: test-programs
 test-programs: build asan
+	@tests/kubernetes/compile
 
 .PHONY: kubernetes
 kubernetes: deps ## compile Debian's Kubernetes for the tests, once for each machine, into ~/.cache/plexvol

@@ -1,0 +1,178 @@
+"""A cluster of two nodes with a genuine Kubernetes: tests apply manifests, and stop and start its parts."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab import LabError, wait_until
+
+from .cgroups import Cgroups
+from .control_plane import ControlPlane
+from .images import Images
+from .keeper import UNSHARE
+from .machine import Machines
+from .programs import find_programs
+from .worker import Worker
+
+# Programs that are not Kubernetes' own, and the Debian package of each.
+NEEDED_PROGRAMS = {
+    "/usr/bin/etcd": "etcd-server",
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/bin/busybox": "busybox-static",
+    "openssl": "openssl",
+    "ip": "iproute2",
+    "losetup": "util-linux",
+}
+CONTROL = "control"
+NODES = ["node-1", "node-2"]  # as the examples call them
+_CONTROL_ADDRESS = "10.98.0.1"
+_REGISTRY_PORT = 5000
+_REGISTRY = Path(__file__).resolve().parent / "registry.py"
+_READY_SECONDS = 180
+
+
+def require_all() -> None:
+    """Raises with what this machine lacks."""
+    if os.geteuid() != 0:
+        raise LabError("namespaces need root")
+    missing = sorted({package for program, package in NEEDED_PROGRAMS.items() if shutil.which(program) is None})
+    if missing:
+        raise LabError(f"not installed: {' '.join(missing)}")
+    if find_programs() is None:
+        raise LabError("Kubernetes is not compiled: make kubernetes")
+    tried = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        raise LabError(f"no namespaces: {tried.stderr.strip()}")
+    if not Cgroups.can_be_made():
+        raise LabError("no cgroup can be made")
+
+
+class Cluster:
+    """`with Cluster() as cluster:`. It belongs to this process: when that ends in any way, all of it ends, too."""
+
+    def __enter__(self) -> "Cluster":
+        require_all()
+        programs = find_programs()
+        assert programs is not None
+        self._machines = Machines(CONTROL, *NODES)
+        self._machines.__enter__()
+        try:
+            self._boot(programs)
+        except BaseException:
+            self._machines.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._machines.__exit__()
+
+    def _boot(self, programs: Path) -> None:
+        self.control = self._machines.all[CONTROL]
+        addresses = {name: f"10.98.0.{10 + number}" for number, name in enumerate(NODES, start=1)}
+        self._connect(addresses)
+        self._control_plane = ControlPlane(self.control, _CONTROL_ADDRESS, programs, NODES)
+        registry = self.control.folder / "registry"
+        self.images = Images(self.control.see(registry))
+        self.images.add_stand_ins()
+        words = [sys.executable, "-B", _REGISTRY, registry, _CONTROL_ADDRESS, str(_REGISTRY_PORT)]
+        self.control.start("registry", words)
+        url, files = f"http://{_CONTROL_ADDRESS}:{_REGISTRY_PORT}", self._control_plane.files
+        self.workers = {
+            name: Worker(self._machines.all[name], address, programs, files, url) for name, address in addresses.items()
+        }
+        with ThreadPoolExecutor() as threads:
+            waiting = [threads.submit(worker.start_containerd) for worker in self.workers.values()]
+            self._control_plane.start()
+            for one in waiting:
+                one.result()
+        for worker in self.workers.values():
+            worker.start_kubelet()
+        self.start_controller_manager()
+        for name in NODES:
+            wait_until(lambda name=name: self.is_ready(name), _READY_SECONDS, f"{name} is ready")
+
+    def _connect(self, addresses: dict[str, str]) -> None:
+        """A bridge on the control plane's machine, and a link to each node."""
+        self.control.run("ip", "link", "add", "nodes", "type", "bridge")
+        self.control.run("ip", "address", "add", f"{_CONTROL_ADDRESS}/24", "dev", "nodes")
+        self.control.run("ip", "link", "set", "nodes", "up")
+        for name, address in addresses.items():
+            node = self._machines.all[name]
+            ends = ["netns", str(self.control.init), "type", "veth", "peer", "name", "eth0", "netns", str(node.init)]
+            subprocess.run(["ip", "link", "add", name, *ends], check=True)
+            self.control.run("ip", "link", "set", name, "master", "nodes", "up")
+            node.run("ip", "address", "add", f"{address}/24", "dev", "eth0")
+            node.run("ip", "link", "set", "eth0", "up")
+
+    def start_controller_manager(self) -> None:
+        """On the first node, as where the control plane's machines are nodes: its own driver is there."""
+        self._control_plane.start_controller_manager(self.workers[NODES[0]].machine)
+
+    def restart_kubelet(self, node: str, number: int = signal.SIGTERM) -> None:
+        """Waits until the new one has said that it is ready: what the API server knew of the old one does not count."""
+        worker = self.workers[node]
+        worker.stop_kubelet(number)
+        before = self._heartbeat(node)
+        worker.start_kubelet()
+        wait_until(lambda: self._heartbeat(node) > before, _READY_SECONDS, f"the kubelet of {node} answers")
+        wait_until(lambda: self.is_ready(node), _READY_SECONDS, f"{node} is ready again")
+
+    def _heartbeat(self, node: str) -> str:
+        conditions = self.get("node", node)["status"]["conditions"]
+        return max(one["lastHeartbeatTime"] for one in conditions if one["type"] == "Ready")
+
+    def bring_image(self, archive: Path) -> None:
+        """Imports it on each node."""
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda worker: worker.import_image(archive), self.workers.values()))
+
+    def kubectl(self, *words: str, stdin: str = "", timeout: float = 60) -> str:
+        return self.control.run(*self._control_plane.kubectl(*words), stdin=stdin, timeout=timeout)
+
+    def try_kubectl(self, *words: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        return self.control.ask(*self._control_plane.kubectl(*words), timeout=timeout)
+
+    def get(self, *words: str) -> Any:
+        """An object, or a list of them; None when there is none."""
+        return json.loads(self.kubectl("get", "--ignore-not-found", "-o", "json", *words) or "null")
+
+    def is_ready(self, node: str) -> bool:
+        found = self.get("node", node)
+        return found is not None and any(
+            one["type"] == "Ready" and one["status"] == "True" for one in found["status"].get("conditions", []))
+
+    @contextmanager
+    def only_on(self, nodes: list[str]) -> Iterator[None]:
+        """Pods are put on these nodes alone."""
+        others = [name for name in self.workers if name not in nodes]
+        for name in others:
+            self.kubectl("cordon", name)
+        yield
+        for name in others:
+            self.kubectl("uncordon", name)
+
+    def describe(self) -> str:
+        """What there is, for whoever reads of a failure."""
+        shown = [
+            self.try_kubectl("get", "nodes,pods,daemonsets", "-A", "-o", "wide"),
+            self.try_kubectl("get", "events", "-A"),
+        ]
+        return "\n".join(done.stdout + done.stderr for done in shown)
+
+    def logs(self) -> dict[str, str]:
+        """What each service said, by machine and service."""
+        return {
+            f"{service} on {machine.name}": text
+            for machine in self._machines.all.values()
+            for service, text in machine.logs().items()
+        }

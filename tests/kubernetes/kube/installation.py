@@ -1,0 +1,108 @@
+"""Plexvol on a cluster as a user puts it there: by kubectl, what installer/image and installer/render make."""
+
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from lab import wait_until
+
+from .cluster import NODES, Cluster
+from .pools import ImagePools
+
+_ROOT = Path(__file__).resolve().parents[3]
+_VERSION = "0.1.0"
+PLUGINS = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"  # a kubelet's default
+DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
+AGENT = "plexvold"
+ETCD = "plexvol-etcd"
+UNINSTALL = "plexvol-uninstall"
+_SECONDS = 240
+
+
+class Installation:
+    def __init__(self, cluster: Cluster, build: Path, folder: Path, pools: ImagePools) -> None:
+        self.cluster = cluster
+        self._build = build
+        self._folder = folder
+        self._pools = pools
+        self._image = f"docker.io/library/plexvol:{_VERSION}"
+
+    def bring_image(self) -> None:
+        """To each node, by hand."""
+        archive = self._folder / "plexvol.tar"
+        subprocess.run([_ROOT / "installer/image", self._build, _VERSION, archive], check=True, capture_output=True)
+        self.cluster.bring_image(archive)
+
+    def bring_next_image(self) -> None:
+        """By the registry, and of another version as far as anybody can tell: what follows an executable's last
+        section does nothing."""
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            for source, target in (("plexvold", "usr/sbin/plexvold"), ("plexvol", "usr/bin/plexvol")):
+                content = (self._build / source).read_bytes() + b"next"
+                entry = tarfile.TarInfo(target)
+                entry.size, entry.mode = len(content), 0o755
+                tar.addfile(entry, io.BytesIO(content))
+        self.cluster.images.add_above(self._folder / "plexvol.tar", layer.getvalue(), "plexvol", "next")
+        self._image = "docker.io/library/plexvol:next"
+
+    def apply(self, *flavour: str) -> None:
+        """Waits until all pods of the DaemonSets are those of these manifests, and ready."""
+        self.cluster.kubectl("apply", "-f", "-", stdin=self._render_installation(*flavour))
+        self.wait_rolled_out(ETCD)
+        self.wait_rolled_out(AGENT)
+
+    def _render_installation(self, *flavour: str) -> str:
+        first = self.cluster.workers[NODES[0]]
+        etcd = ["--etcd-nodes", f"{first.name}={first.address}", "--etcd-files", str(self._folder / "etcd-files")]
+        return self.render(*self._pools.words, *etcd, *flavour)
+
+    def render(self, *arguments: str) -> str:
+        command = [_ROOT / "installer/render", "--image", self._image, "--kubernetes", "1.20", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def wait_rolled_out(self, name: str) -> None:
+        self._kubectl("rollout", "status", f"daemonset/{name}", f"--timeout={_SECONDS}s")
+
+    def delete_agents(self) -> None:
+        """Their DaemonSet, and waits until none runs: their pods' objects stay for a while, until a kubelet has tidied up."""
+        self._kubectl("delete", "daemonset", AGENT, "--wait=false")
+        for worker in self.cluster.workers.values():
+            machine = worker.machine
+            wait_until(lambda machine=machine: AGENT not in machine.processes(), _SECONDS, f"{machine.name} has no agent")
+
+    def delete_etcd(self) -> None:
+        """Its DaemonSet."""
+        self._kubectl("delete", "daemonset", ETCD, "--wait=false")
+
+    def _kubectl(self, *words: str) -> None:
+        self.cluster.kubectl("-n", "kube-system", *words, timeout=_SECONDS + 30)
+
+    def plexvol(self, *words: str, node: str = NODES[0]) -> str:
+        return self.cluster.workers[node].machine.run(DRIVER, *words)
+
+    def make_volume(self, name: str, size: str, *options: str) -> list[str]:
+        """The nodes whose pods can mount it."""
+        nodes = NODES[: self._pools.replicas]
+        where = ["--replicas", str(len(nodes)), "--nodes", ",".join(nodes)]
+        self.plexvol("volume", "create", name, "--size", size, *where, *options)
+        return nodes
+
+    def list_volumes(self) -> dict[str, Any]:
+        """By their names."""
+        listed = json.loads(self.plexvol("volume", "list", "-o", "json"))
+        return {volume["name"]: volume for volume in listed["volumes"]}
+
+    def volume(self, name: str) -> Any:
+        return self.list_volumes()[name]
+
+    def list_left(self, node: str) -> list[str]:
+        """What the pools on this node hold."""
+        return self._pools.list_left(self.cluster.workers[node].machine)
+
+    def driver(self, node: str) -> bytes:
+        """The executable that this node's kubelet runs."""
+        return self.cluster.workers[node].machine.see(DRIVER).read_bytes()

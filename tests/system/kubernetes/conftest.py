@@ -1,0 +1,57 @@
+"""One cluster with Plexvol for all tests here: see tests/kubernetes/README.md. Only this file knows what pools are."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get("PLEXVOL_BUILD", ROOT / "build"))
+sys.path.insert(0, str(ROOT / "tests" / "kubernetes"))
+
+from kube.cluster import Cluster, require_all  # noqa: E402
+from kube.installation import Installation  # noqa: E402
+from kube.pools import ImagePools  # noqa: E402
+from lab import LabError  # noqa: E402
+from workloads import Workloads  # noqa: E402
+
+LOG_LINES = 60
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    try:
+        require_all()
+    except LabError as error:
+        pytest.skip(str(error))
+    assert (BUILD / "plexvold").exists(), f"{BUILD / 'plexvold'} is not built"
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def plexvol(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    installation = Installation(cluster, BUILD, tmp_path_factory.mktemp("plexvol"), ImagePools())
+    installation.bring_image()
+    installation.apply()
+    return installation
+
+
+@pytest.fixture
+def workloads(plexvol: Installation) -> Iterator[Workloads]:
+    """What a test applies goes with it. Nobody waits for that: each test has names of its own."""
+    workloads = Workloads(plexvol)
+    yield workloads
+    workloads.delete()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = (yield).get_result()
+    cluster = item.funcargs.get("cluster") or getattr(item.funcargs.get("plexvol"), "cluster", None)
+    if report.failed and cluster is not None and report.when == "call":
+        report.sections.append(("the cluster", cluster.describe()))
+        for name, text in cluster.logs().items():
+            report.sections.append((name, "\n".join(text.splitlines()[-LOG_LINES:])))
