@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 # In version 2 a cgroup whose controllers are passed on has no process of its own: these hold a machine's services.
 LEAF = "init"
+_CONTROLLERS = {"cpu", "cpuset", "memory", "pids"}
 _JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"'
 
 
@@ -16,20 +17,24 @@ class Cgroups:
     def __init__(self, name: str) -> None:
         self._name = name
         self._is_unified = (ROOT / "cgroup.controllers").exists()
-        version_1 = sorted(path.parent for path in ROOT.glob("*/cgroup.clone_children"))
-        self._tops = [ROOT] if self._is_unified else version_1
+        version_1 = [path.parent for path in sorted(ROOT.glob("*/cgroup.clone_children"))]
+        # "cpu" may be a link to "cpu,cpuacct", which is one hierarchy.
+        self._tops = [ROOT] if self._is_unified else [top for top in version_1 if not top.is_symlink()]
 
     @classmethod
-    def can_be_made(cls) -> bool:
+    def find_missing(cls) -> set[str]:
+        """The controllers that pods need and this machine does not pass on."""
         probe = cls(f"plexvol-probe-{os.getpid()}")
         try:
-            for top in probe._tops:
-                (top / probe._name).mkdir()
+            probe.make("one")
+            if not probe._is_unified:
+                return _CONTROLLERS - {name for top in probe._tops for name in top.name.split(",")}
+            [folder] = probe._folders("one")
+            return _CONTROLLERS - set((folder / "cgroup.controllers").read_text().split())
         except OSError:
-            return False
+            return _CONTROLLERS
         finally:
             probe.remove()
-        return bool(probe._tops)
 
     @property
     def hierarchies(self) -> list[str]:

@@ -53,8 +53,8 @@ def require_all() -> None:
     tried = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True)
     if tried.returncode != 0:
         raise LabError(f"no namespaces: {tried.stderr.strip()}")
-    if not Cgroups.can_be_made():
-        raise LabError("no cgroup can be made")
+    if lacks := Cgroups.find_missing():
+        raise LabError(f"no cgroups for {', '.join(sorted(lacks))}")
 
 
 class Cluster:

@@ -20,6 +20,8 @@ done
 for own in /var/lib/containerd /var/lib/kubelet /var/lib/plexvol /var/lib/images /var/lib/images-of-kube-vg; do
   mkdir -p "$folder$own" "$own"
   mount --bind "$folder$own" "$own"
+  mount --make-private "$own" # what is mounted below it shall not be seen in $folder, too
+  mount --make-shared "$own"
 done
 printf '%s' "$name" | md5sum | cut -c 1-32 > /etc/machine-id
 

@@ -30,11 +30,16 @@ class Installation:
         self._pools = pools
         self._image = f"docker.io/library/plexvol:{_VERSION}"
 
+        self._archive = folder / "plexvol.tar"
+
+    def make_image(self) -> None:
+        """It needs no cluster."""
+        command = [_ROOT / "installer/image", self._build, _VERSION, self._archive]
+        subprocess.run(command, check=True, capture_output=True)
+
     def bring_image(self) -> None:
         """To each node, by hand."""
-        archive = self._folder / "plexvol.tar"
-        subprocess.run([_ROOT / "installer/image", self._build, _VERSION, archive], check=True, capture_output=True)
-        self.cluster.bring_image(archive)
+        self.cluster.bring_image(self._archive)
 
     def bring_next_image(self) -> None:
         """By the registry, and of another version as far as anybody can tell: what follows an executable's last
@@ -46,7 +51,7 @@ class Installation:
                 entry = tarfile.TarInfo(target)
                 entry.size, entry.mode = len(content), 0o755
                 tar.addfile(entry, io.BytesIO(content))
-        self.cluster.images.add_above(self._folder / "plexvol.tar", layer.getvalue(), "plexvol", "next")
+        self.cluster.images.add_above(self._archive, layer.getvalue(), "plexvol", "next")
         self._image = "docker.io/library/plexvol:next"
 
     def apply(self, *flavour: str) -> None:
@@ -68,11 +73,12 @@ class Installation:
         self._kubectl("rollout", "status", f"daemonset/{name}", f"--timeout={_SECONDS}s")
 
     def delete_agents(self) -> None:
-        """Their DaemonSet, and waits until none runs: their pods' objects stay for a while, until a kubelet has tidied up."""
+        """Their DaemonSet, and waits until none runs. The pods' objects stay until their kubelets have tidied up."""
         self._kubectl("delete", "daemonset", AGENT, "--wait=false")
         for worker in self.cluster.workers.values():
             machine = worker.machine
-            wait_until(lambda machine=machine: AGENT not in machine.processes(), _SECONDS, f"{machine.name} has no agent")
+            gone = f"{machine.name} has no agent"
+            wait_until(lambda machine=machine: AGENT not in machine.processes(), _SECONDS, gone)
 
     def delete_etcd(self) -> None:
         """Its DaemonSet."""
@@ -102,6 +108,10 @@ class Installation:
     def list_left(self, node: str) -> list[str]:
         """What the pools on this node hold."""
         return self._pools.list_left(self.cluster.workers[node].machine)
+
+    def call(self, node: str, *words: str) -> Any:
+        """A FlexVolume call on this node, and its reply."""
+        return json.loads(self.cluster.workers[node].machine.ask(DRIVER, *words).stdout)
 
     def driver(self, node: str) -> bytes:
         """The executable that this node's kubelet runs."""

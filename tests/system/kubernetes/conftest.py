@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,22 +22,26 @@ LOG_LINES = 60
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def able() -> None:
+    """This machine can have a cluster."""
     try:
         require_all()
     except LabError as error:
         pytest.skip(str(error))
-    assert (BUILD / "plexvold").exists(), f"{BUILD / 'plexvold'} is not built"
-    with Cluster() as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="session")
-def plexvol(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def plexvol(able: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    assert (BUILD / "plexvold").exists(), f"{BUILD / 'plexvold'} is not built"
+    cluster = Cluster()
     installation = Installation(cluster, BUILD, tmp_path_factory.mktemp("plexvol"), ImagePools())
-    installation.bring_image()
-    installation.apply()
-    return installation
+    with ThreadPoolExecutor() as threads:
+        image = threads.submit(installation.make_image)
+        with cluster:
+            image.result()
+            installation.bring_image()
+            installation.apply()
+            yield installation
 
 
 @pytest.fixture
@@ -50,8 +55,9 @@ def workloads(plexvol: Installation) -> Iterator[Workloads]:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = (yield).get_result()
-    cluster = item.funcargs.get("cluster") or getattr(item.funcargs.get("plexvol"), "cluster", None)
-    if report.failed and cluster is not None and report.when == "call":
+    plexvol = item.funcargs.get("plexvol")
+    if report.failed and plexvol is not None and report.when == "call":
+        cluster = plexvol.cluster
         report.sections.append(("the cluster", cluster.describe()))
         for name, text in cluster.logs().items():
             report.sections.append((name, "\n".join(text.splitlines()[-LOG_LINES:])))

@@ -77,6 +77,9 @@ def test_a_crashing_pod_keeps_its_volume(plexvol: Installation, workloads: Workl
     wait_until(lambda: "MountVolume.SetUp failed" in workloads.events("waits"), PATIENCE, "the second pod is refused")
     seen = restarts(workloads.get("crashes"))
     wait_until(lambda: restarts(workloads.get("crashes")) > seen, PATIENCE, "the first pod has crashed again")
+    # As a controller-manager calls it that has lost sight of the pod.
+    refused = plexvol.call(nodes[0], "detach", "crashes", nodes[0])
+    assert refused["status"] == "Failure" and "mounted for pod default/crashes" in refused["message"]
     assert plexvol.volume("crashes")["attached_to"] == nodes[0]
     assert workloads.get("waits")["status"]["phase"] == "Pending"
     crashed = restarts(workloads.get("crashes"))

@@ -24,13 +24,17 @@ def attached(plexvol: Installation, node: str) -> list[str]:
 
 
 def test_an_upgrade_beside_a_pod_that_writes(plexvol: Installation, workloads: Workloads) -> None:
+    """It also lets Kubernetes attach volumes, of which this one is none."""
     [node, *_] = plexvol.make_volume("upgrade", "64Mi")
     workloads.apply(pod("upgrade", "upgrade", node=node, command=WRITE))
     workloads.wait_running("upgrade")
     old = {name: plexvol.driver(name) for name in NODES}
     plexvol.bring_next_image()
-    plexvol.apply()
+    plexvol.apply("--attach", "--plugin-dir", PLUGINS)
     assert {name: plexvol.driver(name) for name in NODES} == {name: driver + b"next" for name, driver in old.items()}
+    wait_written(workloads, "upgrade")
+    plexvol.cluster.restart_kubelet(node)
+    workloads.wait_running("upgrade")
     wait_written(workloads, "upgrade")
     assert restarts(workloads.get("upgrade")) == 0
     numbers = workloads.sh("upgrade", "cat /data/numbers").split()
@@ -41,22 +45,17 @@ def test_an_upgrade_beside_a_pod_that_writes(plexvol: Installation, workloads: W
 
 
 def test_kubernetes_attaches(plexvol: Installation, workloads: Workloads) -> None:
-    """Switched on beside a pod that runs."""
-    [node, *_] = plexvol.make_volume("before", "64Mi")
-    workloads.apply(pod("before", "before", node=node))
-    workloads.wait_running("before")
-    plexvol.apply("--attach", "--plugin-dir", PLUGINS)
-
-    plexvol.make_volume("attached", "64Mi")
+    [node, *_] = plexvol.make_volume("attached", "64Mi")
     workloads.apply(pod("attached-1", "attached", node=node))
     workloads.wait_running("attached-1")
     assert "attached" in attached(plexvol, node)
     plexvol.cluster.restart_kubelet(node)
-    workloads.wait_running("attached-1", "before")
-    assert restarts(workloads.get("attached-1")) == restarts(workloads.get("before")) == 0
+    workloads.wait_running("attached-1")
+    assert restarts(workloads.get("attached-1")) == 0
 
     workloads.delete_pod("attached-1", "attached")
     wait_until(lambda: "attached" not in attached(plexvol, node), PATIENCE, "it is detached")
+    workloads.wait_detached("attached")
     workloads.apply(pod("attached-2", "attached", node=node))
     workloads.wait_running("attached-2")
     assert workloads.sh("attached-2", "wc -l < /data/starts").strip() == "2"
