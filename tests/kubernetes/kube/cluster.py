@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -141,6 +142,10 @@ class Cluster:
 
     def try_kubectl(self, *words: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         return self.control.ask(*self._control_plane.kubectl(*words), timeout=timeout)
+
+    def kubectl_from_outside(self) -> str:
+        """For a person at a shell of this machine."""
+        return shlex.join(self.control.inside(self._control_plane.kubectl()))
 
     def get(self, *words: str) -> Any:
         """An object, or a list of them; None when there is none."""

@@ -52,12 +52,13 @@ def workloads(plexvol: Installation) -> Iterator[Workloads]:
     workloads.delete()
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(hookwrapper=True, trylast=True)  # before the one that waits for Enter
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = (yield).get_result()
     plexvol = item.funcargs.get("plexvol")
     if report.failed and plexvol is not None and report.when == "call":
         cluster = plexvol.cluster
+        print(f"\nkubectl, while it is kept: {cluster.kubectl_from_outside()}")
         report.sections.append(("the cluster", cluster.describe()))
         for name, text in cluster.logs().items():
             report.sections.append((name, "\n".join(text.splitlines()[-LOG_LINES:])))
