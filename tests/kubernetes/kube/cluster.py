@@ -145,7 +145,7 @@ class Cluster:
 
     def kubectl_from_outside(self) -> str:
         """For a person at a shell of this machine."""
-        return shlex.join(self.control.inside(self._control_plane.kubectl()))
+        return shlex.join(self.control.enter(self._control_plane.kubectl()))
 
     def get(self, *words: str) -> Any:
         """An object, or a list of them; None when there is none."""

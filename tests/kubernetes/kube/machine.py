@@ -34,10 +34,13 @@ class Machine:
         """This path of the machine, for this side to read and write."""
         return Path(f"/proc/{self._init}/root{path}")
 
+    def enter(self, argv: Sequence[str | Path]) -> list[str]:
+        """The command line that runs this one on the machine, but in the cgroups of who runs it."""
+        return ["nsenter", "--target", str(self._init), *NAMESPACES, "--", *map(str, argv)]
+
     def inside(self, argv: Sequence[str | Path]) -> list[str]:
         """The command line that runs this one on the machine."""
-        enter = ["nsenter", "--target", str(self._init), *NAMESPACES, "--", *map(str, argv)]
-        return [*self._cgroups.later(self.name), *enter]
+        return [*self._cgroups.later(self.name), *self.enter(argv)]
 
     def run(self, *argv: str | Path, timeout: float = 60, stdin: str = "") -> str:
         """Must succeed; returns its output."""

@@ -58,7 +58,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     plexvol = item.funcargs.get("plexvol")
     if report.failed and plexvol is not None and report.when == "call":
         cluster = plexvol.cluster
-        print(f"\nkubectl, while it is kept: {cluster.kubectl_from_outside()}")
+        if os.environ.get("PLEXVOL_HOLD"):
+            print(f"\nkubectl: {cluster.kubectl_from_outside()}")
         report.sections.append(("the cluster", cluster.describe()))
         for name, text in cluster.logs().items():
             report.sections.append((name, "\n".join(text.splitlines()[-LOG_LINES:])))

@@ -1,4 +1,4 @@
-"""Another version beside pods that run, Kubernetes' own attaching, and the way back. The tests build on each other."""
+"""Another version beside pods that run, Kubernetes' own attaching, and the way back, which is the last test."""
 
 from kube.cluster import NODES
 from kube.installation import DRIVER, PLUGINS, UNINSTALL, Installation
@@ -45,6 +45,7 @@ def test_an_upgrade_beside_a_pod_that_writes(plexvol: Installation, workloads: W
 
 
 def test_kubernetes_attaches(plexvol: Installation, workloads: Workloads) -> None:
+    plexvol.apply("--attach", "--plugin-dir", PLUGINS)
     [node, *_] = plexvol.make_volume("attached", "64Mi")
     workloads.apply(pod("attached-1", "attached", node=node))
     workloads.wait_running("attached-1")
