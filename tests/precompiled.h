@@ -1,0 +1,6 @@
+// The same for tests (agent/precompiled.h).
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include "agent/precompiled.h"
