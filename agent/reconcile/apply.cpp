@@ -1,6 +1,7 @@
 #include "agent/reconcile/apply.h"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 
 #include "agent/drbd/metadata.h"
@@ -124,11 +125,11 @@ void remove_config(const model::Volume& volume, const Tools& tools) {
 // Of those that have it.
 std::vector<std::string> list_names(const Wanted& wanted, const Seen& seen, bool Backing::*flag) {
   std::vector<std::string> names;
+  const std::vector<Part> parts = parts_of(wanted.volume);
   // From the top.
-  const auto parts = parts_of(wanted.volume);
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-    const std::optional<Backing>& backing = seen.*(part->backing);
-    if (backing && *backing.*flag) names.push_back(part->name);
+  for (const Part& part : parts | std::views::reverse) {
+    const std::optional<Backing>& backing = seen.*part.backing;
+    if (backing && *backing.*flag) names.push_back(part.name);
   }
   return names;
 }

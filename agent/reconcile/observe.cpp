@@ -115,6 +115,7 @@ void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen, bool&
   const model::Volume& volume = wanted.volume;
   const std::vector<Part> parts = parts_of(volume);
   std::vector<std::string> names;
+  names.reserve(parts.size());
   for (const Part& part : parts) names.push_back(part.name);
   Pool& pool = get_pool(tools, volume);
   // Before it is removed, its tags must say again that it is ours.
