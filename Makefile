@@ -26,7 +26,7 @@ endif
 
 PACKAGES := \
   g++ make dpkg-dev pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
-  libcli11-dev libspdlog-dev libfmt-dev libblkid-dev libmount-dev libgrpc++-dev libprotobuf-dev \
+  libcli11-dev libspdlog-dev libfmt-dev libblkid-dev libgrpc++-dev libprotobuf-dev \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
@@ -64,7 +64,7 @@ CXXFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 CXXFLAGS  += $(if $(filter g++,$(CXX)),-Wno-null-dereference -Wno-maybe-uninitialized)
 endif
 LDLIBS    := -lspdlog -lfmt $(shell pkg-config --libs grpc++ protobuf 2>/dev/null) -lboost_filesystem -lboost_system \
-             -lblkid -lmount -pthread
+             -lblkid -pthread
 # The driver runs on hosts that have nothing: one static file, small, since it is started for every call.
 DRIVER_CXXFLAGS := -Os -ffunction-sections -fdata-sections
 ifeq ($(SAN),)
