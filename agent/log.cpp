@@ -34,7 +34,7 @@ bool needs_quotes(std::string_view text) {
   return false;
 }
 
-std::string quoted(std::string_view text) {
+std::string put_in_quotes(std::string_view text) {
   std::string result = "\"";
   while (!text.empty()) {
     const char c = text.front();
@@ -59,7 +59,7 @@ std::string quoted(std::string_view text) {
 
 void append(std::string& line, const Fields& fields) {
   for (const auto& [key, value] : fields) {
-    line += ' ' + key + '=' + (needs_quotes(value) ? quoted(value) : value);
+    line += ' ' + key + '=' + (needs_quotes(value) ? put_in_quotes(value) : value);
   }
 }
 
@@ -104,7 +104,7 @@ LogScope::~LogScope() {
 }
 
 std::string to_line(std::string_view message, const Fields& fields) {
-  std::string line = "msg=" + quoted(message);
+  std::string line = "msg=" + put_in_quotes(message);
   append(line, scopes());
   append(line, fields);
   return line;

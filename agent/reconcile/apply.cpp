@@ -1,7 +1,6 @@
 #include "agent/reconcile/apply.h"
 
 #include <algorithm>
-#include <ranges>
 #include <set>
 
 #include "agent/drbd/metadata.h"
@@ -125,9 +124,9 @@ void remove_config(const model::Volume& volume, const Tools& tools) {
 // Of those that have it.
 std::vector<std::string> list_names(const Wanted& wanted, const Seen& seen, bool Backing::*flag) {
   std::vector<std::string> names;
-  const std::vector<Part> parts = parts_of(wanted.volume);
-  // From the top.
-  for (const Part& part : parts | std::views::reverse) {
+  std::vector<Part> parts = parts_of(wanted.volume);
+  std::reverse(parts.begin(), parts.end());  // from the top
+  for (const Part& part : parts) {
     const std::optional<Backing>& backing = seen.*part.backing;
     if (backing && *backing.*flag) names.push_back(part.name);
   }

@@ -61,6 +61,9 @@ struct Cluster : volumes::QuietNode {
     const auto said = raw.get(keys::acted_all(node));
     return turned && said && said->value == std::to_string(turned->revision);
   }
+  bool is_assigned_to_both() {
+    return raw.get(keys::assigned("n1", "v")) && raw.get(keys::assigned("n2", "v"));
+  }
   void clear() {
     for (const store::Entry& entry : raw.list("")) store.commit(store::Change().remove(entry.key));
   }
@@ -187,8 +190,7 @@ TEST_CASE("store repair: an empty store is told of the volumes again [D19]") {
   CHECK(c.raw.get(keys::volume("v"))->value == volume);
   CHECK(c.set().nodes == Nodes{"n2"});
   CHECK(c.raw.get(keys::slot(0))->value == "v");
-  CHECK(c.raw.get(keys::assigned("n1", "v")));
-  CHECK(c.raw.get(keys::assigned("n2", "v")));
+  CHECK(c.is_assigned_to_both());
 }
 
 TEST_CASE("store repair: of what cannot be read on a node nothing is said [D19]") {

@@ -172,29 +172,33 @@ struct Node : ReconcilerNode<Tools> {
   }
 };
 
-// `prepare` makes of a new node what the passes begin with; what is wanted then is set by `want`.
-void check_every_failure(const std::function<void(Node&)>& prepare,
-                         const std::function<void(Node&)>& want, std::size_t least_commands) {
+using Step = std::function<void(Node&)>;
+
+// One life: prepared, then wanted otherwise, while the k-th command from then on fails. False: there
+// were fewer.
+bool ends_as_expected(const Step& prepare, const Step& want, std::size_t k, FailsWhen when,
+                      const std::string& expected) {
+  CAPTURE(k);
+  CAPTURE(when == FailsWhen::After);
+  Node node;
+  prepare(node);
+  want(node);
+  node.runner.failing.emplace(node.runner.kernel, k, when);
+  node.settle();
+  CHECK(node.describe() == expected);
+  return node.runner.failing->count() >= k;
+}
+
+void check_every_failure(const Step& prepare, const Step& want, std::size_t least_commands) {
   Node whole;
   prepare(whole);
   want(whole);
   const std::size_t before = whole.runner.commands;
   whole.settle();
-  const std::string expected = whole.describe();
   CHECK(whole.runner.commands - before >= least_commands);
   for (const FailsWhen when : {FailsWhen::Before, FailsWhen::After}) {
-    for (std::size_t k = 1;; ++k) {
-      CAPTURE(k);
-      CAPTURE(when == FailsWhen::After);
-      Node node;
-      prepare(node);
-      want(node);
-      node.runner.failing.emplace(node.runner.kernel, k, when);
-      node.settle();
-      CHECK(node.describe() == expected);
-      if (node.runner.failing->count() < k) break;
-      REQUIRE(k < 60);
-    }
+    std::size_t k = 1;
+    while (ends_as_expected(prepare, want, k, when, whole.describe())) REQUIRE(++k < 60);
   }
 }
 
