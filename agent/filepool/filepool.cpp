@@ -142,6 +142,10 @@ void FilePool::activate(const std::string& name) {
   // Without direct I/O every block is kept in memory twice. Not every file system offers it: then
   // it stays as it is.
   runner_.run({.argv = {kLosetup, "--direct-io=on", output.out}, .input = {}});
+  if (find_device(name).empty()) {
+    throw Error(ErrorCode::Internal, "losetup answered " + output.out + " for " + path +
+                                         ", but the kernel does not say that it is on that file");
+  }
 }
 
 void FilePool::deactivate(const std::string& name) {

@@ -157,7 +157,7 @@ Then Planner::put_peer_back() {
 }
 
 Then Planner::promote() {
-  if (!wanted_.attached_here() || lets_use(volume_, seen_)) return Then::GoOn;
+  if (!wanted_.attached_here() || !has_layer(volume_, Layer::Drbd) || primary()) return Then::GoOn;
   plan_promotion();
   return Then::End;
 }

@@ -108,9 +108,10 @@ std::string describe_loss(const std::string& node, const model::Current& current
 // Only where nothing else helps: while a copy of the set can be used, there is nothing to decide.
 void force_current(store::TypedStore& store, arbiter::Arbiter& arbiter, const std::string& here,
                    const api::ForceCurrentRequest& request) {
+  check_volume_name(request.name);
   check_node_name(request.node);
   const auto found = store.find_volume(request.name);
-  if (!found) get_volume(store, request.name);  // says so
+  if (!found) throw Error(ErrorCode::NotFound, "no volume named " + request.name);
   const model::Volume& volume = found->value;
   const std::string name = "volume " + request.name;
   // Read before the look at the copies: what happens in between makes the write fail.
