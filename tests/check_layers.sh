@@ -19,9 +19,8 @@ declare -A may_include=(
   [agent/store]="agent/base agent/api agent/model agent/log.h"
   [agent/arbiter]="agent/base agent/api agent/model agent/store agent/log.h"
   [agent/placement]="agent/base agent/api agent/model agent/drbd/metadata.h" # for the size of a copy, which is pure
-  [agent/metrics]="agent/base agent/api"
   [agent/reconcile]="agent/base agent/api agent/model agent/mounting agent/mounts agent/process agent/lvm agent/drbd
-                     agent/filesystem agent/filepool agent/pods agent/store agent/arbiter agent/placement agent/metrics
+                     agent/filesystem agent/filepool agent/pods agent/store agent/arbiter agent/placement
                      agent/log.h"
   # What a door's own words mean is for the door to know: no use case may include one.
   [agent/volumes]="agent/base agent/api agent/model agent/mounting agent/store agent/arbiter agent/placement

@@ -1,9 +1,9 @@
 // What a copy of a volume consists of on its node: layers, from the bottom.
 //
 // Each layer stands on the one below: it is brought up after it and taken down before it, and what
-// is mounted is the device of the top one. A new layer is a value of Layer, and the compiler then
-// names every function that has to know it: those here (what of it should be, what is), and
-// Planner's (what is to be done about the difference).
+// is mounted is the device of the top one. The compiler names the functions here, and
+// Planner::bring_up_layers, that have to know a new value of Layer. What else has to: README.md,
+// "Where to start".
 #pragma once
 
 #include <optional>
