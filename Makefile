@@ -177,10 +177,11 @@ $(TEST_PCH):
 	$(call precompile,$(TEST_OPTIMISE))
 endif
 
+# doctest's header wants doctest's main program, which only the unit tests have.
 $(OBJ)/tests/%.o: tests/%.cpp $(BUILD)/flags $(TEST_PCH)
 	@echo "  compile  $<"
 	@mkdir -p $(@D)
-	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(TEST_OPTIMISE) $(call include_pch,$(TEST_PCH)) -MMD -MP -c -o $@ $<
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(TEST_OPTIMISE) $(if $(filter tests/unit/% tests/support/%,$<),$(call include_pch,$(TEST_PCH))) -MMD -MP -c -o $@ $<
 
 $(OBJ)/%.o: %.cpp $(BUILD)/flags $(AGENT_PCH)
 	@echo "  compile  $<"
