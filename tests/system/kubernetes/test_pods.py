@@ -16,19 +16,16 @@ def starts(workloads: Workloads, name: str) -> int:
 
 def test_a_volume_outlives_its_pod(plexvol: Installation, workloads: Workloads) -> None:
     [node, *_] = plexvol.make_volume("outlives", "64Mi")
-    workloads.apply(pod("outlives-1", "outlives", node=node))
-    workloads.wait_running("outlives-1")
+    workloads.run_pod("outlives-1", "outlives", node=node)
     workloads.delete_pod("outlives-1", "outlives")
     workloads.wait_detached("outlives")
-    workloads.apply(pod("outlives-2", "outlives", node=node))
-    workloads.wait_running("outlives-2")
+    workloads.run_pod("outlives-2", "outlives", node=node)
     assert starts(workloads, "outlives-2") == 2
 
 
 def test_a_pod_goes_on_while_its_kubelet_restarts(plexvol: Installation, workloads: Workloads) -> None:
     [node, *_] = plexvol.make_volume("goes-on", "64Mi")
-    workloads.apply(pod("goes-on", "goes-on", node=node))
-    workloads.wait_running("goes-on")
+    workloads.run_pod("goes-on", "goes-on", node=node)
     plexvol.cluster.restart_kubelet(node, signal.SIGKILL)
     workloads.wait_running("goes-on")
     assert (starts(workloads, "goes-on"), restarts(workloads.get("goes-on"))) == (1, 0)
@@ -39,8 +36,7 @@ def test_a_pod_goes_on_while_its_kubelet_restarts(plexvol: Installation, workloa
 
 def test_a_pod_that_is_deleted_while_its_kubelet_is_down(plexvol: Installation, workloads: Workloads) -> None:
     [node, *_] = plexvol.make_volume("kubelet-down", "64Mi")
-    workloads.apply(pod("kubelet-down-1", "kubelet-down", node=node))
-    workloads.wait_running("kubelet-down-1")
+    workloads.run_pod("kubelet-down-1", "kubelet-down", node=node)
     worker = plexvol.cluster.workers[node]
     worker.stop_kubelet(signal.SIGKILL)
     plexvol.cluster.kubectl("delete", "pod", "kubelet-down-1", "--grace-period=0", "--force")
@@ -48,22 +44,19 @@ def test_a_pod_that_is_deleted_while_its_kubelet_is_down(plexvol: Installation, 
     assert plexvol.volume("kubelet-down")["attached_to"] == node
     worker.start_kubelet()
     workloads.wait_detached("kubelet-down")
-    workloads.apply(pod("kubelet-down-2", "kubelet-down", node=node))
-    workloads.wait_running("kubelet-down-2")
+    workloads.run_pod("kubelet-down-2", "kubelet-down", node=node)
     assert starts(workloads, "kubelet-down-2") == 2
 
 
 def test_a_pod_that_is_deleted_while_the_agents_are_down(plexvol: Installation, workloads: Workloads) -> None:
     """A kubelet unmounts its volume without an agent. The next agent detaches it."""
     [node, *_] = plexvol.make_volume("agent-down", "64Mi")
-    workloads.apply(pod("agent-down-1", "agent-down", node=node))
-    workloads.wait_running("agent-down-1")
+    workloads.run_pod("agent-down-1", "agent-down", node=node)
     plexvol.delete_agents()
     workloads.delete_pod("agent-down-1", "agent-down")
     plexvol.apply()
     workloads.wait_detached("agent-down")
-    workloads.apply(pod("agent-down-2", "agent-down", node=node))
-    workloads.wait_running("agent-down-2")
+    workloads.run_pod("agent-down-2", "agent-down", node=node)
     assert starts(workloads, "agent-down-2") == 2
 
 

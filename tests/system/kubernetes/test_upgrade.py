@@ -3,7 +3,7 @@
 from kube.cluster import NODES
 from kube.installation import DRIVER, PLUGINS, UNINSTALL, Installation
 from lab import wait_until
-from workloads import PATIENCE, Workloads, pod, restarts
+from workloads import PATIENCE, Workloads, restarts
 
 WRITE = "n=0; while n=$((n + 1)) && echo $n >> /data/numbers && sync /data/numbers; do sleep 0.2; done"
 
@@ -26,8 +26,7 @@ def attached(plexvol: Installation, node: str) -> list[str]:
 def test_an_upgrade_beside_a_pod_that_writes(plexvol: Installation, workloads: Workloads) -> None:
     """It also lets Kubernetes attach volumes, of which this one is none."""
     [node, *_] = plexvol.make_volume("upgrade", "64Mi")
-    workloads.apply(pod("upgrade", "upgrade", node=node, command=WRITE))
-    workloads.wait_running("upgrade")
+    workloads.run_pod("upgrade", "upgrade", node=node, command=WRITE)
     old = {name: plexvol.driver(name) for name in NODES}
     plexvol.bring_next_image()
     plexvol.apply("--attach", "--plugin-dir", PLUGINS)
@@ -47,8 +46,7 @@ def test_an_upgrade_beside_a_pod_that_writes(plexvol: Installation, workloads: W
 def test_kubernetes_attaches(plexvol: Installation, workloads: Workloads) -> None:
     plexvol.apply("--attach", "--plugin-dir", PLUGINS)
     [node, *_] = plexvol.make_volume("attached", "64Mi")
-    workloads.apply(pod("attached-1", "attached", node=node))
-    workloads.wait_running("attached-1")
+    workloads.run_pod("attached-1", "attached", node=node)
     assert "attached" in attached(plexvol, node)
     plexvol.cluster.restart_kubelet(node)
     workloads.wait_running("attached-1")
@@ -57,8 +55,7 @@ def test_kubernetes_attaches(plexvol: Installation, workloads: Workloads) -> Non
     workloads.delete_pod("attached-1", "attached")
     wait_until(lambda: "attached" not in attached(plexvol, node), PATIENCE, "it is detached")
     workloads.wait_detached("attached")
-    workloads.apply(pod("attached-2", "attached", node=node))
-    workloads.wait_running("attached-2")
+    workloads.run_pod("attached-2", "attached", node=node)
     assert workloads.sh("attached-2", "wc -l < /data/starts").strip() == "2"
 
 

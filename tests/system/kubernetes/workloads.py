@@ -73,6 +73,10 @@ class Workloads:
         for name in names:
             wait_until(lambda name=name: is_ready(self.get(name)), PATIENCE, f"pod {name} runs", interval=0.3)
 
+    def run_pod(self, name: str, volume: str, **options: str) -> None:
+        self.apply(pod(name, volume, **options))
+        self.wait_running(name)
+
     def sh(self, name: str, script: str) -> str:
         """In the pod's container."""
         return self._cluster.kubectl("exec", name, "--", "sh", "-c", script)
