@@ -49,7 +49,7 @@ bool Creation::store_new(model::Volume volume, bool mirrored, const std::string&
 }
 
 // Two volumes that are made at the same moment are never promised the same room: each requires that
-// nothing was placed on its nodes since it looked what is promised there, and looks again if not.
+// nothing was placed on its nodes since it read what is promised there; otherwise it reads again.
 placement::Placement Creation::place(const NewVolume& wanted, Placements& placements) {
   std::map<std::string, std::int64_t> seen;
   auto placed = placement::place_within_promises(

@@ -41,7 +41,7 @@ class Mounts {
   // Attaches the volume, unless that is another call's work, and returns when its device can be
   // mounted. Until the answer's call_id comes back in mounted(), or is ended by abandon() since its
   // caller is gone, the volume is not given up. Throws Conflict when the pod's namespace may not
-  // have it, or another node does not let go of it.
+  // have it, or another node does not release it.
   ReadyToMount prepare(const MountWish& wish, const Call& call);
   // `failure`: "" when the mount stands; else nothing was left mounted.
   void mounted(const std::string& call_id, const std::string& target, const std::string& failure);

@@ -115,8 +115,6 @@ std::optional<Silent> Releases::request(const model::Volume& volume,
   throw Error(ErrorCode::Conflict, refusal);
 }
 
-// A request that was refused must not come true later, when nobody waits for it any more. Whoever
-// still does asks anew: this call cannot know whether there is such a one.
 void Releases::withdraw(const std::string& volume, const std::string& id) {
   const auto attachment = store_.find_attachment(volume);
   if (!attachment || !attachment->value.release || attachment->value.release->id != id) return;

@@ -1,4 +1,4 @@
-// Asking the node that holds a volume: to let go of it, or where it is mounted.
+// Requests to the node that holds a volume: to release it, or to say where it is mounted.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ class Releases {
                                 const store::Versioned<model::Attachment>& attachment,
                                 const std::string& reason, const std::string& taker,
                                 const Call& call);
-  // A request that was refused must not come true later, when nobody waits for it any more. Whoever
-  // still does asks anew: this call cannot know whether there is such a one.
+  // A request that was refused must not be granted later, when nobody waits for it any more. A call
+  // that still waits for it makes a new one.
   void withdraw(const std::string& volume, const std::string& id);
 
   // What the holder sees after this call, which its last status may not tell. nullopt: the
