@@ -16,6 +16,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "agent/base/files.h"
 #include "agent/config_check.h"
 
 namespace plexvol {
@@ -230,7 +231,7 @@ class Reader {
 void Reader::read_file(const std::string& file) {
   std::ifstream stream(file);
   if (!stream) {
-    fail(file, "cannot be read (" + std::string(std::strerror(errno)) +
+    fail(file, "cannot be read (" + base::error_text(errno) +
                    "); write it, name another by --config, or use --without-config to start with "
                    "flags alone");
   }

@@ -14,9 +14,9 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <system_error>
 
 #include "agent/api/names.h"
+#include "agent/base/files.h"
 #include "agent/link_speed.h"
 #include "agent/model/model.h"
 
@@ -140,8 +140,7 @@ std::optional<std::string> problem_of(const std::string& key, const std::string&
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   struct stat info {};
   const bool known = file >= 0 && ::fstat(file, &info) == 0;
-  const std::string why =
-      known ? "it is not a regular file" : std::generic_category().message(errno);
+  const std::string why = known ? "it is not a regular file" : base::error_text(errno);
   if (file >= 0) ::close(file);
   if (known && S_ISREG(info.st_mode)) return std::nullopt;
   return key + ": cannot read " + path + ": " + why;

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 
 namespace plexvol {
 
@@ -23,8 +24,8 @@ constexpr auto kLimit = std::chrono::seconds(2);
 constexpr auto kInterval = std::chrono::milliseconds(10);
 
 [[noreturn]] void fail(const std::string& what, const std::string& directory, int error) {
-  throw Error(ErrorCode::Internal, "state directory " + directory + ": cannot " + what + ": " +
-                                       std::generic_category().message(error));
+  throw Error(ErrorCode::Internal,
+              "state directory " + directory + ": cannot " + what + ": " + base::error_text(error));
 }
 
 void make_directory(const std::string& directory) {

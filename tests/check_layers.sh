@@ -72,6 +72,13 @@ while IFS= read -r found; do
   status=1
 done < <(grep -rnE '#[[:space:]]*include[[:space:]]*<(boost|nlohmann|spdlog|CLI|grpc|google|blkid)' agent/base)
 
+# One text for an error number: strerror's follows the locale, and strerrordesc_np's may be none.
+while IFS= read -r found; do
+  echo "$found: use base::error_text"
+  status=1
+done < <(grep -rnE '\bstrerror|generic_category\(\)\.message|system_category\(\)\.message' agent flexdriver \
+  --include='*.cpp' --include='*.h' | grep -v '^agent/base/')
+
 # What a volume is built of is for its stack to know; others ask for copies, or for what a layer does.
 while IFS= read -r found; do
   echo "$found: ask agent/reconcile/stack.h, or for the number of copies"

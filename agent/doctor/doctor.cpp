@@ -3,26 +3,10 @@
 #include <algorithm>
 
 #include "agent/api/error.h"
+#include "agent/base/version.h"
 #include "agent/doctor/look.h"
 
 namespace plexvol::doctor {
-
-namespace {
-
-std::vector<unsigned long> numbers_of(const std::string& version) {
-  std::vector<unsigned long> numbers;
-  for (std::size_t at = 0; at < version.size();) {
-    const std::size_t begin = version.find_first_of("0123456789", at);
-    if (begin == std::string::npos) break;
-    const std::size_t end =
-        std::min(version.find_first_not_of("0123456789", begin), version.size());
-    numbers.push_back(std::stoul(version.substr(begin, std::min<std::size_t>(end - begin, 9))));
-    at = end;
-  }
-  return numbers;
-}
-
-}  // namespace
 
 void Report::ok(const std::string& what, const std::string& found, const std::string& wanted) {
   findings.push_back({.what = what, .level = "ok", .found = found, .wanted = wanted, .advice = ""});
@@ -59,7 +43,7 @@ bool is_mirroring(const Subject& subject) {
 }
 
 bool is_at_least(const std::string& version, const std::string& least) {
-  return numbers_of(version) >= numbers_of(least);
+  return base::parse_version(version) >= base::parse_version(least);
 }
 
 std::vector<api::Finding> examine(const Subject& subject, process::Runner& runner) {

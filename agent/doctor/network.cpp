@@ -15,7 +15,6 @@
 #include <set>
 #include <sstream>
 #include <string_view>
-#include <system_error>
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
@@ -38,7 +37,7 @@ struct Target {
 };
 
 std::string words_of(int error) {
-  return std::generic_category().message(error);
+  return base::error_text(error);
 }
 
 std::string numeric_address(const sockaddr& address, socklen_t size) {

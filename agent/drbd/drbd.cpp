@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/config_text.h"
 #include "agent/drbd/events.h"
@@ -136,8 +137,7 @@ void Drbd::remove_config(const std::string& name) {
   ::unlink(untold_path(settings_, name).c_str());
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
   const int number = errno;
-  throw Error(ErrorCode::Internal,
-              "cannot remove " + path + ": " + std::generic_category().message(number));
+  throw Error(ErrorCode::Internal, "cannot remove " + path + ": " + base::error_text(number));
 }
 
 std::vector<std::string> Drbd::list_configured() const {

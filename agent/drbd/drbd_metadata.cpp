@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/drbd.h"
 #include "agent/drbd/metadata.h"
@@ -24,9 +24,8 @@ std::uint64_t device_size_bytes(const std::string& path) {
   const int number = errno;
   if (device >= 0) ::close(device);
   if (end > 0) return static_cast<std::uint64_t>(end);
-  throw Error(ErrorCode::Internal,
-              "cannot see the size of " + path + ": " +
-                  (end == 0 ? "it is empty" : std::generic_category().message(number)));
+  throw Error(ErrorCode::Internal, "cannot see the size of " + path + ": " +
+                                       (end == 0 ? "it is empty" : base::error_text(number)));
 }
 
 // A resource's metadata, in the words of the module's generation.

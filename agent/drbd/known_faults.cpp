@@ -1,12 +1,13 @@
 #include "agent/drbd/known_faults.h"
 
 #include <array>
-#include <cstdio>
+
+#include "agent/base/version.h"
 
 namespace plexvol::drbd {
 namespace {
 
-using Version = std::array<unsigned, 3>;
+using base::Version;
 
 struct KnownFault {
   Version from{};
@@ -31,9 +32,7 @@ constexpr std::array kFaults{
 }  // namespace
 
 std::string find_known_fault(const std::string& module_version) {
-  Version version{};
-  // NOLINTNEXTLINE(cert-err34-c): an unreadable version leaves zeros, which are refused.
-  (void)std::sscanf(module_version.c_str(), "%u.%u.%u", &version[0], &version[1], &version[2]);
+  const Version version = base::parse_version(module_version);  // unreadable: refused
   for (const KnownFault& fault : kFaults) {
     if (version < fault.from || version >= fault.fixed) continue;
     const auto& [major, minor, patch] = fault.fixed;

@@ -9,6 +9,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/drbd/config_file.h"
 #include "agent/drbd/drbd.h"
 #include "agent/drbd/known_faults.h"
@@ -31,7 +32,7 @@ void write_helper(const std::string& path, const ModuleFiles& module) {
   const int number = errno;
   if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper(module) != path) {
     throw Error(ErrorCode::Unsupported,
-                "cannot write " + parameter + ": " + std::generic_category().message(number));
+                "cannot write " + parameter + ": " + base::error_text(number));
   }
 }
 

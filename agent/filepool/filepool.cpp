@@ -34,7 +34,7 @@ constexpr int kInUseAttempts = 10;
 
 [[noreturn]] void throw_errno(const std::string& tried, int number) {
   const ErrorCode code = number == ENOSPC ? ErrorCode::OutOfSpace : ErrorCode::Internal;
-  throw Error(code, tried + ": " + strerrordesc_np(number));
+  throw Error(code, tried + ": " + base::error_text(number));
 }
 
 std::optional<struct stat> find_file(const std::string& path) {

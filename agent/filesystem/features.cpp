@@ -1,25 +1,17 @@
 #include "agent/filesystem/features.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
+
+#include "agent/base/version.h"
 
 namespace plexvol::filesystem {
 
 namespace {
 
-struct Version {
-  unsigned major = 0;
-  unsigned minor = 0;
-};
-
-bool is_before(const Version& a, const Version& b) {
-  return a.major != b.major ? a.major < b.major : a.minor < b.minor;
-}
-
 struct Feature {
   const char* fs_type = nullptr;
-  Version since;  // the first kernel that mounts it without a warning about experiments
+  base::Version since;  // the first kernel that mounts it without a warning about experiments
   const char* option = nullptr;
   const char* off = nullptr;
 };
@@ -34,23 +26,14 @@ constexpr Feature kFeatures[] = {
     {"ext4", {5, 15}, "-O", "^orphan_file"},
 };
 
-Version parse_version(const std::string& release) {
-  Version version;
-  const char* end = release.data() + release.size();
-  const auto [dot, error] = std::from_chars(release.data(), end, version.major);
-  if (error != std::errc{} || dot == end || *dot != '.') return {};
-  if (std::from_chars(dot + 1, end, version.minor).ec != std::errc{}) return {};
-  return version;
-}
-
 }  // namespace
 
 std::vector<FeatureOption> features_to_leave_out(const std::string& fs_type,
                                                  const std::string& kernel_release) {
-  const Version kernel = parse_version(kernel_release);
+  const base::Version kernel = base::parse_version(kernel_release);
   std::vector<FeatureOption> options;
   for (const Feature& feature : kFeatures) {
-    if (fs_type == feature.fs_type && is_before(kernel, feature.since)) {
+    if (fs_type == feature.fs_type && kernel < feature.since) {
       options.emplace_back(feature.option, feature.off);
     }
   }
@@ -60,7 +43,7 @@ std::vector<FeatureOption> features_to_leave_out(const std::string& fs_type,
 std::string find_oldest_kernel(const std::vector<std::string>& releases) {
   const auto oldest = std::min_element(releases.begin(), releases.end(),
                                        [](const std::string& a, const std::string& b) {
-                                         return is_before(parse_version(a), parse_version(b));
+                                         return base::parse_version(a) < base::parse_version(b);
                                        });
   return oldest == releases.end() ? "" : *oldest;
 }

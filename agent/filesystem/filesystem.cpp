@@ -14,6 +14,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/filesystem/features.h"
 #include "agent/filesystem/mkfs_options.h"
 
@@ -79,7 +80,7 @@ void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes)
   // As large as the volume, and without a page of memory: mkfs only asks how large it is.
   const base::Descriptor file(::memfd_create("plexvol-mkfs", MFD_CLOEXEC));
   if (file.get() < 0 || ::ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0) {
-    throw Error(ErrorCode::Internal, "mkfs cannot be tried: " + std::string(strerror(errno)));
+    throw Error(ErrorCode::Internal, "mkfs cannot be tried: " + base::error_text(errno));
   }
   NewFilesystem dry = wanted;
   dry.device = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file.get());

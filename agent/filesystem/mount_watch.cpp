@@ -14,6 +14,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 
 namespace plexvol::filesystem {
 
@@ -25,7 +26,7 @@ class MountWatch::Impl {
         stop_(eventfd(0, EFD_CLOEXEC)) {
     if (!table_.is_open() || !stop_.is_open()) {
       throw Error(ErrorCode::Internal,
-                  std::string("cannot watch /proc/1/mountinfo: ") + strerrordesc_np(errno));
+                  "cannot watch /proc/1/mountinfo: " + base::error_text(errno));
     }
     thread_ = std::thread([this] { watch(); });
   }

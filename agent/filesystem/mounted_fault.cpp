@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/mounts/mountinfo.h"
 #include "agent/process/child.h"
 #include "agent/process/namespaces.h"
@@ -64,7 +65,7 @@ std::string find_mounted_fault(const std::string& mount_point, unsigned major, u
   }
   if (*result == 0) return "";
   if (*result != EROFS) {
-    return std::string("has shut itself down after an error (") + strerrordesc_np(*result) + ")";
+    return "has shut itself down after an error (" + base::error_text(*result) + ")";
   }
   if (is_mounted_read_only(mount_point, major, minor)) return "";
   return "was made read-only by the kernel after an error";

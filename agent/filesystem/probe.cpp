@@ -20,6 +20,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/filesystem/filesystem.h"
 #include "agent/process/child.h"
 #include "agent/process/holders.h"
@@ -71,7 +72,7 @@ Ends read_ends(int file, std::uint64_t size, std::string& detail) {
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) {
         detail = "read error at offset " + std::to_string(range.offset + done) + ": " +
-                 (count == 0 ? "it ends there" : strerrordesc_np(errno));
+                 (count == 0 ? "it ends there" : base::error_text(errno));
         return Ends::ReadError;
       }
       const auto end = buffer.begin() + count;
@@ -161,7 +162,7 @@ Probe probe(const std::string& device) {
   const base::Descriptor file(open(device.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {
     if (errno == ENOENT) throw Error(ErrorCode::NotFound, device + " does not exist");
-    return unknown(std::string("cannot be opened: ") + strerrordesc_np(errno));
+    return unknown("cannot be opened: " + base::error_text(errno));
   }
   const std::uint64_t size = size_of(file.get());
   if (size == 0) return unknown("has no size");
@@ -247,7 +248,7 @@ void wipe(const std::string& device) {
                                            process::holders_to_text(device));
     }
     throw Error(number == ENOENT ? ErrorCode::NotFound : ErrorCode::Internal,
-                "cannot open " + device + " to wipe it: " + strerrordesc_np(number));
+                "cannot open " + device + " to wipe it: " + base::error_text(number));
   }
   const std::vector<char> zeros(kEndBytes);
   for (const Range& range : ends_of(size_of(file.get()))) {
@@ -259,13 +260,13 @@ void wipe(const std::string& device) {
       if (count <= 0) {
         throw Error(ErrorCode::Internal, "cannot wipe " + device + " at offset " +
                                              std::to_string(range.offset + done) + ": " +
-                                             strerrordesc_np(errno));
+                                             base::error_text(errno));
       }
       done += static_cast<std::uint64_t>(count);
     }
   }
   if (fsync(file.get()) != 0) {
-    throw Error(ErrorCode::Internal, "cannot sync " + device + ": " + strerrordesc_np(errno));
+    throw Error(ErrorCode::Internal, "cannot sync " + device + ": " + base::error_text(errno));
   }
 }
 

@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/process/child.h"
 #include "agent/process/strict_proc.h"
 
@@ -40,7 +41,7 @@ void for_each_name(const std::string& folder,
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(folder.c_str()), &closedir);
   if (!stream && (errno == ENOENT || errno == ENOTDIR)) return;
   if (!stream) {
-    throw Error(ErrorCode::Unavailable, folder + ": cannot be read (" + strerrordesc_np(errno) +
+    throw Error(ErrorCode::Unavailable, folder + ": cannot be read (" + base::error_text(errno) +
                                             "), so the users of a volume cannot be found");
   }
   // readdir is safe here: the stream is this thread's own.

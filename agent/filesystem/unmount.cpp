@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/child.h"
 #include "agent/process/namespaces.h"
@@ -64,7 +65,7 @@ bool unmount_in_host(const std::string& mount_point) {
       break;
   }
   throw Error(ErrorCode::Internal,
-              "cannot unmount " + mount_point + ": " + strerrordesc_np(*result));
+              "cannot unmount " + mount_point + ": " + base::error_text(*result));
 }
 
 }  // namespace plexvol::filesystem

@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <condition_variable>
 #include <map>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "agent/base/files.h"
 #include "agent/http/session.h"
 #include "agent/http/unix_socket.h"
 
@@ -23,7 +23,7 @@ namespace {
 constexpr std::uint64_t kWakeUp = 1000;
 
 [[noreturn]] void fail(const std::string& what) {
-  throw Error(ErrorCode::Internal, what + ": " + std::generic_category().message(errno));
+  throw Error(ErrorCode::Internal, what + ": " + base::error_text(errno));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 
 namespace plexvol::http {
 namespace {
@@ -24,7 +25,7 @@ constexpr int kBacklog = 1024;
 constexpr std::size_t kReadSize = 16UL * 1024;
 
 std::string reason() {
-  return std::generic_category().message(errno);
+  return base::error_text(errno);
 }
 
 [[noreturn]] void fail(const std::string& what, const std::string& path) {

@@ -22,6 +22,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/mounts/mountinfo.h"
 
 namespace plexvol::mounts {
@@ -37,7 +38,7 @@ constexpr const char* kVolumeAttribute = "trusted.plexvol.volume";
 constexpr std::size_t kLongestName = 255;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
-  throw Error(ErrorCode::Internal, path + ": " + what + ": " + strerrordesc_np(error));
+  throw Error(ErrorCode::Internal, path + ": " + what + ": " + base::error_text(error));
 }
 
 // The mount that the descriptor's file was reached by; "" on kernels before 3.15.

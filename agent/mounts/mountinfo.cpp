@@ -13,6 +13,7 @@
 #include <iterator>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 
 namespace plexvol::mounts {
 
@@ -83,7 +84,7 @@ bool has_word(std::string_view words, std::string_view wanted) {
   throw Error(has_ended  ? ErrorCode::NotFound
               : is_short ? ErrorCode::Unavailable
                          : ErrorCode::Internal,
-              "cannot read " + path + ": " + strerrordesc_np(error));
+              "cannot read " + path + ": " + base::error_text(error));
 }
 
 // false: the reader wants no more.

@@ -1,10 +1,10 @@
 #include "agent/placement/placement.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "agent/api/names.h"
 #include "agent/base/text.h"
+#include "agent/base/version.h"
 
 namespace plexvol::placement {
 
@@ -141,13 +141,8 @@ Placement place_on_named(PlacementRequest request, const std::vector<model::Node
 
 std::string why_no_mirror(const std::string& drbd_version) {
   if (drbd_version.empty()) return "the kernel module drbd is not loaded there";
-  unsigned major = 0;
-  unsigned minor = 0;
-  unsigned patch = 0;
-  // NOLINTNEXTLINE(cert-err34-c): an unreadable version leaves zeros, which are refused.
-  (void)std::sscanf(drbd_version.c_str(), "%u.%u.%u", &major, &minor, &patch);
-  const bool late_answers_ignored = major > 8 || (major == 8 && minor == 4 && patch >= 4);
-  if (late_answers_ignored) return "";
+  constexpr base::Version kIgnoresLateAnswers{8, 4, 4};
+  if (base::parse_version(drbd_version) >= kIgnoresLateAnswers) return "";
   return "its drbd module is " + drbd_version + ", and two replicas need 8.4.4 or later";
 }
 

@@ -12,6 +12,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/pods/pods.h"
 #include "agent/process/proc.h"
 #include "agent/process/processes.h"
@@ -46,7 +47,7 @@ void kill_member(pid_t pid, const std::string& uid, const std::string& proc) {
   if (!handle.is_open() && errno == ESRCH) return;
   if (!handle.is_open() && errno != ENOSYS) {
     throw Error(ErrorCode::Unavailable, "cannot kill process " + std::to_string(pid) + " of pod " +
-                                            uid + ": " + strerrordesc_np(errno));
+                                            uid + ": " + base::error_text(errno));
   }
   if (!is_in_pod(pid, uid, proc)) return;
   if (handle.is_open()) {

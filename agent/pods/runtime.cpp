@@ -20,6 +20,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/base/text.h"
 #include "agent/pods/cri.grpc.pb.h"
 #include "agent/process/proc.h"
@@ -52,7 +53,7 @@ bool exists(const std::string& socket, const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) == 0) return true;
   if (errno == ENOENT || errno == ENOTDIR) return false;
-  throw_silent(socket, strerrordesc_np(errno));
+  throw_silent(socket, base::error_text(errno));
 }
 
 // gRPC would tell the same in many more words.
@@ -64,7 +65,7 @@ void require_listener(const std::string& socket, const std::string& path) {
   const base::Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.is_open() ||
       connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw_silent(socket, strerrordesc_np(errno));
+    throw_silent(socket, base::error_text(errno));
   }
 }
 

@@ -22,6 +22,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/process/child.h"
 #include "agent/process/proc.h"
 
@@ -61,7 +62,7 @@ base::Descriptor above_standard(base::Descriptor from) {
 Pipe make_pipe() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
+    throw Error(ErrorCode::Internal, "cannot make a pipe: " + base::error_text(errno));
   }
   base::Descriptor reader(ends[0]);
   base::Descriptor writer(ends[1]);
@@ -158,7 +159,7 @@ class Run {
     if (waited == 0 || (waited < 0 && errno == EINTR)) return false;
     if (waited < 0) {
       throw Error(ErrorCode::Internal,
-                  "cannot wait for " + process::to_text(command_) + ": " + strerrordesc_np(errno));
+                  "cannot wait for " + process::to_text(command_) + ": " + base::error_text(errno));
     }
     output_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return true;

@@ -23,6 +23,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 
 namespace plexvol::process {
 
@@ -77,8 +78,7 @@ class Board {
   explicit Board(std::size_t count) : bytes_(sizeof(std::atomic<std::size_t>) + count) {
     memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory_ == MAP_FAILED) {
-      throw Error(ErrorCode::Unavailable,
-                  std::string("no memory for a child: ") + strerrordesc_np(errno));
+      throw Error(ErrorCode::Unavailable, "no memory for a child: " + base::error_text(errno));
     }
     done_ = new (memory_) std::atomic<std::size_t>(0);
   }
@@ -146,14 +146,14 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
   if (!subject.empty() && hangs_already(subject)) return std::nullopt;
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw Error(ErrorCode::Internal, std::string("cannot make a pipe: ") + strerrordesc_np(errno));
+    throw Error(ErrorCode::Internal, "cannot make a pipe: " + base::error_text(errno));
   }
   const base::Descriptor ended(ends[0]);
   base::Descriptor alive(ends[1]);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) {
-    throw Error(ErrorCode::Internal, std::string("cannot fork: ") + strerrordesc_np(errno));
+    throw Error(ErrorCode::Internal, "cannot fork: " + base::error_text(errno));
   }
   if (child == 0) {
     prepare_child(parent);

@@ -10,6 +10,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/process/proc.h"
 #include "agent/process/strict_proc.h"
 
@@ -28,7 +29,7 @@ bool was_sent(pid_t pid, long result) {
   if (result == 0) return true;
   if (errno == ESRCH) return false;
   throw Error(ErrorCode::Internal,
-              "cannot kill process " + std::to_string(pid) + ": " + strerrordesc_np(errno));
+              "cannot kill process " + std::to_string(pid) + ": " + base::error_text(errno));
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ bool kill_process(pid_t pid, std::uint64_t start_time) {
       return kill_process_by_pid(pid, start_time);
     }
     throw Error(ErrorCode::Unavailable,
-                "cannot kill process " + std::to_string(pid) + ": " + strerrordesc_np(errno));
+                "cannot kill process " + std::to_string(pid) + ": " + base::error_text(errno));
   }
   // The descriptor stays with the process: if it is the right one now, the signal reaches the right
   // one.

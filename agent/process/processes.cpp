@@ -16,6 +16,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/files.h"
 #include "agent/process/proc.h"
 
 namespace plexvol::process {
@@ -23,7 +24,7 @@ namespace plexvol::process {
 namespace {
 
 [[noreturn]] void throw_unreadable(const std::string& path, int error) {
-  throw Error(ErrorCode::Unavailable, "cannot read " + path + ": " + strerrordesc_np(error));
+  throw Error(ErrorCode::Unavailable, "cannot read " + path + ": " + base::error_text(error));
 }
 
 bool means_gone(int error) {

@@ -30,7 +30,7 @@ bool has_gone(int error) {
 [[noreturn]] void throw_unreadable(const std::string& path, int error) {
   const bool is_short = error == EMFILE || error == ENFILE || error == ENOMEM;
   throw Error(is_short ? ErrorCode::Unavailable : ErrorCode::Internal,
-              path + ": cannot be read (" + strerrordesc_np(error) +
+              path + ": cannot be read (" + base::error_text(error) +
                   "), so the users of a volume cannot be found" +
                   (is_short ? "" : "; run the agent as root and privileged"));
 }

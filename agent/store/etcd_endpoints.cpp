@@ -11,9 +11,9 @@
 #include <cerrno>
 #include <fstream>
 #include <string_view>
-#include <system_error>
 
 #include "agent/api/error.h"
+#include "agent/base/files.h"
 #include "agent/store/etcd_store.h"
 
 namespace plexvol::store {
@@ -63,8 +63,7 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
 void check_readable(const std::string& what, const std::string& path) {
   if (path.empty()) return;
   const std::ifstream file(path);
-  if (!file)
-    refuse("cannot read the " + what + " " + path + ": " + std::generic_category().message(errno));
+  if (!file) refuse("cannot read the " + what + " " + path + ": " + base::error_text(errno));
 }
 
 std::shared_ptr<grpc::ChannelCredentials> make_tls_credentials(const EtcdSettings& settings) {
