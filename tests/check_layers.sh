@@ -79,6 +79,13 @@ while IFS= read -r found; do
 done < <(grep -rnE '\bstrerror|generic_category\(\)\.message|system_category\(\)\.message' agent flexdriver \
   --include='*.cpp' --include='*.h' | grep -v '^agent/base/')
 
+# What a child has to do first is known where it is forked.
+while IFS= read -r found; do
+  echo "$found: use base::fork_child"
+  status=1
+done < <(grep -rnE '(^|[^_[:alnum:]])(::)?v?fork\(' agent flexdriver --include='*.cpp' --include='*.h' |
+  grep -v '^agent/base/fork.cpp')
+
 # What a volume is built of is for its stack to know; others ask for copies, or for what a layer does.
 while IFS= read -r found; do
   echo "$found: ask agent/reconcile/stack.h, or for the number of copies"

@@ -2,7 +2,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/base/fork.h"
 #include "agent/drbd/drbd.h"
 #include "agent/drbd/events.h"
 #include "agent/process/child.h"
@@ -30,7 +30,7 @@ constexpr milliseconds kPatience{1'000};
 constexpr int kCannotRun = 127;
 
 // After fork, in the child of a program with threads: only calls that are safe in a signal handler.
-[[noreturn]] void become(char* const* argv, int out, pid_t parent) {
+int become(char* const* argv, int out, pid_t parent) {
   // It dies with the watch's thread, which lives as long as the child is wanted.
   process::prepare_child(parent);
   const int null = ::open("/dev/null", O_RDWR);
@@ -42,7 +42,7 @@ constexpr int kCannotRun = 127;
   char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   const std::array<char*, 3> environment{locale, path, nullptr};
   ::execve(argv[0], argv, environment.data());
-  ::_exit(kCannotRun);
+  return kCannotRun;
 }
 
 }  // namespace
@@ -85,20 +85,18 @@ class EventWatch::Impl {
 
   // Runs the tool until it ends or we are stopped.
   void follow_once() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
-    const base::Descriptor out(ends[0]);
-    base::Descriptor in(ends[1]);
+    auto pipe = base::make_pipe();
+    if (!pipe) return;
     std::vector<char*> argv;
     for (std::string& word : tool_.argv) argv.push_back(word.data());
     argv.push_back(nullptr);
     const pid_t parent = ::getpid();
-    const pid_t child = ::fork();
-    if (child == 0) become(argv.data(), in.get(), parent);
-    in.reset();
+    const pid_t child =
+        base::fork_child([&] { return become(argv.data(), pipe->write_end.get(), parent); });
+    pipe->write_end.reset();
     if (child < 0) return;
-    read_until_end(out.get());
-    end(child, out.get());
+    read_until_end(pipe->read_end.get());
+    end(child, pipe->read_end.get());
   }
 
   static void end(pid_t child, int out) {
@@ -107,8 +105,7 @@ class EventWatch::Impl {
     pollfd wait{out, POLLIN, 0};
     while (::poll(&wait, 1, static_cast<int>(kPatience.count())) > 0) {
       if (::read(out, rest.data(), rest.size()) > 0) continue;
-      while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-      }
+      base::wait_for_end(child);
       return;
     }
     process::abandon(child);  // it hangs in the kernel; whoever stops the watch must not

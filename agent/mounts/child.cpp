@@ -12,6 +12,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/base/files.h"
+#include "agent/base/fork.h"
 
 namespace plexvol::mounts {
 
@@ -57,9 +58,7 @@ Child::Child(const std::function<void(Channel&)>& work) : channel_(base::Descrip
   }
   base::Descriptor ours(ends[0]);
   base::Descriptor theirs(ends[1]);
-  pid_ = ::fork();
-  if (pid_ < 0) throw Error(ErrorCode::Internal, "no child process: " + base::error_text(errno));
-  if (pid_ == 0) {
+  pid_ = base::fork_child([&] {
     ours.reset();
     let_go_of_standard_descriptors();
     try {
@@ -67,8 +66,9 @@ Child::Child(const std::function<void(Channel&)>& work) : channel_(base::Descrip
       work(channel);
     } catch (...) {  // NOLINT(bugprone-empty-catch): the driver sees that no answer comes
     }
-    ::_exit(0);
-  }
+    return 0;
+  });
+  if (pid_ < 0) throw Error(ErrorCode::Internal, "no child process: " + base::error_text(errno));
   channel_ = Channel(std::move(ours));
 }
 

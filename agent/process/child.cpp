@@ -22,8 +22,8 @@
 #include <string>
 
 #include "agent/api/error.h"
-#include "agent/base/descriptor.h"
 #include "agent/base/files.h"
+#include "agent/base/fork.h"
 
 namespace plexvol::process {
 
@@ -144,30 +144,23 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
                                 const std::string& subject) {
   reap_abandoned();
   if (!subject.empty() && hangs_already(subject)) return std::nullopt;
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw Error(ErrorCode::Internal, "cannot make a pipe: " + base::error_text(errno));
-  }
-  const base::Descriptor ended(ends[0]);
-  base::Descriptor alive(ends[1]);
+  auto pipe = base::make_pipe();
+  if (!pipe) throw Error(ErrorCode::Internal, "cannot make a pipe: " + base::error_text(errno));
   const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child < 0) {
-    throw Error(ErrorCode::Internal, "cannot fork: " + base::error_text(errno));
-  }
-  if (child == 0) {
+  const pid_t child = base::fork_child([&] {
     prepare_child(parent);
     // Its end of this pipe is the only descriptor it keeps: it must not hold other tools' pipes
     // open if it hangs.
-    const int kept = dup2(alive.get(), kFirstOfOurs);
+    const int kept = dup2(pipe->write_end.get(), kFirstOfOurs);
     for (int number = kept + 1; number < 1024; ++number) close(number);
 #ifdef SYS_close_range
     syscall(SYS_close_range, kept + 1, ~0U, 0);
 #endif
-    _exit(work());
-  }
-  alive.reset();
-  pollfd waiting{.fd = ended.get(), .events = POLLIN, .revents = 0};
+    return work();
+  });
+  if (child < 0) throw Error(ErrorCode::Internal, "cannot fork: " + base::error_text(errno));
+  pipe->write_end.reset();
+  pollfd waiting{.fd = pipe->read_end.get(), .events = POLLIN, .revents = 0};
   const auto deadline = std::chrono::steady_clock::now() + limit;
   int ready = 0;
   do {
@@ -180,12 +173,9 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
     abandon(child, subject);
     return std::nullopt;
   }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return std::nullopt;
-  }
-  if (!WIFEXITED(status)) return std::nullopt;
-  return WEXITSTATUS(status);
+  const auto status = base::wait_for_end(child);
+  if (!status || !WIFEXITED(*status)) return std::nullopt;
+  return WEXITSTATUS(*status);
 }
 
 std::vector<std::optional<int>> look_in_children(std::size_t count,

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,6 +15,7 @@
 #include "agent/api/text.h"
 #include "agent/base/deadline.h"
 #include "agent/base/files.h"
+#include "agent/base/fork.h"
 
 namespace plexvol::driver {
 
@@ -26,42 +26,38 @@ using Json = nlohmann::json;
 constexpr auto kInitLimit = std::chrono::seconds(10);
 constexpr std::size_t kMostBytes = 64UL * 1024;
 
-[[noreturn]] void execute(int program, const std::string& path) {
+int execute(int program, const std::string& path) {
   std::string name = path;
   std::string word = "init";
   std::array<char*, 3> arguments{name.data(), word.data(), nullptr};
   ::fcntl(program, F_SETFD, 0);  // a script's interpreter opens it once more
   ::fexecve(program, arguments.data(), environ);
   ::dprintf(STDERR_FILENO, "%s", base::error_text(errno).c_str());
-  ::_exit(127);
+  return 127;
 }
 
 // The reply of `PATH init`, both streams, as a kubelet reads it.
 std::string run_init(int program, const std::string& path) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail("make a pipe for", path);
-  const base::Descriptor read_end(ends[0]);
-  base::Descriptor write_end(ends[1]);
-  const pid_t child = ::fork();
+  auto pipe = base::make_pipe();
+  if (!pipe) fail("make a pipe for", path);
+  const pid_t child = base::fork_child([&] {
+    ::dup2(pipe->write_end.get(), STDOUT_FILENO);
+    ::dup2(pipe->write_end.get(), STDERR_FILENO);
+    return execute(program, path);
+  });
   if (child < 0) fail("start", path);
-  if (child == 0) {
-    ::dup2(write_end.get(), STDOUT_FILENO);
-    ::dup2(write_end.get(), STDERR_FILENO);
-    execute(program, path);
-  }
-  write_end.reset();
+  pipe->write_end.reset();
   std::string text;
   const base::Deadline deadline = base::Clock::now() + kInitLimit;
   std::array<char, 4096> part{};
-  pollfd waiting{.fd = read_end.get(), .events = POLLIN, .revents = 0};
+  pollfd waiting{.fd = pipe->read_end.get(), .events = POLLIN, .revents = 0};
   while (text.size() < kMostBytes && ::poll(&waiting, 1, base::poll_timeout(deadline)) > 0) {
-    const ssize_t count = ::read(read_end.get(), part.data(), part.size());
+    const ssize_t count = ::read(pipe->read_end.get(), part.data(), part.size());
     if (count <= 0) break;
     text.append(part.data(), static_cast<std::size_t>(count));
   }
   ::kill(child, SIGKILL);  // no matter when it has ended
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  base::wait_for_end(child);
   return text;
 }
 
