@@ -16,6 +16,7 @@
 #include "agent/config.h"
 #include "agent/config_check.h"
 #include "agent/doctor/doctor.h"
+#include "agent/filesystem/filesystem.h"
 #include "agent/http/routes.h"
 #include "agent/http/unix_socket.h"
 #include "agent/log.h"

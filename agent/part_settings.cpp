@@ -6,6 +6,10 @@
 #include <utility>
 
 #include "agent/api/random.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mkfs_options.h"
+#include "agent/filesystem/mount_table.h"
+#include "agent/filesystem/unmount.h"
 #include "agent/process/namespaces.h"
 
 namespace plexvol {

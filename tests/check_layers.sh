@@ -24,9 +24,9 @@ declare -A may_include=(
                      agent/log.h"
   # What a door's own words mean is for the door to know: no use case may include one.
   [agent/volumes]="agent/base agent/api agent/model agent/mounting agent/store agent/arbiter agent/placement
-                   agent/filesystem/filesystem.h agent/pods/pods.h agent/log.h" # for their parsers, which are pure
+                   agent/filesystem/mkfs_options.h agent/pods/pods.h agent/log.h" # for their parsers, which are pure
   [agent/cluster]="agent/base agent/api agent/model agent/store agent/placement agent/volumes agent/log.h"
-  [agent/flexvolume]="agent/base agent/api agent/model agent/volumes agent/filesystem/filesystem.h agent/log.h"
+  [agent/flexvolume]="agent/base agent/api agent/model agent/volumes agent/filesystem/mount_options.h agent/log.h"
   [agent/commands]="agent/base agent/api agent/model agent/store agent/volumes agent/cluster"
   [agent/doctor]="agent/base agent/api agent/process agent/drbd agent/filesystem/features.h agent/pods/pods.h agent/store
                   agent/model agent/placement/promises.h agent/reconcile/pools.h"

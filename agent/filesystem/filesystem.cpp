@@ -17,6 +17,7 @@
 #include "agent/base/files.h"
 #include "agent/filesystem/features.h"
 #include "agent/filesystem/mkfs_options.h"
+#include "agent/filesystem/probe.h"
 
 namespace plexvol::filesystem {
 

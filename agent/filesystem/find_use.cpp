@@ -1,3 +1,5 @@
+#include "agent/filesystem/find_use.h"
+
 #include <unistd.h>
 
 #include <array>

@@ -1,9 +1,11 @@
+#include "agent/filesystem/kill_users.h"
+
 #include <chrono>
 #include <string>
 #include <thread>
 
 #include "agent/api/error.h"
-#include "agent/filesystem/mount_table.h"
+#include "agent/filesystem/find_use.h"
 #include "agent/process/kill.h"
 #include "agent/process/processes.h"
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/filesystem/find_use.h"
 #include "agent/filesystem/overlay.h"
 #include "agent/process/child.h"
 #include "agent/process/open_files.h"

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "agent/filesystem/mount_table.h"
+#include "agent/filesystem/find_use.h"
 #include "agent/process/namespaces.h"
 
 namespace plexvol::filesystem {

@@ -10,6 +10,7 @@
 #include "agent/api/text.h"
 #include "agent/base/text.h"
 #include "agent/filesystem/features.h"
+#include "agent/filesystem/filesystem.h"
 
 namespace plexvol::filesystem {
 

@@ -1,4 +1,4 @@
-// The command line of mkfs.
+// The command line of mkfs, and what users may ask of it.
 #pragma once
 
 #include <string>
@@ -7,6 +7,11 @@
 #include "agent/filesystem/filesystem.h"
 
 namespace plexvol::filesystem {
+
+// Splits the user's mkfsOptions at blanks and lets through only options that tune the file system
+// itself: nothing that names a path or another device, and no force. Throws InvalidArgument naming
+// the word.
+std::vector<std::string> parse_mkfs_options(const std::string& fs_type, const std::string& text);
 
 // Pure. The whole argv: our defaults where the user's options say nothing else, what this kernel
 // cannot mount left out. Throws Unsupported for a type other than ext4 and xfs, InvalidArgument for

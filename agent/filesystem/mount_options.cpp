@@ -1,10 +1,11 @@
+#include "agent/filesystem/mount_options.h"
+
 #include <algorithm>
 #include <sstream>
 #include <string_view>
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
-#include "agent/filesystem/filesystem.h"
 
 namespace plexvol::filesystem {
 

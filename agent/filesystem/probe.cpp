@@ -1,3 +1,5 @@
+#include "agent/filesystem/probe.h"
+
 #include <blkid/blkid.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -21,7 +23,6 @@
 #include "agent/api/text.h"
 #include "agent/base/descriptor.h"
 #include "agent/base/files.h"
-#include "agent/filesystem/filesystem.h"
 #include "agent/process/child.h"
 #include "agent/process/holders.h"
 

@@ -1,3 +1,5 @@
+#include "agent/filesystem/unmount.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -9,7 +11,6 @@
 
 #include "agent/api/error.h"
 #include "agent/base/files.h"
-#include "agent/filesystem/mount_table.h"
 #include "agent/process/child.h"
 #include "agent/process/namespaces.h"
 

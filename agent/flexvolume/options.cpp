@@ -8,7 +8,7 @@
 
 #include "agent/api/names.h"
 #include "agent/api/text.h"
-#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mount_options.h"
 #include "agent/volumes/new_volume.h"
 
 namespace plexvol::flexvolume {

@@ -4,6 +4,12 @@
 #include <set>
 
 #include "agent/drbd/metadata.h"
+#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/kill_users.h"
+#include "agent/filesystem/mkfs_options.h"
+#include "agent/filesystem/mount_table.h"
+#include "agent/filesystem/probe.h"
+#include "agent/filesystem/unmount.h"
 #include "agent/model/codec.h"
 #include "agent/reconcile/apply_set.h"
 #include "agent/reconcile/observe.h"

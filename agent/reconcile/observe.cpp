@@ -9,7 +9,10 @@
 #include <set>
 #include <utility>
 
+#include "agent/filesystem/find_use.h"
+#include "agent/filesystem/mount_table.h"
 #include "agent/filesystem/mounted_fault.h"
+#include "agent/filesystem/probe.h"
 #include "agent/mounts/guard.h"
 #include "agent/reconcile/stack.h"
 

@@ -32,8 +32,8 @@
 #include <vector>
 
 #include "agent/drbd/drbd.h"
-#include "agent/filesystem/filesystem.h"
-#include "agent/filesystem/mount_table.h"
+#include "agent/filesystem/find_use.h"
+#include "agent/filesystem/probe.h"
 #include "agent/model/model.h"
 #include "agent/mounting/mount_calls.h"
 #include "agent/pods/pods.h"

@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "agent/base/text.h"
+#include "agent/filesystem/find_use.h"
+#include "agent/filesystem/probe.h"
 #include "agent/reconcile/planner.h"
 #include "agent/reconcile/stack.h"
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/filesystem/find_use.h"
 #include "agent/reconcile/plan.h"
 
 namespace plexvol::reconcile {

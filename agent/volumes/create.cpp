@@ -6,7 +6,7 @@
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
 #include "agent/api/random.h"
-#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mkfs_options.h"
 #include "agent/model/codec.h"
 #include "agent/store/sets.h"
 #include "agent/store/taken.h"

@@ -6,7 +6,7 @@
 #include "agent/api/error.h"
 #include "agent/api/names.h"
 #include "agent/api/text.h"
-#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mkfs_options.h"
 
 namespace plexvol::volumes {
 

@@ -2,7 +2,8 @@
 #include "agent/flexvolume/options.h"
 
 #include "agent/api/names.h"
-#include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/mkfs_options.h"
+#include "agent/filesystem/mount_options.h"
 #include "flexdriver/options_text.h"
 #include "flexdriver/settings.h"
 #include "tests/fuzz/target.h"

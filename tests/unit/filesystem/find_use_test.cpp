@@ -1,4 +1,6 @@
 // Users that come through something that stands on the volume, and searches that cannot tell.
+#include "agent/filesystem/find_use.h"
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>

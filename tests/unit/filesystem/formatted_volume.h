@@ -4,7 +4,8 @@
 #include <string>
 
 #include "agent/filesystem/filesystem.h"
-#include "agent/filesystem/mount_table.h"
+#include "agent/filesystem/find_use.h"
+#include "agent/filesystem/kill_users.h"
 #include "agent/process/boost_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"

@@ -9,7 +9,6 @@
 #include <string>
 #include <thread>
 
-#include "agent/filesystem/mount_table.h"
 #include "agent/process/proc.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"

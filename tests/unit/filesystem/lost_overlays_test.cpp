@@ -20,6 +20,7 @@
 
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
+#include "agent/filesystem/find_use.h"
 #include "agent/filesystem/mount_table.h"
 #include "agent/process/proc.h"
 #include "tests/support/loop_device.h"

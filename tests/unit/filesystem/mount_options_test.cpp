@@ -1,10 +1,11 @@
+#include "agent/filesystem/mount_options.h"
+
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
 
 #include "agent/api/error.h"
-#include "agent/filesystem/filesystem.h"
 
 using plexvol::Error;
 using plexvol::filesystem::MountOptions;

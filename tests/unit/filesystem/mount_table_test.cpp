@@ -14,7 +14,9 @@
 #include <mutex>
 #include <string>
 
+#include "agent/filesystem/find_use.h"
 #include "agent/filesystem/mount_watch.h"
+#include "agent/filesystem/unmount.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/namespace_child.h"
 #include "tests/unit/filesystem/formatted_volume.h"

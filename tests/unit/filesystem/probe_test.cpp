@@ -1,3 +1,5 @@
+#include "agent/filesystem/probe.h"
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/wait.h>

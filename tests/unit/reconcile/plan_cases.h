@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "agent/filesystem/find_use.h"
+#include "agent/filesystem/probe.h"
 #include "agent/reconcile/planner.h"
 
 namespace plexvol::reconcile::cases {

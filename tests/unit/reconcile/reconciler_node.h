@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/filesystem/filesystem.h"
 #include "agent/reconcile/reconciler.h"
 #include "agent/store/file_store.h"
 #include "tests/support/counting_store.h"
