@@ -46,8 +46,25 @@ bool is_at_least(const std::string& version, const std::string& least) {
   return base::parse_version(version) >= base::parse_version(least);
 }
 
-std::vector<api::Finding> examine(const Subject& subject, process::Runner& runner) {
+namespace {
+
+// Each look would wait as long again for a store that does not answer.
+Subject without_silent_store(Subject subject) {
+  if (subject.store == nullptr) return subject;
+  try {
+    subject.store->list_nodes();
+  } catch (const Error& error) {
+    subject.store_silence = error.what();
+    subject.store = nullptr;
+  }
+  return subject;
+}
+
+}  // namespace
+
+std::vector<api::Finding> examine(const Subject& asked, process::Runner& runner) {
   Report report;
+  const Subject subject = without_silent_store(asked);
   const Examination examination{subject, runner, report};
   look_at_kernel(examination);
   look_at_drbd(examination);

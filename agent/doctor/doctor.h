@@ -43,6 +43,7 @@ struct Subject {
   std::string store_kind;
   std::vector<std::string> endpoints;
   std::vector<std::string> store_problems;  // why there is no `store`, although it is etcd
+  std::string store_silence = {};           // why it did not answer; then `store` is not asked
   std::string decisions;     // of the arbiter since the agent's start; "": no agent is asked
   std::string refusal = {};  // why the agent may not use the store; "": it may
   std::string session = {};  // of the agent that is asked

@@ -260,10 +260,16 @@ void look_at_store_itself(const Examination& examination) {
   }
   look_at_endpoints(examination);
   const std::string wanted = "etcd answers, and takes writes";
+  const std::string advice =
+      "most of etcd's members must run and reach each other (etcdctl endpoint health), none "
+      "may be out of space (etcdctl alarm list; compact, defrag, alarm disarm), and "
+      "certificates, user and password must be those of this cluster. Mounted "
+      "volumes go on meanwhile";
   for (const std::string& problem : subject.store_problems) {
     report.fault(kWhat, problem, wanted,
                  "create the file, readable for root, or fix `store` in the configuration");
   }
+  if (!subject.store_silence.empty()) report.fault(kWhat, subject.store_silence, wanted, advice);
   if (subject.store == nullptr) return;
   try {
     const std::size_t nodes = subject.store->list_nodes().size();
@@ -271,12 +277,7 @@ void look_at_store_itself(const Examination& examination) {
     report.ok(kWhat, "etcd answers, and knows " + std::to_string(nodes) + " nodes", wanted);
     look_at_turn(*subject.store, report);
   } catch (const Error& error) {
-    report.fault(
-        kWhat, error.what(), wanted,
-        "most of etcd's members must run and reach each other (etcdctl endpoint health), none "
-        "may be out of space (etcdctl alarm list; compact, defrag, alarm disarm), and "
-        "certificates, user and password must be those of this cluster. Mounted "
-        "volumes go on meanwhile");
+    report.fault(kWhat, error.what(), wanted, advice);
   }
 }
 

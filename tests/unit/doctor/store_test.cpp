@@ -7,8 +7,11 @@
 #include "agent/doctor/look.h"
 #include "agent/model/codec.h"
 #include "agent/store/etcd_store.h"
+#include "agent/store/file_store.h"
+#include "tests/support/counting_store.h"
 #include "tests/support/etcd_process.h"
 #include "tests/support/scripted_runner.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace plexvol;  // NOLINT(google-build-using-namespace)
 
@@ -37,7 +40,58 @@ api::Finding look_at_empty(const support::EtcdProcess& etcd) {
   return found;
 }
 
+// Knows no tool.
+class NoTools : public process::Runner {
+ public:
+  process::Output run(const process::Command&) override {
+    return {.exit_code = 127, .out = {}, .err = {}};
+  }
+};
+
+// Answers nothing, and is told how often it was asked.
+class SilentStore : public support::CountingStore {
+ public:
+  using CountingStore::CountingStore;
+  std::optional<store::Entry> get(const std::string&) override { silence(); }
+  std::vector<std::optional<store::Entry>> get_all(const std::vector<std::string>&) override {
+    silence();
+  }
+  std::vector<store::Entry> list(const std::string&) override { silence(); }
+  bool commit(const store::Transaction&) override { silence(); }
+
+ private:
+  [[noreturn]] void silence() {
+    ++requests;
+    throw Error(ErrorCode::Unavailable, "etcd: no answer in time");
+  }
+};
+
 }  // namespace
+
+TEST_CASE("doctor: a store that does not answer is asked once, and told of once") {
+  const support::TemporaryDirectory directory;
+  store::FileStore file(directory.path());
+  SilentStore silent(file);
+  store::TypedStore store(silent);
+  doctor::Subject subject;
+  subject.here = "n1";
+  subject.store_kind = "etcd";
+  subject.pools = {{.name = "a",
+                    .type = "file",
+                    .volume_group = "",
+                    .thin_pool = "",
+                    .directory = directory.path() / "a"}};
+  subject.state_directory = directory.path();
+  subject.store = &store;
+  subject.sockets = {"/run/plexvol/plexvold.sock"};
+  NoTools runner;
+  const auto findings = doctor::examine(subject, runner);
+  CHECK(silent.requests.load() == 1);
+  CHECK(std::count_if(findings.begin(), findings.end(), [](const api::Finding& finding) {
+          return finding.what == "store" && finding.level == "fault" &&
+                 finding.found == "etcd: no answer in time";
+        }) == 1);
+}
 
 TEST_CASE("doctor: an etcd that answers reads and takes no writes is a fault") {
   if (!support::EtcdProcess::is_available()) return;
