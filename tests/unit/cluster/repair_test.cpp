@@ -61,8 +61,23 @@ struct Cluster : volumes::QuietNode {
     const auto said = raw.get(keys::acted_all(node));
     return turned && said && said->value == std::to_string(turned->revision);
   }
-  bool is_assigned_to_both() {
-    return raw.get(keys::assigned("n1", "v")) && raw.get(keys::assigned("n2", "v"));
+  bool has_slot_and_both_assigned() {
+    const auto slot = raw.get(keys::slot(0));
+    return slot && slot->value == "v" && raw.get(keys::assigned("n1", "v")) &&
+           raw.get(keys::assigned("n2", "v"));
+  }
+  void refuses_a_minor_of_another() {
+    put(keys::slot(0), "another");
+    CHECK_FALSE(
+        commands.repair({.apply = true, .accept_data_loss = false, .without = {}, .use = {}}).done);
+    CHECK_FALSE(raw.get(keys::volume("v")));
+    store.commit(store::Change().remove(keys::slot(0)));
+  }
+  bool takes_back_what_was_said() {
+    return await([&] { return raw.list("acted").empty(); });
+  }
+  bool both_answer() {
+    return await([&] { return has_answered("n1") && has_answered("n2"); });
   }
   void clear() {
     for (const store::Entry& entry : raw.list("")) store.commit(store::Change().remove(entry.key));
@@ -174,23 +189,19 @@ TEST_CASE("store repair: an empty store is told of the volumes again [D19]") {
     // Who has replicas, and finds none in the store, knows what that means.
     const store::ActedReport one(c.store, c.on_n1, "n1");
     const store::ActedReport other(c.store, c.on_n2, "n2");
-    CHECK(await([&] { return c.has_answered("n1") && c.has_answered("n2"); }));
+    CHECK(c.both_answer());
     CHECK(c.store.find_turned_back()->value.what.find("knows no volume") != std::string::npos);
     SUBCASE("at once") {}
     SUBCASE("its minor is another's by now") {
-      c.put(keys::slot(0), "another");
-      CHECK_FALSE(c.commands.repair(kApply).done);
-      CHECK_FALSE(c.raw.get(keys::volume("v")));
-      c.store.commit(store::Change().remove(keys::slot(0)));
+      c.refuses_a_minor_of_another();
     }
     CHECK(c.commands.repair(kApply).done);
     // What was said for this is taken back.
-    CHECK(await([&] { return c.raw.list("acted").empty(); }));
+    CHECK(c.takes_back_what_was_said());
   }
   CHECK(c.raw.get(keys::volume("v"))->value == volume);
   CHECK(c.set().nodes == Nodes{"n2"});
-  CHECK(c.raw.get(keys::slot(0))->value == "v");
-  CHECK(c.is_assigned_to_both());
+  CHECK(c.has_slot_and_both_assigned());
 }
 
 TEST_CASE("store repair: of what cannot be read on a node nothing is said [D19]") {
