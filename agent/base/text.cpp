@@ -21,6 +21,15 @@ std::vector<std::string> split_filled(std::string_view text, char separator) {
   return parts;
 }
 
+std::string base_name(std::string_view path) {
+  return std::string(path.substr(path.rfind('/') + 1));
+}
+
+bool contains_word(std::string_view words, std::string_view word) {
+  const std::vector<std::string> all = split(words, ' ');
+  return std::find(all.begin(), all.end(), word) != all.end();
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
   std::string_view before;

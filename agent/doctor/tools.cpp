@@ -6,6 +6,7 @@
 #include <regex>
 #include <sstream>
 
+#include "agent/base/text.h"
 #include "agent/doctor/look.h"
 
 namespace plexvol::doctor {
@@ -84,7 +85,7 @@ struct Tool {
 
 void look_at_tool(const Tool& tool, Report& report) {
   const std::string path = tool.path;
-  const std::string what = path.substr(path.rfind('/') + 1);
+  const std::string what = base::base_name(path);
   if (::access(tool.path, X_OK) == 0) return report.ok(what, "there", "there");
   report.fault(what, "missing", std::string("there: ") + tool.without,
                std::string("install the package ") + tool.package +

@@ -13,7 +13,7 @@ namespace plexvol::filesystem {
 
 namespace {
 
-constexpr std::chrono::seconds kLimit{10};
+constexpr std::chrono::seconds kKillLimit{10};
 // A loop device or an overlay goes a moment after the last process that kept it.
 constexpr std::chrono::seconds kKernelLimit{2};
 constexpr std::chrono::milliseconds kPause{20};
@@ -44,7 +44,7 @@ Left kill_living(unsigned major, unsigned minor) {
 
 void kill_users(unsigned major, unsigned minor) {
   using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + kLimit;
+  const auto deadline = Clock::now() + kKillLimit;
   auto kernel_deadline = Clock::now() + kKernelLimit;
   // Twice in a row nobody: a child that was made during the first look is found by the second.
   for (int quiet = 0; quiet < 2;) {

@@ -30,10 +30,10 @@ using process::MountNamespace;
 using process::MountNamespaces;
 namespace strict = process::strict;
 
-constexpr std::chrono::seconds kLimit{2};
+constexpr std::chrono::seconds kOverlaysLimit{2};
 constexpr std::size_t kMostOverlays = 4096;
 constexpr std::size_t kMostMounts = 65536;
-constexpr std::size_t kMostLayers = 65536;
+constexpr std::size_t kMostLayersKnown = 65536;
 constexpr std::size_t kMostLooks = 65536;
 // What a child finds.
 constexpr int kThere = 1;
@@ -109,7 +109,7 @@ class LostOverlays {
       }
       overlay.points.try_emplace(at, entry.mount_point);
       Layers layers = find_layers(entry);
-      if (!layers.complete || layer_count_ + layers.paths.size() > kMostLayers) return true;
+      if (!layers.complete || layer_count_ + layers.paths.size() > kMostLayersKnown) return true;
       const std::size_t count = layers.paths.size();
       if (overlay.layers.insert(std::move(layers.paths)).second) layer_count_ += count;
       return true;
@@ -130,7 +130,7 @@ class LostOverlays {
     const auto findings = process::look_in_children(
         looks.size(),
         [&](std::size_t at) { return look_for_layer(looks[at].pid, looks[at].path->c_str()); },
-        kLimit);
+        kOverlaysLimit);
     for (std::size_t at = 0; at < looks.size(); ++at) {
       if (findings[at] == kThere) looks[at].overlay->found.insert(*looks[at].path);
     }

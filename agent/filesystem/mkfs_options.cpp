@@ -83,11 +83,6 @@ std::string key_of(const std::string& item) {
   return item.substr(first, end == std::string::npos ? end : end - first);
 }
 
-bool contains_word(const char* words, const std::string& word) {
-  const std::vector<std::string> all = base::split(words, ' ');
-  return std::find(all.begin(), all.end(), word) != all.end();
-}
-
 void check_value(const std::string& fs_type, const Rule& rule, const std::string& value) {
   // No slash: nothing here is a path.
   static constexpr std::string_view kAllowed =
@@ -103,7 +98,7 @@ void check_value(const std::string& fs_type, const Rule& rule, const std::string
   }
   if (*rule.keys == '\0') return;
   for (const std::string& item : base::split(value, ',')) {
-    if (contains_word(rule.keys, key_of(item))) continue;
+    if (base::contains_word(rule.keys, key_of(item))) continue;
     throw_refused(fs_type, item,
                   std::string("is not allowed in -") + rule.letter + "; allowed are: " + rule.keys);
   }

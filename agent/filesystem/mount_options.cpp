@@ -1,11 +1,11 @@
 #include "agent/filesystem/mount_options.h"
 
 #include <algorithm>
-#include <sstream>
 #include <string_view>
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
+#include "agent/base/text.h"
 
 namespace plexvol::filesystem {
 
@@ -41,14 +41,6 @@ constexpr const char* kReadOnlyData = "noload norecovery";
   throw Error(ErrorCode::InvalidArgument, "mountOptions: " + in_quotes(word) + " " + why);
 }
 
-bool contains_word(const char* words, const std::string& word) {
-  std::istringstream stream(words);
-  for (std::string known; stream >> known;) {
-    if (known == word) return true;
-  }
-  return false;
-}
-
 // At commas outside of double quotes (an SELinux context may hold commas).
 std::vector<std::string> split_options(const std::string& text) {
   std::vector<std::string> parts(1);
@@ -72,11 +64,11 @@ void check_data(const std::string& word, bool read_only) {
   const std::size_t equals = word.find('=');
   const std::string key = word.substr(0, equals);
   std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
-  if (contains_word(kReadOnlyData, key) && value.empty()) {
+  if (base::contains_word(kReadOnlyData, key) && value.empty()) {
     if (!read_only) throw_refused(word, "is allowed together with \"ro\" only");
     return;
   }
-  if (!contains_word(kData, key)) {
+  if (!base::contains_word(kData, key)) {
     throw_refused(word,
                   "is not among the mount options that are passed on: flags of mount(2), and "
                   "options of ext4 and xfs that reach no other file or device");
@@ -101,8 +93,8 @@ MountOptions parse_mount_options(const std::string& text) {
     if (word == "ro" || word == "rw") options.read_only = word == "ro";
   }
   for (const std::string& word : words) {
-    if (contains_word(kIgnored, word)) continue;
-    if (contains_word(kFlags, word)) {
+    if (base::contains_word(kIgnored, word)) continue;
+    if (base::contains_word(kFlags, word)) {
       options.flags.push_back(word);
       continue;
     }

@@ -21,7 +21,7 @@ namespace plexvol::filesystem {
 
 namespace {
 
-constexpr std::chrono::seconds kLimit{20};
+constexpr std::chrono::seconds kFaultLimit{20};
 
 // System calls only. 0, or the number of what is wrong.
 int look(const char* point, unsigned major, unsigned minor, bool is_in_host) {
@@ -57,7 +57,7 @@ std::string find_mounted_fault(const std::string& mount_point, unsigned major, u
   const bool is_in_host = process::in_host_mount_namespace();
   const char* point = mount_point.c_str();
   const auto result = process::run_in_child([=] { return look(point, major, minor, is_in_host); },
-                                            kLimit, "the file system on " + mount_point);
+                                            kFaultLimit, "the file system on " + mount_point);
   if (!result) {
     throw Error(ErrorCode::Unavailable,
                 "the file system on " + mount_point +

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string_view>
 
+#include "agent/base/text.h"
 #include "agent/api/error.h"
 #include "agent/base/files.h"
 #include "agent/process/child.h"
@@ -30,7 +31,7 @@ namespace {
 using mounts::DeviceNumber;
 namespace strict = process::strict;
 
-constexpr std::chrono::seconds kLimit{2};
+constexpr std::chrono::seconds kStackedLimit{2};
 
 std::string folder_of(DeviceNumber device, const std::string& sys) {
   return sys + "/dev/block/" + std::to_string(device.major) + ":" + std::to_string(device.minor);
@@ -99,7 +100,7 @@ int look_at_loop(const char* path, DeviceNumber number, const std::vector<Device
 
 std::string kernel_name(DeviceNumber device, const std::string& sys) {
   const std::string link = strict::read_link(folder_of(device, sys)).value_or("");
-  return link.substr(link.rfind('/') + 1);
+  return base::base_name(link);
 }
 
 std::vector<StackedDevice> list_holders(DeviceNumber device, const std::string& sys) {
@@ -150,7 +151,7 @@ std::vector<LoopPlace> find_loop_places(const std::vector<Loop>& loops,
   const auto findings = process::look_in_children(
       loops.size(),
       [&](std::size_t at) { return look_at_loop(paths[at].c_str(), loops[at].number, devices); },
-      kLimit);
+      kStackedLimit);
   std::vector<LoopPlace> places;
   places.reserve(findings.size());
   for (const auto& finding : findings) {

@@ -18,7 +18,7 @@ namespace plexvol::filesystem {
 
 namespace {
 
-constexpr std::chrono::seconds kLimit{20};
+constexpr std::chrono::seconds kUnmountLimit{20};
 constexpr int kNoNamespace = 127;  // no errno of umount2(2)
 
 bool is_mounted(const std::string& mount_point) {
@@ -42,7 +42,7 @@ bool unmount_in_host(const std::string& mount_point) {
         }
         return umount2(point, UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
       },
-      kLimit);
+      kUnmountLimit);
   if (!result) {
     throw Error(ErrorCode::Unavailable, "unmounting " + mount_point +
                                             " did not end in time: its file system hangs, most "

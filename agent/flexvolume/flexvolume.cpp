@@ -1,6 +1,7 @@
 #include "agent/flexvolume/flexvolume.h"
 
 #include "agent/api/names.h"
+#include "agent/base/text.h"
 #include "agent/log.h"
 
 namespace plexvol::flexvolume {
@@ -26,7 +27,7 @@ std::string FlexVolume::device_of(const std::string& volume) const {
 // `device` is what an attach call has answered, perhaps by another node's agent, which may have
 // another device directory (contract fact 25): only the last part of the path is the volume's.
 void FlexVolume::check_device(const std::string& device, const std::string& volume) const {
-  if (device.empty() || device.substr(device.rfind('/') + 1) == volume) return;
+  if (device.empty() || base::base_name(device) == volume) return;
   throw Error(ErrorCode::InvalidArgument,
               "device " + device + " does not belong to volume " + volume + ", whose device is " +
                   device_of(volume) +

@@ -33,7 +33,7 @@ void HungTools::refuse(const std::string& subject) {
 }
 
 std::string where_it_hangs(pid_t pid) {
-  const std::string where = read_text_file("/proc/" + std::to_string(pid) + "/wchan");
+  const std::string where = read_text_file(path_of(pid, "wchan"));
   return where.size() > 1 ? " in " + where : "";
 }
 

@@ -19,7 +19,7 @@ namespace plexvol::process {
 namespace {
 
 bool is_still(pid_t pid, std::uint64_t start_time) {
-  const auto text = strict::read_text_file("/proc/" + std::to_string(pid) + "/stat");
+  const auto text = strict::read_text_file(path_of(pid, "stat"));
   const auto stat = text ? parse_stat(*text) : std::nullopt;
   return stat && stat->start_time == start_time;
 }

@@ -5,14 +5,11 @@
 #include <optional>
 
 #include "agent/api/error.h"
+#include "agent/process/proc.h"
 
 namespace plexvol::process {
 
 namespace {
-
-std::string path_of(pid_t pid, const char* file) {
-  return "/proc/" + std::to_string(pid) + "/" + file;
-}
 
 unsigned first_mount_id(const std::string& path) {
   unsigned id = 0;

@@ -109,13 +109,12 @@ void for_each_open_file(
     pid_t pid, const std::function<bool(const OpenFile&, const std::string& path)>& visit) {
   // mnt_id is among the first lines; behind them there may be as many locks as somebody likes.
   constexpr std::size_t kEnough = 512;
-  const std::string process = "/proc/" + std::to_string(pid);
-  strict::for_each_number(process + "/fd", [&](int descriptor) {
+  strict::for_each_number(path_of(pid, "fd"), [&](int descriptor) {
     const std::string number = std::to_string(descriptor);
-    const auto path = strict::read_link(process + "/fd/" + number);
+    const auto path = strict::read_link(path_of(pid, "fd/" + number));
     // Sockets, pipes and the like are on no mount.
     if (!path || !path->starts_with('/')) return true;
-    const auto info = strict::read_text_file(process + "/fdinfo/" + number, kEnough);
+    const auto info = strict::read_text_file(path_of(pid, "fdinfo/" + number), kEnough);
     const auto mount_id = info ? mount_id_of(*info) : std::nullopt;
     if (!mount_id) return true;
     return visit({.pid = pid, .descriptor = descriptor, .mount_id = *mount_id}, *path);

@@ -30,10 +30,6 @@ std::vector<int> list_numbers(const std::string& path) {
   return numbers;
 }
 
-std::string path_of(pid_t pid, const char* file) {
-  return "/proc/" + std::to_string(pid) + "/" + file;
-}
-
 // The sum of the counters in /proc/<pid>/io.
 std::uint64_t io_bytes(pid_t pid) {
   const std::string text = read_text_file(path_of(pid, "io"));
@@ -47,6 +43,10 @@ std::uint64_t io_bytes(pid_t pid) {
 }
 
 }  // namespace
+
+std::string path_of(pid_t pid, std::string_view file) {
+  return "/proc/" + std::to_string(pid) + "/" + std::string(file);
+}
 
 std::string read_text_file(const std::string& path) {
   return base::read_file(path).value_or("");

@@ -11,6 +11,9 @@
 
 namespace plexvol::process {
 
+// "/proc/<pid>/<file>".
+std::string path_of(pid_t pid, std::string_view file);
+
 // The whole file, "" when it cannot be read.
 std::string read_text_file(const std::string& path);
 // "" when it is no link or cannot be read.

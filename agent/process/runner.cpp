@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "agent/api/error.h"
+#include "agent/base/text.h"
 
 namespace plexvol::process {
 
@@ -65,7 +66,7 @@ std::string without_secrets(std::string text) {
 std::string to_text(const Command& command) {
   if (command.argv.empty()) return "";
   const std::string& path = command.argv.front();
-  std::string text = quoted(path.substr(path.rfind('/') + 1));
+  std::string text = quoted(base::base_name(path));
   for (std::size_t i = 1; i < command.argv.size(); ++i) text += ' ' + quoted(command.argv[i]);
   return without_secrets(text);
 }

@@ -35,10 +35,6 @@ bool has_gone(int error) {
                   (is_short ? "" : "; run the agent as root and privileged"));
 }
 
-std::string path_of(pid_t pid, const char* file) {
-  return "/proc/" + std::to_string(pid) + "/" + file;
-}
-
 std::optional<Stat> stat_of(const std::string& path) {
   const auto text = read_text_file(path);
   return text ? parse_stat(*text) : std::nullopt;

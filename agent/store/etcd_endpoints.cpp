@@ -29,7 +29,7 @@ struct Address {
   std::string host_and_port;
 };
 
-[[noreturn]] void refuse(const std::string& why) {
+[[noreturn]] void refuse_settings(const std::string& why) {
   throw Error(ErrorCode::InvalidArgument, "etcd settings: " + why);
 }
 
@@ -41,7 +41,8 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
   std::string_view rest = endpoint;
   Address address{.secure = wants_tls(settings), .host_and_port = {}};
   if (rest.starts_with(kPlain)) {
-    if (address.secure) refuse("endpoint " + endpoint + " is not https, but TLS files are given");
+    if (address.secure)
+      refuse_settings("endpoint " + endpoint + " is not https, but TLS files are given");
     rest.remove_prefix(kPlain.size());
   } else if (rest.starts_with(kSecure)) {
     address.secure = true;
@@ -53,7 +54,7 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
            std::string_view("-._:[]%").find(static_cast<char>(byte)) != std::string_view::npos;
   });
   if (rest.empty() || !is_clean)
-    refuse("'" + endpoint + "' is not an endpoint as in https://10.0.0.1:2379");
+    refuse_settings("'" + endpoint + "' is not an endpoint as in https://10.0.0.1:2379");
   const std::size_t after_host = rest.starts_with('[') ? rest.find(']') : 0;
   const bool has_port = rest.find(':', after_host) != std::string_view::npos;
   address.host_and_port = std::string(rest) + (has_port ? "" : ":2379");
@@ -63,12 +64,13 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
 void check_readable(const std::string& what, const std::string& path) {
   if (path.empty()) return;
   const std::ifstream file(path);
-  if (!file) refuse("cannot read the " + what + " " + path + ": " + base::error_text(errno));
+  if (!file)
+    refuse_settings("cannot read the " + what + " " + path + ": " + base::error_text(errno));
 }
 
 std::shared_ptr<grpc::ChannelCredentials> make_tls_credentials(const EtcdSettings& settings) {
   if (settings.certificate_file.empty() != settings.key_file.empty()) {
-    refuse("a client certificate and its key are given together or not at all");
+    refuse_settings("a client certificate and its key are given together or not at all");
   }
   check_readable("certificate authority", settings.ca_file);
   check_readable("client certificate", settings.certificate_file);
@@ -106,7 +108,7 @@ grpc::ChannelArguments make_arguments(const EtcdSettings& settings) {
 }  // namespace
 
 std::vector<EtcdEndpoint> make_endpoints(const EtcdSettings& settings) {
-  if (settings.endpoints.empty()) refuse("no endpoint is given");
+  if (settings.endpoints.empty()) refuse_settings("no endpoint is given");
   const grpc::ChannelArguments arguments = make_arguments(settings);
   std::shared_ptr<grpc::ChannelCredentials> tls;
   std::vector<EtcdEndpoint> endpoints;

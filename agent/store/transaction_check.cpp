@@ -9,7 +9,7 @@ namespace plexvol::store {
 
 namespace {
 
-[[noreturn]] void refuse(const std::string& why) {
+[[noreturn]] void refuse_commit(const std::string& why) {
   throw Error(ErrorCode::Internal, "refused to commit to the store: " + why);
 }
 
@@ -18,17 +18,18 @@ namespace {
 void check_transaction(const Transaction& transaction) {
   const std::size_t operations = transaction.conditions.size() + transaction.writes.size();
   if (operations > kMaxOperations) {
-    refuse(std::to_string(operations) + " conditions and writes in one transaction, at most " +
-           std::to_string(kMaxOperations) + " are possible");
+    refuse_commit(std::to_string(operations) +
+                  " conditions and writes in one transaction, at most " +
+                  std::to_string(kMaxOperations) + " are possible");
   }
   for (const Condition& condition : transaction.conditions) {
-    if (condition.key.empty()) refuse("a condition has an empty key");
-    if (condition.revision < 0) refuse("negative revision expected of " + condition.key);
+    if (condition.key.empty()) refuse_commit("a condition has an empty key");
+    if (condition.revision < 0) refuse_commit("negative revision expected of " + condition.key);
   }
   std::set<std::string_view> written;
   for (const Write& write : transaction.writes) {
-    if (write.key.empty()) refuse("a write has an empty key");
-    if (!written.insert(write.key).second) refuse(write.key + " is written twice");
+    if (write.key.empty()) refuse_commit("a write has an empty key");
+    if (!written.insert(write.key).second) refuse_commit(write.key + " is written twice");
   }
 }
 

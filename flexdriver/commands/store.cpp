@@ -15,7 +15,7 @@ namespace plexvol::driver {
 
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kStoreFooter =
     "After an old backup of etcd was restored, or etcd was replaced by an empty one, the store "
     "may\n"
     "not know who has the newest data of a volume. Agents then change no current set. This "
@@ -66,7 +66,7 @@ std::vector<api::RepairRequest::Choice> to_choices(const std::vector<std::string
 void add_repair(CLI::App& parent, const CommandContext& context) {
   CLI::App* verb = parent.add_subcommand(
       "repair", "correct the volumes' current sets after an old backup of etcd was restored");
-  verb->footer(kFooter);
+  verb->footer(kStoreFooter);
   const auto request = std::make_shared<api::RepairRequest>();
   const auto use = std::make_shared<std::vector<std::string>>();
   verb->add_flag("--apply", request->apply, "do what is shown; without it, nothing is changed");

@@ -21,10 +21,8 @@ namespace plexvol::driver {
 
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr auto kInitLimit = std::chrono::seconds(10);
-constexpr std::size_t kMostBytes = 64UL * 1024;
+constexpr std::size_t kMostReplyBytes = 64UL * 1024;
 
 int execute(int program, const std::string& path) {
   std::string name = path;
@@ -51,7 +49,7 @@ std::string run_init(int program, const std::string& path) {
   const base::Deadline deadline = base::Clock::now() + kInitLimit;
   std::array<char, 4096> part{};
   pollfd waiting{.fd = pipe->read_end.get(), .events = POLLIN, .revents = 0};
-  while (text.size() < kMostBytes && ::poll(&waiting, 1, base::poll_timeout(deadline)) > 0) {
+  while (text.size() < kMostReplyBytes && ::poll(&waiting, 1, base::poll_timeout(deadline)) > 0) {
     const ssize_t count = ::read(pipe->read_end.get(), part.data(), part.size());
     if (count <= 0) break;
     text.append(part.data(), static_cast<std::size_t>(count));
@@ -65,7 +63,7 @@ std::string run_init(int program, const std::string& path) {
 
 void require_init(const base::Descriptor& program, const std::string& path) {
   const std::string said = run_init(program.get(), path);
-  const Json reply = Json::parse(said, nullptr, false);
+  const nlohmann::json reply = nlohmann::json::parse(said, nullptr, false);
   if (reply.is_object() && reply.value("status", "") == "Success") return;
   throw Error(ErrorCode::Internal,
               path + " init does not answer Success but \"" + one_line(said, 200) +

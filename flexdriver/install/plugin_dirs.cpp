@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "agent/base/text.h"
 #include "agent/api/error.h"
 #include "flexdriver/install/host_processes.h"
 
@@ -14,7 +15,7 @@ namespace plexvol::driver {
 
 namespace {
 
-constexpr std::size_t kLongestFile = 1U << 20U;
+constexpr std::size_t kLongestConfig = 1U << 20U;
 constexpr std::size_t kMostPidsTold = 5;
 
 constexpr std::array kKnown{
@@ -27,15 +28,12 @@ constexpr std::array kKnown{
 
 using Words = std::vector<std::string>;
 
-std::string_view base_name(std::string_view path) {
-  return path.substr(path.rfind('/') + 1);
-}
-
 // "kubelet ...", and "hyperkube kubelet ...", where one program is all.
 bool is_program(const Words& words, std::string_view name) {
   if (words.empty()) return false;
-  if (base_name(words[0]) == name) return true;
-  return words.size() > 1 && base_name(words[0]) == "hyperkube" && base_name(words[1]) == name;
+  if (base::base_name(words[0]) == name) return true;
+  return words.size() > 1 && base::base_name(words[0]) == "hyperkube" &&
+         base::base_name(words[1]) == name;
 }
 
 bool is_controller_manager(const Words& words) {
@@ -69,7 +67,7 @@ TrustedDir root_of(const HostProcess& process, const TrustedDir& root) {
 std::optional<std::string> find_in_config(const HostProcess& kubelet, const TrustedDir& root) {
   const auto file = find_flag(kubelet.words, "config");
   if (!file) return std::nullopt;
-  const auto text = root_of(kubelet, root).read_path(*file, kLongestFile);
+  const auto text = root_of(kubelet, root).read_path(*file, kLongestConfig);
   if (!text) throw Error(ErrorCode::NotFound, "its --config " + *file + " is not there");
   constexpr std::string_view kKey = "volumePluginDir:";
   for (std::size_t at = 0; at < text->size();) {
@@ -154,7 +152,7 @@ class Search {
       require_usable(dir, process, root_);
       add(dir);
     } catch (const Error& error) {
-      found_.notes.push_back(std::string(base_name(process.words[0])) + " (pid " + process.pid +
+      found_.notes.push_back(base::base_name(process.words[0]) + " (pid " + process.pid +
                              ") is passed over: " + error.what());
     }
   }

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "agent/base/text.h"
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
 #include "agent/base/deadline.h"
@@ -26,12 +27,8 @@ namespace {
 constexpr const char* kGone = ".plexvol.gone";
 constexpr const char* kGoneFolder = ".plexvol~plexvol.gone";  // left by a killed uninstall of 0.1.0
 // An `init` or an `unmount` that had begun ends in a moment: worth waiting for.
-constexpr auto kPatience = std::chrono::seconds(3);
-constexpr auto kPause = std::chrono::milliseconds(50);
-
-std::string base_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
+constexpr auto kCallsLimit = std::chrono::seconds(3);
+constexpr auto kCallsPause = std::chrono::milliseconds(50);
 
 bool is_locked(const TrustedDir& locks, const std::string& name) {
   const auto file = locks.open_file(name);
@@ -68,14 +65,14 @@ std::optional<TrustedDir> find_folder(const TrustedDir& root, const std::string&
 
 void wait_while_called(const std::string& proc, const TrustedDir& root,
                        const std::string& plugin_dir) {
-  const base::Deadline deadline = base::Clock::now() + kPatience;
+  const base::Deadline deadline = base::Clock::now() + kCallsLimit;
   while (true) {
     try {
       return refuse_while_called(proc, root, plugin_dir);
     } catch (const Error&) {
       if (base::Clock::now() >= deadline) throw;
     }
-    std::this_thread::sleep_for(kPause);
+    std::this_thread::sleep_for(kCallsPause);
   }
 }
 
@@ -121,15 +118,15 @@ bool remove_runtime_files(const TrustedDir& root) {
   base::Descriptor connection;
   // By the descriptor, so that a long path of the root makes no difference.
   const std::string place =
-      "/proc/self/fd/" + std::to_string(folder->fd()) + "/" + base_name(socket);
+      "/proc/self/fd/" + std::to_string(folder->fd()) + "/" + base::base_name(socket);
   const int problem = try_connect(place, connection);
   if (problem == 0 || problem == EAGAIN) return false;
-  folder->remove(base_name(socket));
-  folder->remove(base_name(socket) + ".lock");
-  folder->remove_child(base_name(mounts::kLockDirectory));
+  folder->remove(base::base_name(socket));
+  folder->remove(base::base_name(socket) + ".lock");
+  folder->remove_child(base::base_name(mounts::kLockDirectory));
   const auto parent = root.find(folder->path().substr(root.path().size()) + "/..");
   // It stays when there is something else in it.
-  if (parent) ::unlinkat(parent->fd(), base_name(folder->path()).c_str(), AT_REMOVEDIR);
+  if (parent) ::unlinkat(parent->fd(), base::base_name(folder->path()).c_str(), AT_REMOVEDIR);
   return true;
 }
 
@@ -149,7 +146,7 @@ DriverMounts mounts_of_driver(const std::vector<mounts::MountEntry>& table) {
     // A device may be mounted under several names, and a name stand for what holds its place.
     const bool is_device = entry.source.starts_with("/dev/");
     names.insert(is_device ? std::to_string(entry.major) + ':' + std::to_string(entry.minor)
-                           : base_name(entry.mount_point));
+                           : base::base_name(entry.mount_point));
   }
   mounts.volumes = names.size();
   return mounts;

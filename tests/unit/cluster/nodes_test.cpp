@@ -12,10 +12,10 @@ namespace keys = store::keys;
 namespace {
 
 // All agents live; the volume has both copies in the set, and is attached nowhere.
-struct Case : volumes::QuietNode {
+struct NodesCase : volumes::QuietNode {
   model::Volume volume = new_volume();
 
-  Case() {
+  NodesCase() {
     for (const char* node : {"n1", "n2", "n3"}) {
       put(keys::alive(node), node);
       put(keys::node(node), model::to_json(node_of(node)));
@@ -54,7 +54,7 @@ struct Case : volumes::QuietNode {
 }  // namespace
 
 TEST_CASE("forget: a node that nobody knows is an error that names those that are known [O9]") {
-  Case test;
+  NodesCase test;
   for (const char* action : {"forget", "drain", "cordon", "uncordon"}) {
     CAPTURE(action);
     try {
@@ -68,7 +68,7 @@ TEST_CASE("forget: a node that nobody knows is an error that names those that ar
 }
 
 TEST_CASE("drain: says of each volume what it waits for") {
-  Case test;
+  NodesCase test;
   CHECK(test.drain("n3").empty());
   CHECK(test.drain("n2") == "waits for its turn to be moved");
   SUBCASE("its pod") {
@@ -87,7 +87,7 @@ TEST_CASE("drain: says of each volume what it waits for") {
 }
 
 TEST_CASE("forget: not while nobody knows whether a volume has its last copy there [D6]") {
-  Case test;
+  NodesCase test;
   test.store.commit(Change().remove(keys::alive("n2")).remove(keys::alive("n1")));
   test.put(keys::volume("bad"), "{}");
   const auto left = test.commands.change_node({.name = "n2", .action = "forget"}).left;
@@ -107,7 +107,7 @@ TEST_CASE("forget: not while nobody knows whether a volume has its last copy the
 }
 
 TEST_CASE("adopt: a node's name is given up by a machine whose agent is down only [D8]") {
-  Case test;
+  NodesCase test;
   test.put("machines/n2", model::to_json(model::Machine{.id = "A", .since = 0}));
   CHECK_THROWS_AS(test.commands.change_node({.name = "n2", .action = "adopt"}), Error);
   CHECK(test.raw.get("machines/n2"));
@@ -117,7 +117,7 @@ TEST_CASE("adopt: a node's name is given up by a machine whose agent is down onl
 }
 
 TEST_CASE("cordon: what a newer version has written into it stays when a drain follows [D6]") {
-  Case test;
+  NodesCase test;
   test.put(keys::cordon("n2"), R"({"drain": false, "forget": false, "since": 1, "why": "disks"})");
   test.put(keys::volume("v"), model::to_json(test.volume));
   test.commands.change_node({.name = "n2", .action = "drain"});
@@ -127,7 +127,7 @@ TEST_CASE("cordon: what a newer version has written into it stays when a drain f
 }
 
 TEST_CASE("volume list: one that nobody can read is there by its name [D6]") {
-  Case test;
+  NodesCase test;
   test.put(keys::volume("v"), model::to_json(test.volume));
   test.put(keys::volume("bad"), "?");
   test.put(keys::status("n1", "bad"), "?");
@@ -142,7 +142,7 @@ TEST_CASE("volume list: one that nobody can read is there by its name [D6]") {
 }
 
 TEST_CASE("drain: of a copy that was replaced it says what keeps the new one from being whole") {
-  Case test;
+  NodesCase test;
   test.moved_to_third();
   const std::string waits = "its old replica is removed once the others are up to date";
   CHECK(test.drain("n2") == waits);

@@ -15,12 +15,12 @@ using Nodes = std::set<std::string>;
 namespace {
 
 // Sets 1 to 5 are those of the backup; 6 and what follows came later.
-struct Case {
+struct PlanCase {
   VolumeKnowledge known;
   RepairTerms terms{.answered = {"n1", "n2"}, .without = {}, .use = {}};
   RepairDecision decision;
 
-  Case() {
+  PlanCase() {
     known.name = "v";
     model::Volume volume;
     volume.name = "v";
@@ -70,7 +70,7 @@ const model::SetChange kSeven{.epoch = 7, .id = "seven"};
 }  // namespace
 
 TEST_CASE("repair: what was acted on last counts, and everybody follows it [D19]") {
-  Case c;
+  PlanCase c;
   const auto old = c.add("n1", {kFour, kFive}, {"n1", "n2"});
   const auto newest = c.add("n2", {kFive, kSix, kSeven}, {"n2"});
   REQUIRE(c.decide() == Kind::Write);
@@ -82,7 +82,7 @@ TEST_CASE("repair: what was acted on last counts, and everybody follows it [D19]
 }
 
 TEST_CASE("repair: a store that has all is kept [D19]") {
-  Case c;
+  PlanCase c;
   c.add("n1", {kFour, kFive}, {"n1", "n2"});
   c.add("n2", {kFour}, {"n1"});
   CHECK(c.decide() == Kind::Keep);
@@ -92,7 +92,7 @@ TEST_CASE("repair: a store that has all is kept [D19]") {
 }
 
 TEST_CASE("repair: two sets that came without each other are a person's to choose from [D19]") {
-  Case c;
+  PlanCase c;
   SUBCASE("of one epoch") {
     c.add("n1", {kFive, kOtherSix}, {"n1"});
     c.add("n2", {kFive, kSix}, {"n2"});
@@ -127,7 +127,7 @@ TEST_CASE("repair: two sets that came without each other are a person's to choos
 }
 
 TEST_CASE("repair: who may know better is waited for, or a person goes on without [D19]") {
-  Case c;
+  PlanCase c;
   c.add("n2", {kFive, kSix}, {"n2"});
   SUBCASE("of the store's record") {
     c.terms.answered = {"n2"};
@@ -154,7 +154,7 @@ TEST_CASE("repair: who may know better is waited for, or a person goes on withou
 }
 
 TEST_CASE("repair: what was made stays made [D19]") {
-  Case c;
+  PlanCase c;
   c.add("n1", {kFour, kFive}, {"n1", "n2"});
   c.known.volume->format = model::Format::Started;
   REQUIRE(c.decide() == Kind::Write);
@@ -170,7 +170,7 @@ TEST_CASE("repair: what was made stays made [D19]") {
 }
 
 TEST_CASE("repair: an empty store is told again what the nodes have [D19]") {
-  Case c;
+  PlanCase c;
   c.add("n1", {kFour, kFive}, {"n1", "n2"});
   c.add("n2", {kFive, kSix}, {"n2"});
   const model::Volume volume = *c.known.volume;
@@ -199,7 +199,7 @@ TEST_CASE("repair: an empty store is told again what the nodes have [D19]") {
 }
 
 TEST_CASE("repair: a volume that was deleted, and made again after the backup [D19]") {
-  Case c;
+  PlanCase c;
   c.add("n2", {kFive, kSix}, {"n1", "n2"});
   c.known.volume->id = "that of the backup";
   c.known.current->epoch = 70;

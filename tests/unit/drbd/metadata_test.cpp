@@ -22,6 +22,8 @@ using plexvol::drbd::exact_metadata_size_bytes;
 using plexvol::drbd::Failure;
 using plexvol::drbd::failure_of;
 using plexvol::drbd::fill_in_dump;
+using plexvol::drbd::kMib;
+using plexvol::drbd::kUuid;
 using plexvol::drbd::metadata_size_bytes;
 using plexvol::drbd::parse_current_uuid;
 using plexvol::drbd::parse_dump_identifiers;
@@ -41,12 +43,10 @@ using plexvol::support::TemporaryDirectory;
 
 namespace {
 
-constexpr std::uint64_t kMib = 1U << 20U;
 constexpr std::uint64_t kGib = 1024 * kMib;
 constexpr std::uint64_t kTib = 1024 * kGib;
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::uint64_t kDataSize = 300 * kMib;
-const std::string kUuid = "1234567890ABCDE0";
 
 // Two real devices, the metadata's not empty but full of an earlier user's bytes behind its first
 // 4 KiB, as lvcreate leaves it. The kernel does not know the resource.

@@ -20,6 +20,8 @@ using plexvol::ErrorCode;
 using plexvol::drbd::Drbd;
 using plexvol::drbd::failure_of;
 using plexvol::drbd::Generation;
+using plexvol::drbd::kMib;
+using plexvol::drbd::kUuid;
 using plexvol::drbd::replace_file;
 using plexvol::drbd::Resource;
 using plexvol::drbd::sample_resource;
@@ -31,9 +33,6 @@ using plexvol::support::ScriptedRunner;
 using plexvol::support::TemporaryDirectory;
 
 namespace {
-
-constexpr std::uint64_t kMib = 1U << 20U;
-const std::string kUuid = "1234567890ABCDE0";
 
 // A host whose kernel has DRBD 9, so it says.
 struct Host {
@@ -63,7 +62,7 @@ std::string events(const std::string& role, const std::string& connection,
 }
 
 // Also stands in front of the metadata as an earlier user's bytes.
-struct Devices {
+struct NineDevices {
   Host host;
   LoopDevice data{host.directory.path() / "data", 300 * kMib};
   LoopDevice metadata{host.directory.path() / "metadata", 4 * kMib};
@@ -71,7 +70,7 @@ struct Devices {
   Drbd drbd{runner, host.settings()};
   Resource resource = sample_resource();
 
-  Devices() {
+  NineDevices() {
     // A minor that no other test of this machine uses: drbdmeta locks it.
     resource.minor = 1 + metadata.minor();
     resource.data_device = data.path();
@@ -168,7 +167,7 @@ TEST_CASE("DRBD 9: it is used only by those who want to try it") {
 
 TEST_CASE("DRBD 9: new metadata says up to date, for one peer, and nothing out of sync") {
   if (access("/usr/sbin/drbdmeta", X_OK) != 0 || !can_use_loop_devices()) return;
-  Devices devices;
+  NineDevices devices;
   devices.drbd.create_metadata(devices.resource, kUuid);
   const std::string dump = devices.dump();
   CAPTURE(dump);
@@ -190,7 +189,7 @@ TEST_CASE("DRBD 9: new metadata says up to date, for one peer, and nothing out o
 TEST_CASE(
     "DRBD 9: blank metadata stays blank until it is filled in, and used metadata is not blank") {
   if (access("/usr/sbin/drbdmeta", X_OK) != 0 || !can_use_loop_devices()) return;
-  Devices devices;
+  NineDevices devices;
   devices.drbd.create_blank_metadata(devices.resource);
   devices.drbd.create_blank_metadata(devices.resource);
   const std::string blank = devices.dump();

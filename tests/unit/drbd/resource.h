@@ -1,12 +1,17 @@
 // A resource as tests need it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "agent/api/error.h"
 #include "agent/drbd/drbd.h"
 
 namespace plexvol::drbd {
+
+inline constexpr std::uint64_t kMib = 1U << 20U;
+// Of new data, as we write it into metadata.
+inline const std::string kUuid = "1234567890ABCDE0";
 
 inline Resource sample_resource() {
   return {.name = "v1",

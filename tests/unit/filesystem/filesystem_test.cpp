@@ -11,16 +11,16 @@
 #include "tests/support/loop_device.h"
 #include "tests/support/scripted_runner.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
 using plexvol::Error;
 using plexvol::ErrorCode;
 using plexvol::filesystem::Filesystem;
+using plexvol::filesystem::kUuid;
 using plexvol::support::ScriptedRunner;
 using plexvol::support::TemporaryDirectory;
 
 namespace {
-
-constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
 
 class DoesNothing : public plexvol::process::Runner {
  public:

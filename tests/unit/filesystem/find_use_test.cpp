@@ -37,6 +37,7 @@ using plexvol::filesystem::DeviceUse;
 using plexvol::filesystem::find_use;
 using plexvol::filesystem::FormattedVolume;
 using plexvol::filesystem::User;
+using plexvol::filesystem::what_of;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
@@ -60,13 +61,6 @@ struct MountedVolume : FormattedVolume {
     return "lowerdir=" + point + "/lower,upperdir=" + point + "/upper,workdir=" + point + "/work";
   }
 };
-
-std::string what_of(const DeviceUse& use, pid_t pid) {
-  for (const User& user : use.users) {
-    if (user.pid == pid) return user.what;
-  }
-  return "";
-}
 
 bool has_user(const DeviceUse& use, const std::string& what) {
   return std::any_of(use.users.begin(), use.users.end(),

@@ -13,6 +13,8 @@
 
 namespace plexvol::filesystem {
 
+inline constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
+
 struct FormattedVolume {
   support::TemporaryDirectory around;
   support::TemporaryDirectory directory;
@@ -24,13 +26,18 @@ struct FormattedVolume {
 
   static void format(const std::string& path, const std::string& type = "ext4") {
     process::BoostRunner runner;
-    Filesystem(runner).make({.device = path,
-                             .type = type,
-                             .uuid = "01234567-89ab-cdef-0123-456789abcdef",
-                             .options = {}});
+    Filesystem(runner).make({.device = path, .type = type, .uuid = kUuid, .options = {}});
   }
   DeviceUse use() const { return find_use(device.major(), device.minor()); }
   void kill() const { kill_users(device.major(), device.minor()); }
 };
+
+// "" when this process is none of the users.
+inline std::string what_of(const DeviceUse& use, pid_t pid) {
+  for (const User& user : use.users) {
+    if (user.pid == pid) return user.what;
+  }
+  return "";
+}
 
 }  // namespace plexvol::filesystem

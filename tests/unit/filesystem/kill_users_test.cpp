@@ -20,7 +20,7 @@ using plexvol::support::NamespaceChild;
 
 namespace {
 
-struct MountedVolume : plexvol::filesystem::FormattedVolume {
+struct KilledVolume : plexvol::filesystem::FormattedVolume {
   Mount mounted{device.path(), point, "ext4"};
 
   std::size_t users() const { return use().users.size(); }
@@ -36,7 +36,7 @@ int signal_that_ended(pid_t pid) {
 
 TEST_CASE("all who use a device are killed, in whatever mount namespace, and nobody else") {
   if (!can_use_loop_devices()) return;
-  const MountedVolume volume;
+  const KilledVolume volume;
   const std::string path = volume.point + "/file";
   const char* file = path.c_str();
   const NamespaceChild opener(MS_SLAVE, [=] { return open(file, O_RDWR | O_CREAT, 0600) >= 0; });
@@ -53,7 +53,7 @@ TEST_CASE("all who use a device are killed, in whatever mount namespace, and nob
 
 TEST_CASE("a user whose first thread has ended is seen and killed, too") {
   if (!can_use_loop_devices()) return;
-  const MountedVolume volume;
+  const KilledVolume volume;
   const std::string path = volume.point + "/file";
   std::array<int, 2> ends{};
   REQUIRE(pipe(ends.data()) == 0);

@@ -34,7 +34,7 @@ using plexvol::base::Descriptor;
 using plexvol::filesystem::DeviceUse;
 using plexvol::filesystem::FormattedVolume;
 using plexvol::filesystem::is_mounted_anywhere;
-using plexvol::filesystem::User;
+using plexvol::filesystem::what_of;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::NamespaceChild;
 using plexvol::support::TemporaryDirectory;
@@ -134,13 +134,6 @@ class Nested : public FormattedVolume {
   Descriptor below_;
   bool is_frozen_ = false;
 };
-
-std::string what_of(const DeviceUse& use, pid_t pid) {
-  for (const User& user : use.users) {
-    if (user.pid == pid) return user.what;
-  }
-  return "";
-}
 
 std::string refusal_of(const Nested& volume) {
   try {

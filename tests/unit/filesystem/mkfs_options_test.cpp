@@ -9,15 +9,16 @@
 #include "agent/process/boost_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
 using plexvol::Error;
+using plexvol::filesystem::kUuid;
 using plexvol::filesystem::mkfs_command;
 using plexvol::filesystem::parse_mkfs_options;
 using Words = std::vector<std::string>;
 
 namespace {
 
-constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
 constexpr const char* kNewKernel = "6.1.0";
 
 std::string command(const std::string& type, const std::string& options,

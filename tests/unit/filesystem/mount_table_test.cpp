@@ -24,7 +24,7 @@
 using plexvol::filesystem::DeviceUse;
 using plexvol::filesystem::list_mounts;
 using plexvol::filesystem::unmount_in_host;
-using plexvol::filesystem::User;
+using plexvol::filesystem::what_of;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::Mount;
 using plexvol::support::NamespaceChild;
@@ -33,13 +33,6 @@ using Words = std::vector<std::string>;
 namespace {
 
 using Volume = plexvol::filesystem::FormattedVolume;  // not yet mounted
-
-std::string what_of(const DeviceUse& use, pid_t pid) {
-  for (const User& user : use.users) {
-    if (user.pid == pid) return user.what;
-  }
-  return "";
-}
 
 // A process that does something with the volume and stays.
 std::unique_ptr<NamespaceChild> user_of(const std::function<bool()>& part) {

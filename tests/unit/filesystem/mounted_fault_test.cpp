@@ -13,17 +13,17 @@
 #include "agent/process/boost_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
 using plexvol::filesystem::Filesystem;
 using plexvol::filesystem::find_mounted_fault;
+using plexvol::filesystem::kUuid;
 using plexvol::support::can_use_loop_devices;
 using plexvol::support::LoopDevice;
 using plexvol::support::Mount;
 using plexvol::support::TemporaryDirectory;
 
 namespace {
-
-constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
 
 struct Mounted {
   TemporaryDirectory directory;

@@ -18,11 +18,13 @@
 #include "agent/process/boost_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/filesystem/formatted_volume.h"
 
 using plexvol::Error;
 using plexvol::ErrorCode;
 using plexvol::filesystem::Content;
 using plexvol::filesystem::Filesystem;
+using plexvol::filesystem::kUuid;
 using plexvol::filesystem::Probe;
 using plexvol::filesystem::probe;
 using plexvol::filesystem::probe_apart;
@@ -35,7 +37,6 @@ using plexvol::support::TemporaryDirectory;
 namespace {
 
 constexpr std::uint64_t kMiB = 1U << 20U;
-constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
 
 // A device as far as reading goes: libblkid and mkfs take files, too.
 class Image {

@@ -21,7 +21,7 @@ const std::string kPod = "6f0c2f9e";
 const std::string kPath = "/var/lib/kubelet/pods/" + kPod + "/volumes/plexvol~plexvol/pv-1";
 
 // An agent on a node where volume pv-1 is mounted for one pod.
-struct Agent {
+struct EndedPodsAgent {
   std::map<std::string, std::vector<std::string>> mounts{{"pv-1", {kPath}}};
   std::optional<bool> has_sandbox = true;
   bool has_process = false;
@@ -65,7 +65,7 @@ struct Agent {
 }  // namespace
 
 TEST_CASE("ended pods: a mount is taken down when its pod's sandbox stays away [K4]") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.look_after(0s);
   agent.has_sandbox = false;
   agent.look_after(60s);
@@ -78,7 +78,7 @@ TEST_CASE("ended pods: a mount is taken down when its pod's sandbox stays away [
 }
 
 TEST_CASE("ended pods: the mounts of containers' subPaths are taken down as well [K4]") {
-  Agent agent;
+  EndedPodsAgent agent;
   const std::string subpath = "/var/lib/kubelet/pods/" + kPod + "/volume-subpaths/pv-1/postgres/0";
   agent.mounts["pv-1"].push_back(subpath);
   agent.look_after(0s);
@@ -89,7 +89,7 @@ TEST_CASE("ended pods: the mounts of containers' subPaths are taken down as well
 }
 
 TEST_CASE("ended pods: a pod that may be starting keeps its mount, and is reported [K4]") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.has_sandbox = false;
   agent.look_after(0s);
   agent.look_after(299s);
@@ -115,7 +115,7 @@ TEST_CASE("ended pods: a pod that may be starting keeps its mount, and is report
 }
 
 TEST_CASE("ended pods: any sign of life starts the wait again [K4]") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.look_after(0s);
   agent.has_sandbox = false;
   agent.look_after(60s);
@@ -143,7 +143,7 @@ TEST_CASE("ended pods: any sign of life starts the wait again [K4]") {
 }
 
 TEST_CASE("ended pods: a mount made later needs a sandbox of its own [K4]") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.look_after(0s);
   agent.mounts.clear();
   agent.look_after(60s);
@@ -156,7 +156,7 @@ TEST_CASE("ended pods: a mount made later needs a sandbox of its own [K4]") {
 }
 
 TEST_CASE("ended pods: a mount that is busy is reported, and tried again [K4]") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.look_after(0s);
   agent.has_sandbox = false;
   agent.look_after(60s);
@@ -175,7 +175,7 @@ TEST_CASE("ended pods: a mount that is busy is reported, and tried again [K4]") 
 }
 
 TEST_CASE("ended pods: only mounts in pods' directories are looked at, each pod is asked once") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.mounts = {{"pv-1", {kPath, "/mnt/pv-1"}},
                   {"pv-2", {"/var/lib/kubelet/pods/" + kPod + "/volumes/plexvol~plexvol/pv-2"}}};
   agent.look_after(0s);
@@ -183,7 +183,7 @@ TEST_CASE("ended pods: only mounts in pods' directories are looked at, each pod 
 }
 
 TEST_CASE("ended pods: a runtime that is silent is asked once for all pods") {
-  Agent agent;
+  EndedPodsAgent agent;
   agent.mounts["pv-2"] = {"/var/lib/kubelet/pods/another/volumes/plexvol~plexvol/pv-2"};
   agent.has_sandbox.reset();
   agent.look_after(0s);

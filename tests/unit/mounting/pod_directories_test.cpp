@@ -24,8 +24,8 @@ using plexvol::support::TemporaryDirectory;
 namespace {
 
 // An agent that has been told of the kubelet's directory.
-struct Agent {
-  explicit Agent(const std::string& target) { directories.remember(target); }
+struct DirectoriesAgent {
+  explicit DirectoriesAgent(const std::string& target) { directories.remember(target); }
 
   TemporaryDirectory state;
   std::string memory = (state.path() / "not-made-yet" / "kubelets").string();
@@ -61,7 +61,7 @@ TEST_CASE("pod directories: those of dead pods are removed, guarded or not [K3]"
       CAPTURE(has_flag);
       CAPTURE(guarded);
       const KubeletDirectory kubelet(has_flag);
-      Agent agent(kubelet.pod());
+      DirectoriesAgent agent(kubelet.pod());
       if (guarded) mounts::set_guard(kubelet.pod(), "pv-1");
       agent.directories.look();
       CHECK(exists(kubelet.pod()));
@@ -77,7 +77,7 @@ TEST_CASE(
     "pod directories: one that is about to be mounted on stays, though no container is there yet") {
   if (!can_use_loop_devices()) return;
   const KubeletDirectory kubelet(true);
-  Agent agent(kubelet.pod());
+  DirectoriesAgent agent(kubelet.pod());
   mounts::set_guard(kubelet.pod(), "pv-1");
   agent.dead.insert("6f0c2f9e");
   agent.being_mounted.insert("pv-1");
@@ -93,7 +93,7 @@ TEST_CASE("pod directories: what is mounted, or not empty, is never removed [K3]
   for (const bool has_flag : {true, false}) {
     CAPTURE(has_flag);
     const KubeletDirectory kubelet(has_flag);
-    Agent agent(kubelet.pod());
+    DirectoriesAgent agent(kubelet.pod());
     agent.dead.insert("6f0c2f9e");
     std::ofstream(kubelet.pod() + "/file").put('x');
     agent.directories.look();
@@ -115,7 +115,7 @@ TEST_CASE(
     "pod directories: a pod that may run without its volume is told, until it is not so [D1]") {
   if (!can_use_loop_devices()) return;
   const KubeletDirectory kubelet(true);
-  Agent agent(kubelet.pod());
+  DirectoriesAgent agent(kubelet.pod());
   agent.directories.look();
   CHECK(agent.directories.missing("pv-1").empty());
   mounts::set_guard(kubelet.pod(), "pv-1");
@@ -145,7 +145,7 @@ TEST_CASE(
     "pod directories: a guard of a call that is under way, or has just ended, is not told [D1]") {
   if (!can_use_loop_devices()) return;
   const KubeletDirectory kubelet(true);
-  Agent agent(kubelet.pod());
+  DirectoriesAgent agent(kubelet.pod());
   mounts::set_guard(kubelet.pod(), "pv-1");
   agent.being_mounted.insert("pv-1");
   CHECK(agent.directories.look() == Look::Clear);
@@ -160,7 +160,7 @@ TEST_CASE(
 TEST_CASE("pod directories: the next agent finds what the one before was told of [K3]") {
   if (!can_use_loop_devices()) return;
   const KubeletDirectory kubelet(true);
-  Agent agent(kubelet.pod());
+  DirectoriesAgent agent(kubelet.pod());
   mounts::set_guard(kubelet.pod(), "pv-1");
   agent.dead.insert("6f0c2f9e");
   PodDirectories next(agent.settings());
@@ -170,7 +170,8 @@ TEST_CASE("pod directories: the next agent finds what the one before was told of
 
 TEST_CASE("pod directories: only directories of pods are remembered, each kubelet's once") {
   const TemporaryDirectory directory;
-  Agent agent("/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/plexvol/mounts/data");
+  DirectoriesAgent agent(
+      "/var/lib/kubelet/plugins/kubernetes.io/flexvolume/plexvol/plexvol/mounts/data");
   CHECK_FALSE(exists(agent.memory));
   agent.directories.remember("/elsewhere\n/pods/a/volumes/plexvol~plexvol/data");
   CHECK_FALSE(exists(agent.memory));
@@ -185,7 +186,7 @@ TEST_CASE("pod directories: only directories of pods are remembered, each kubele
 }
 
 TEST_CASE("pod directories: a state directory that cannot be written to keeps no volume away") {
-  Agent agent("/nowhere");
+  DirectoriesAgent agent("/nowhere");
   const std::filesystem::path memory(agent.memory);
   std::filesystem::create_directories(memory.parent_path() /
                                       ("." + memory.filename().string() + ".new"));

@@ -20,7 +20,7 @@ using support::CriServer;
 
 namespace {
 
-constexpr const char* kUid = "6f1c1c1e-0123-4000-8000-0000000000a1";
+constexpr const char* kPodUid = "6f1c1c1e-0123-4000-8000-0000000000a1";
 
 // A node without processes of the pod, and the sockets of two runtimes that may be there.
 struct PodNode {
@@ -29,7 +29,7 @@ struct PodNode {
   std::string second = directory.path() / "second.sock";
 
   Settings settings() const { return {.runtime_sockets = {first, second}, .host_root = ""}; }
-  Verdict find() const { return Pods(settings()).find(kUid); }
+  Verdict find() const { return Pods(settings()).find(kPodUid); }
 };
 
 // A socket file as a runtime leaves it that was stopped.
@@ -45,7 +45,7 @@ void leave_socket(const std::string& path) {
 
 TEST_CASE("pods: a mount's path names its pod [D1]") {
   const std::string root = "/var/lib/kubelet/pods/";
-  const std::string uid = kUid;
+  const std::string uid = kPodUid;
   CHECK(uid_in_path(root + uid + "/volumes/plexvol~plexvol/pv-1") == uid);
   CHECK(uid_in_path(root + uid + "/volume-subpaths/pv-1/db/0") == uid);
   CHECK(uid_in_path("/srv/pods/" + root + uid + "/volumes/plexvol~plexvol/pv-1") == uid);
@@ -78,7 +78,7 @@ TEST_CASE("pods: a pod is dead when the runtime knows no sandbox of it [D1]") {
     CHECK(node.find().life == Life::Dead);
   }
   SUBCASE("a ready one") {
-    const CriServer runtime(node.first, {.sandboxes = {{.uid = kUid}}});
+    const CriServer runtime(node.first, {.sandboxes = {{.uid = kPodUid}}});
     const Verdict verdict = node.find();
     CHECK(verdict.life == Life::Alive);
     CHECK(verdict.name == "prod/db-0");
@@ -86,14 +86,14 @@ TEST_CASE("pods: a pod is dead when the runtime knows no sandbox of it [D1]") {
     CHECK(verdict.advice == "delete the pod");
   }
   SUBCASE("a stopped one, which the kubelet keeps for as long as the pod exists") {
-    const CriServer runtime(node.first, {.sandboxes = {{.uid = kUid, .ready = false}}});
+    const CriServer runtime(node.first, {.sandboxes = {{.uid = kPodUid, .ready = false}}});
     const Verdict verdict = node.find();
     CHECK(verdict.life == Life::Unknown);
     CHECK(verdict.name == "prod/db-0");
     CHECK(verdict.why.find("sandbox is stopped") != std::string::npos);
   }
   SUBCASE("a name that is meant for the terminal is not told") {
-    const CriServer runtime(node.first, {.sandboxes = {{.uid = kUid, .name = "\x1b[2J"}}});
+    const CriServer runtime(node.first, {.sandboxes = {{.uid = kPodUid, .name = "\x1b[2J"}}});
     CHECK(node.find().name.empty());
   }
 }
@@ -103,7 +103,7 @@ TEST_CASE("pods: runtimes of all versions are asked, the newest interface first 
   for (const char* service :
        {"runtime.v1.RuntimeService", "runtime.v1alpha2.RuntimeService", "runtime.RuntimeService"}) {
     CAPTURE(service);
-    const CriServer runtime(node.first, {.service = service, .sandboxes = {{.uid = kUid}}});
+    const CriServer runtime(node.first, {.service = service, .sandboxes = {{.uid = kPodUid}}});
     CHECK(node.find().life == Life::Alive);
     CHECK(runtime.methods().back() == "/" + std::string(service) + "/ListPodSandbox");
   }
@@ -140,7 +140,7 @@ TEST_CASE("pods: a runtime that cannot be asked proves nothing [D1]") {
   }
   SUBCASE("one of two knows the pod") {
     const CriServer empty(node.first, {.sandboxes = {}});
-    const CriServer runtime(node.second, {.sandboxes = {{.uid = kUid}}});
+    const CriServer runtime(node.second, {.sandboxes = {{.uid = kPodUid}}});
     CHECK(node.find().life == Life::Alive);
   }
 }
@@ -158,9 +158,10 @@ TEST_CASE("pods: the host's symbolic links are followed as the host follows them
   CHECK(find_in_host(root, "/var/../../run/x.sock") == root + "/run/x.sock");
   CHECK(find_in_host(root, "/none/x.sock") == root + "/none/x.sock");
   CHECK(find_in_host(root, "/loop/x.sock") == root + "/loop/x.sock");
-  const CriServer runtime(root + "/run/dockershim.sock", {.sandboxes = {{.uid = kUid}}});
-  CHECK(list_sandboxes({.runtime_sockets = {"/var/run/dockershim.sock"}, .host_root = root}, kUid)
-            .size() == 1);
+  const CriServer runtime(root + "/run/dockershim.sock", {.sandboxes = {{.uid = kPodUid}}});
+  CHECK(
+      list_sandboxes({.runtime_sockets = {"/var/run/dockershim.sock"}, .host_root = root}, kPodUid)
+          .size() == 1);
 }
 
 TEST_CASE("pods: the doctor is told which runtime cannot be asked [D1]") {

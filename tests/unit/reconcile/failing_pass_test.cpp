@@ -72,7 +72,7 @@ class Kernel : public process::Runner {
   process::BoostRunner tools_;
 };
 
-struct Tools : process::Runner {
+struct ToolsAndKernel : process::Runner {
   process::Output run(const process::Command& command) override {
     ++commands;
     return failing ? failing->run(command) : kernel.run(command);
@@ -83,8 +83,8 @@ struct Tools : process::Runner {
 };
 
 // n1, which is to have a copy beside that on n2.
-struct Node : ReconcilerNode<Tools> {
-  Node() {
+struct FailingNode : ReconcilerNode<ToolsAndKernel> {
+  FailingNode() {
     std::ofstream(directory.path() / "version") << "8.4.11\n";
     std::filesystem::create_directories(directory.path() / "drbd");
     std::filesystem::create_directories(directory.path() / "images");
@@ -111,9 +111,9 @@ struct Node : ReconcilerNode<Tools> {
     put_node("n1", "10.0.0.1");
     put_node("n2", "10.0.0.2");
   }
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
-  ~Node() {
+  FailingNode(const FailingNode&) = delete;
+  FailingNode& operator=(const FailingNode&) = delete;
+  ~FailingNode() {
     runner.failing.reset();
     try {
       pools["p"]->remove({"v", "v.meta"});
@@ -172,7 +172,7 @@ struct Node : ReconcilerNode<Tools> {
   }
 };
 
-using Step = std::function<void(Node&)>;
+using Step = std::function<void(FailingNode&)>;
 
 // One life: prepared, then wanted otherwise, while the k-th command from then on fails. False: there
 // were fewer.
@@ -180,7 +180,7 @@ bool ends_as_expected(const Step& prepare, const Step& want, std::size_t k, Fail
                       const std::string& expected) {
   CAPTURE(k);
   CAPTURE(when == FailsWhen::After);
-  Node node;
+  FailingNode node;
   prepare(node);
   want(node);
   node.runner.failing.emplace(node.runner.kernel, k, when);
@@ -190,7 +190,7 @@ bool ends_as_expected(const Step& prepare, const Step& want, std::size_t k, Fail
 }
 
 void check_every_failure(const Step& prepare, const Step& want, std::size_t least_commands) {
-  Node whole;
+  FailingNode whole;
   prepare(whole);
   want(whole);
   const std::size_t before = whole.runner.commands;
@@ -202,31 +202,32 @@ void check_every_failure(const Step& prepare, const Step& want, std::size_t leas
   }
 }
 
-void want_nothing_more(Node& /*node*/) {}
+void want_nothing_more(FailingNode& /*node*/) {}
 
 }  // namespace
 
 TEST_CASE("passes: a mirrored volume is made, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
-  check_every_failure([](Node& /*node*/) {}, want_nothing_more, 10);
+  check_every_failure([](FailingNode& /*node*/) {}, want_nothing_more, 10);
 }
 
 TEST_CASE("passes: a mirrored volume takes its peer's new address, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
-  check_every_failure([](Node& node) { node.settle(); },
-                      [](Node& node) { node.put_node("n2", "10.0.0.22"); }, 4);
+  check_every_failure([](FailingNode& node) { node.settle(); },
+                      [](FailingNode& node) { node.put_node("n2", "10.0.0.22"); }, 4);
 }
 
 TEST_CASE("passes: a mirrored volume comes back after a boot, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
-  check_every_failure([](Node& node) { node.settle(); }, [](Node& node) { node.reboot(); }, 4);
+  check_every_failure([](FailingNode& node) { node.settle(); },
+                      [](FailingNode& node) { node.reboot(); }, 4);
 }
 
 TEST_CASE("passes: a mirrored volume is removed, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
   check_every_failure(
-      [](Node& node) { node.settle(); },
-      [](Node& node) {
+      [](FailingNode& node) { node.settle(); },
+      [](FailingNode& node) {
         model::Volume volume = node.store.find_volume("v")->value;
         volume.deleting = true;
         node.store.commit(

@@ -8,12 +8,12 @@ using namespace plexvol::reconcile;  // NOLINT(google-build-using-namespace)
 namespace {
 
 // n1 has everything; n2 is to be filled, and its agent is alive.
-struct Case {
+struct OtherNodesCase {
   model::Volume volume;
   std::optional<model::Current> current = model::Current{1, {"n1"}, {}, {}};
   NodeViews views;
 
-  Case() {
+  OtherNodesCase() {
     volume.replicas = {{"n1", true}, {"n2", false, true}};
     for (const char* node : {"n1", "n2"}) {
       views[node].session = "now";
@@ -34,7 +34,7 @@ struct Case {
 }  // namespace
 
 TEST_CASE("other nodes: a new copy is to be filled until it is in the set") {
-  Case seen;
+  OtherNodesCase seen;
   CHECK(seen.to_be_filled());
   seen.volume.replicas[1].made = true;
   CHECK(seen.to_be_filled());
@@ -53,7 +53,7 @@ TEST_CASE("other nodes: a new copy is to be filled until it is in the set") {
 }
 
 TEST_CASE("other nodes: who cannot make its copy, and says why, is waited for by nobody") {
-  Case seen;
+  OtherNodesCase seen;
   CHECK_FALSE(seen.unable());
   seen.fail(ErrorCode::OutOfSpace);
   CHECK(seen.unable());
@@ -82,7 +82,7 @@ TEST_CASE("other nodes: who cannot make its copy, and says why, is waited for by
 }
 
 TEST_CASE("other nodes: whole is what both say of themselves, now") {
-  Case seen;
+  OtherNodesCase seen;
   CHECK(are_whole(seen.volume, seen.views));
   SUBCASE("not connected") {
     seen.views["n1"].status->connection = "Connecting";

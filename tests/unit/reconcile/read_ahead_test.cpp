@@ -15,10 +15,10 @@ namespace keys = store::keys;
 namespace {
 
 // A node with one volume in a directory, which is there and at rest.
-struct Node : ReconcilerNode<process::BoostRunner> {
+struct ReadingNode : ReconcilerNode<process::BoostRunner> {
   model::Volume volume = cases::single().volume;
 
-  Node() {
+  ReadingNode() {
     std::filesystem::create_directory(directory.path() / "pool");
     pools["p"] = make_pool({.name = "p",
                             .type = "file",
@@ -33,9 +33,9 @@ struct Node : ReconcilerNode<process::BoostRunner> {
     CHECK(has_image());
     volume = store.find_volume("v")->value;
   }
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
-  ~Node() {
+  ReadingNode(const ReadingNode&) = delete;
+  ReadingNode& operator=(const ReadingNode&) = delete;
+  ~ReadingNode() {
     volume.deleting = true;
     put();
     reconciler.reconcile("v");
@@ -56,13 +56,13 @@ struct Node : ReconcilerNode<process::BoostRunner> {
 
 TEST_CASE("read ahead: a volume at rest is not asked for again") {
   if (!support::can_use_loop_devices()) return;
-  Node node;
+  ReadingNode node;
   CHECK(node.count_requests(node.store.view_volume("v", "n1")) == 0);
 }
 
 TEST_CASE("read ahead: what a newer version wrote into a status stays, and is no news [D6]") {
   if (!support::can_use_loop_devices()) return;
-  Node node;
+  ReadingNode node;
   const std::string key = keys::status("n1", "v");
   auto status = *node.store.find_status("n1", "v");
   status.unknown.members = R"({"later":7})";
@@ -78,7 +78,7 @@ TEST_CASE("read ahead: what a newer version wrote into a status stays, and is no
 
 TEST_CASE("read ahead: nothing is done because of it") {
   if (!support::can_use_loop_devices()) return;
-  Node node;
+  ReadingNode node;
   node.volume.deleting = true;
   node.put();
   const store::VolumeView deleting = node.store.view_volume("v", "n1");
@@ -90,7 +90,7 @@ TEST_CASE("read ahead: nothing is done because of it") {
 
 TEST_CASE("read ahead: a status that is not what is seen is written") {
   if (!support::can_use_loop_devices()) return;
-  Node node;
+  ReadingNode node;
   store::VolumeView view = node.store.view_volume("v", "n1");
   SUBCASE("there is none") {
     node.store.commit(Change().remove(keys::status("n1", "v")));

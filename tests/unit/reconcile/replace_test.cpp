@@ -20,14 +20,14 @@ namespace {
 constexpr std::uint64_t kGi = 1ULL << 30;
 
 // n1 and n2 have a copy; n3 and n4 could take one, n3 with more room.
-struct Case {
+struct ReplaceCase {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
   store::TypedStore store{raw};
   store::ActedSets acted{directory.path() / "acted"};
   arbiter::Arbiter arbiter{store, acted};
 
-  Case() {
+  ReplaceCase() {
     const Wanted wanted = cases::mirrored();
     put(keys::volume("v"), model::to_json(wanted.volume));
     put(keys::current("v"), model::to_json(*wanted.current));
@@ -99,7 +99,7 @@ struct Case {
 }  // namespace
 
 TEST_CASE("replace: in one step the old copy is out of the set, and a new one is asked for") {
-  Case store;
+  ReplaceCase store;
   store.remove(keys::alive("n2"));
   store.replace(PeerFate::Gone);
   CHECK(store.nodes() == Nodes{"n1", "n3"});
@@ -120,7 +120,7 @@ TEST_CASE("replace: in one step the old copy is out of the set, and a new one is
 
 // NOLINTNEXTLINE(readability-function-size): doctest's macros
 TEST_CASE("replace: refused when anything it rests on is no longer so") {
-  Case store;
+  ReplaceCase store;
   const auto gone = [&] { store.replace(PeerFate::Gone); };
   SUBCASE("the node is back") {
     CHECK(store.refusal(gone) == ErrorCode::Unavailable);
@@ -159,7 +159,7 @@ TEST_CASE("replace: refused when anything it rests on is no longer so") {
 
 // NOLINTNEXTLINE(readability-function-size): doctest's macros
 TEST_CASE("replace: not onto a node that is cordoned, away, or still has its former copy") {
-  Case store;
+  ReplaceCase store;
   store.cordon("n2", true, false);
   store.cordon("n3", false, false);
   SUBCASE("the next best takes it") {
@@ -180,7 +180,7 @@ TEST_CASE("replace: not onto a node that is cordoned, away, or still has its for
 
 // NOLINTNEXTLINE(readability-function-size): doctest's macros
 TEST_CASE("replace: what is lost for good is given up even when no node can take a new copy") {
-  Case store;
+  ReplaceCase store;
   store.remove(keys::alive("n2"));
   store.cordon("n2", true, true);
   for (const char* node : {"n3", "n4"}) store.remove(keys::alive(node));
@@ -198,7 +198,7 @@ TEST_CASE("replace: what is lost for good is given up even when no node can take
 }
 
 TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
-  Case store;
+  ReplaceCase store;
   Peers peers(std::chrono::seconds(600));
   const Peers::Clock::time_point start{};
   const auto at = [&](int seconds) { return start + std::chrono::seconds(seconds); };
@@ -246,7 +246,7 @@ TEST_CASE("peers: gone is who was seen to be away for the whole grace time") {
 }
 
 TEST_CASE("replace: who loses its copy loses the attachment, which it could never let go of") {
-  Case store;
+  ReplaceCase store;
   store.remove(keys::alive("n2"));
   store.put(keys::attachment("v"),
             model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {"pv"}, {}, {}}));
@@ -258,7 +258,7 @@ TEST_CASE("replace: who loses its copy loses the attachment, which it could neve
 
 TEST_CASE(
     "replace: whose turn it is not changes nothing, and is asked only where there is a place") {
-  Case store;
+  ReplaceCase store;
   store.cordon("n2", true, false);
   CHECK_FALSE(store.replace(PeerFate::Drained, false));
   CHECK(store.nodes() == Nodes{"n1", "n2"});
@@ -273,7 +273,7 @@ TEST_CASE(
 }
 
 TEST_CASE("replace: who cannot make its copy is done without, and another node is asked") {
-  Case store;
+  ReplaceCase store;
   store.move_to_third(false);
   store.replace(PeerFate::Unable);
   CHECK(store.nodes() == Nodes{"n1", "n4"});
@@ -285,7 +285,7 @@ TEST_CASE("replace: who cannot make its copy is done without, and another node i
 }
 
 TEST_CASE("replace: also of the first copies one that cannot be made is done without [D16]") {
-  Case store;
+  ReplaceCase store;
   model::Volume volume = store.volume();
   volume.replicas[1].made = false;
   store.put(keys::volume("v"), model::to_json(volume));
@@ -296,7 +296,7 @@ TEST_CASE("replace: also of the first copies one that cannot be made is done wit
 }
 
 TEST_CASE("replace: a former copy that waits for one that is gone takes its place") {
-  Case store;
+  ReplaceCase store;
   store.move_to_third(true);
   for (const char* node : {"n3", "n4"}) store.remove(keys::alive(node));
   SUBCASE("its node can be used") {
@@ -321,9 +321,9 @@ TEST_CASE("replace: a former copy that waits for one that is gone takes its plac
 }
 
 TEST_CASE("replace: room that is promised to one volume is not promised to the next") {
-  Case store;
+  ReplaceCase store;
   store.remove(keys::alive("n2"));
-  store.put(keys::node("n3"), model::to_json(Case::node("n3", 6)));
+  store.put(keys::node("n3"), model::to_json(ReplaceCase::node("n3", 6)));
   model::Volume other = store.volume();
   other.name = "other";
   other.size_bytes = 2 * kGi;
@@ -335,7 +335,7 @@ TEST_CASE("replace: room that is promised to one volume is not promised to the n
 }
 
 TEST_CASE("replace: a copy whose disk was replaced is made again on its own node [D14]") {
-  Case store;
+  ReplaceCase store;
   const auto say = [&](bool gone, const std::string& session = "x") {
     model::Status status;
     status.session = session;
@@ -372,7 +372,7 @@ TEST_CASE("replace: a copy whose disk was replaced is made again on its own node
 }
 
 TEST_CASE("replace: no node is chosen where something else has the volume's minor or port [D15]") {
-  Case store;
+  ReplaceCase store;
   store.cordon("n2", true, false);
   store::put_taken(store.store, "n3", {.minors = {1000}, .ports = {}});
   store.replace(PeerFate::Drained);

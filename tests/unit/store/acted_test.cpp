@@ -18,14 +18,14 @@ namespace {
 
 constexpr const char* kId = "6f1c1c1e-0000-4000-8000-000000000001";
 
-struct Case {
+struct ActedCase {
   support::TemporaryDirectory directory;
   std::string folder = directory.path() / "acted";
   std::string file = folder + "/" + kId;
   model::Volume volume;
   model::Current set = store::next_set({});
 
-  Case() {
+  ActedCase() {
     volume.name = "v";
     volume.id = kId;
     volume.secret = "hush";
@@ -48,7 +48,7 @@ constexpr std::streamoff kSlot = 8192;
 }  // namespace
 
 TEST_CASE("acted: what was recorded is there after a restart [D19]") {
-  Case c;
+  ActedCase c;
   CHECK(c.epoch() == 0);
   c.record();
   const auto found = store::ActedSets(c.folder).find(kId);
@@ -74,7 +74,7 @@ TEST_CASE("acted: what was recorded is there after a restart [D19]") {
 }
 
 TEST_CASE("acted: nothing is written that is known, and nothing older [D19]") {
-  Case c;
+  ActedCase c;
   store::ActedSets acted(c.folder);
   acted.record(c.volume, c.set);
   CHECK(acted.knows_all(c.volume, c.set));
@@ -107,7 +107,7 @@ TEST_CASE("acted: nothing is written that is known, and nothing older [D19]") {
 }
 
 TEST_CASE("acted: a write that was torn leaves the one before [D19]") {
-  Case c;
+  ActedCase c;
   c.record();
   c.set = store::next_set(c.set);
   c.record();
@@ -134,7 +134,7 @@ TEST_CASE("acted: a write that was torn leaves the one before [D19]") {
 }
 
 TEST_CASE("acted: a volume's id names a file in the directory, and no other [D19]") {
-  Case c;
+  ActedCase c;
   store::ActedSets acted(c.folder);
   for (const char* id : {"", ".", "..", "../x", "a/b", ".new"}) {
     CHECK_THROWS_AS(acted.find(id), Error);
@@ -142,7 +142,7 @@ TEST_CASE("acted: a volume's id names a file in the directory, and no other [D19
 }
 
 TEST_CASE("acted: what contradicts a store, and what does not [D19]") {
-  Case c;
+  ActedCase c;
   c.set.epoch = 9;
   c.set.history.changes = {
       {.epoch = 5, .id = "five"}, {.epoch = 6, .id = "six"}, {.epoch = 9, .id = "nine"}};

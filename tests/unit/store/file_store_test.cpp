@@ -21,17 +21,16 @@
 #include "agent/api/error.h"
 #include "agent/store/file_format.h"
 #include "tests/support/child_process.h"
+#include "tests/support/store_calls.h"
 #include "tests/support/temporary_directory.h"
 
 namespace plexvol::store {
 
+using support::put;
+
 using support::TemporaryDirectory;
 
 namespace {
-
-bool put(Store& store, const std::string& key, const std::string& value) {
-  return store.commit({.conditions = {}, .writes = {{key, value}}});
-}
 
 std::string read_file(const std::filesystem::path& path) {
   std::ostringstream bytes;

@@ -12,15 +12,18 @@
 #include "agent/api/error.h"
 #include "agent/model/codec.h"
 #include "agent/store/file_store.h"
+#include "tests/support/store_calls.h"
 #include "tests/support/temporary_directory.h"
 
 namespace plexvol::store {
+
+using support::put;
 
 namespace {
 
 using std::chrono::milliseconds;
 
-struct Cluster {
+struct OneName {
   support::TemporaryDirectory directory;
   FileStore raw{directory.path()};
 
@@ -55,10 +58,6 @@ struct Cluster {
   }
 };
 
-bool put(Store& store, const std::string& key, const std::string& value) {
-  return store.commit({.conditions = {}, .writes = {{key, value}}});
-}
-
 // "" when the store can be used.
 std::string refusal(Store& store) {
   try {
@@ -85,7 +84,7 @@ bool contains(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("guard: the first machine of a name has it, also after a restart at once [D8]") {
-  Cluster cluster;
+  OneName cluster;
   for (int start = 0; start < 2; ++start) {
     const auto guard = cluster.open("A");
     CHECK(refusal(*guard) == "");
@@ -97,7 +96,7 @@ TEST_CASE("guard: the first machine of a name has it, also after a restart at on
 }
 
 TEST_CASE("guard: another machine of a living node's name does nothing at all [D8]") {
-  Cluster cluster;
+  OneName cluster;
   cluster.add_other();
   const auto guard = cluster.open("B", "10.0.0.2");
   const std::string said = refusal(*guard);
@@ -119,7 +118,7 @@ TEST_CASE("guard: another machine of a living node's name does nothing at all [D
 }
 
 TEST_CASE("guard: a node with copies is no other machine until somebody says so [D8]") {
-  Cluster cluster;
+  OneName cluster;
   cluster.add_other();
   cluster.remove("alive/n1");
   cluster.put("assigned/n1/v", "id");
@@ -139,7 +138,7 @@ TEST_CASE("guard: a node with copies is no other machine until somebody says so 
 }
 
 TEST_CASE("guard: a machine that has lost its name writes nothing any more [D8]") {
-  Cluster cluster;
+  OneName cluster;
   const auto guard = cluster.open("A");
   CHECK(put(*guard, "a", "1"));
   cluster.put("machines/n1", model::to_json(model::Machine{.id = "B", .since = 1}));
@@ -150,7 +149,7 @@ TEST_CASE("guard: a machine that has lost its name writes nothing any more [D8]"
 }
 
 TEST_CASE("guard: a name that was given up while its machine was cut off is claimed again [D8]") {
-  Cluster cluster;
+  OneName cluster;
   const auto guard = cluster.open("A");
   CHECK(put(*guard, "a", "1"));
   cluster.remove("machines/n1");
@@ -159,7 +158,7 @@ TEST_CASE("guard: a name that was given up while its machine was cut off is clai
 }
 
 TEST_CASE("guard: an agent of 0.1.0 elsewhere has the name while it lives [D8]") {
-  Cluster cluster;
+  OneName cluster;
   cluster.add_former("10.0.0.1");
   SUBCASE("at another address") {
     const auto guard = cluster.open("B", "10.0.0.2");
@@ -175,7 +174,7 @@ TEST_CASE("guard: an agent of 0.1.0 elsewhere has the name while it lives [D8]")
 }
 
 TEST_CASE("guard: a holder that nobody can read is not taken for none [D8]") {
-  Cluster cluster;
+  OneName cluster;
   cluster.put("machines/n1", "?");
   const auto guard = cluster.open("B");
   CHECK(contains(refusal(*guard), "machines/n1 cannot be read"));
@@ -183,7 +182,7 @@ TEST_CASE("guard: a holder that nobody can read is not taken for none [D8]") {
 }
 
 TEST_CASE("guard: an agent that a newer one would be damaged by does not write [D6]") {
-  Cluster cluster;
+  OneName cluster;
   const auto guard = cluster.open("A");
   const auto set = [&](unsigned writers) {
     cluster.put("schema", model::to_json(model::Schema{.writers = writers, .by = "7.1.0"}));
@@ -210,7 +209,7 @@ namespace {
 
 // What was seen of the store, in a cluster whose store can be turned back.
 struct Turned {
-  Cluster cluster;
+  OneName cluster;
   StoreSeen seen{cluster.directory.path() / "store-seen"};
   GuardedStore guard{cluster.raw, Identity{.node = "n1", .machine = "A", .seen = &seen}};
 

@@ -15,7 +15,7 @@ namespace plexvol::store {
 
 namespace {
 
-struct Cluster {
+struct Records {
   support::TemporaryDirectory directory;
   FileStore raw{directory.path()};
   TypedStore store{raw};
@@ -55,7 +55,7 @@ model::Node node_named(const std::string& name) {
 }  // namespace
 
 TEST_CASE("records: one that nobody can read keeps no list from being read [D6]") {
-  Cluster cluster;
+  Records cluster;
   const std::vector<std::string> garbage = {"volumes/bad",     "nodes/bad",    "current/bad",
                                             "attachments/bad", "cordons/bad",  "status/n1/bad",
                                             "tenants/bad",     "machines/bad", "slots/bad"};
@@ -95,7 +95,7 @@ TEST_CASE("records: one that nobody can read keeps no list from being read [D6]"
 }
 
 TEST_CASE("records: a single one that nobody can read is an error that names its key [D6]") {
-  Cluster cluster;
+  Records cluster;
   cluster.put("volumes/v", R"({"name": "v"})");
   CHECK(failure_of([&] {
           cluster.store.find_volume("v");
@@ -111,7 +111,7 @@ TEST_CASE("records: a single one that nobody can read is an error that names its
 }
 
 TEST_CASE("records: a cordon that nobody can read is a cordon all the same [D6]") {
-  Cluster cluster;
+  Records cluster;
   cluster.put("cordons/n1", "?");
   const auto cordons = cluster.store.list_cordons();
   REQUIRE(cordons.contains("n1"));
@@ -120,7 +120,7 @@ TEST_CASE("records: a cordon that nobody can read is a cordon all the same [D6]"
 }
 
 TEST_CASE("records: what the others say unreadably leaves a volume's view whole [D6]") {
-  Cluster cluster;
+  Records cluster;
   model::Volume volume = volume_named("v");
   volume.minor = 1000;
   volume.replicas = {{"n1", true, false}, {"n2", true, false}};

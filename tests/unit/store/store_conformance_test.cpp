@@ -12,9 +12,12 @@
 #include "agent/store/file_store.h"
 #include "tests/support/change_recorder.h"
 #include "tests/support/etcd_process.h"
+#include "tests/support/store_calls.h"
 #include "tests/support/temporary_directory.h"
 
 namespace plexvol::store {
+
+using support::put;
 
 using support::ChangeRecorder;
 
@@ -46,10 +49,6 @@ class EtcdWorld {
   }
   EtcdStore store_{settings()};
 };
-
-bool put(Store& store, const std::string& key, const std::string& value) {
-  return store.commit({.conditions = {}, .writes = {{key, value}}});
-}
 
 std::string value_of(Store& store, const std::string& key) {
   const std::optional<Entry> entry = store.get(key);

@@ -14,7 +14,7 @@ using plexvol::support::TemporaryDirectory;
 
 namespace {
 
-struct Case {
+struct SeenCase {
   TemporaryDirectory directory;
   std::string path = directory.path() / "store-seen";
 
@@ -35,7 +35,7 @@ void answer(StoreSeen& seen, std::uint64_t cluster, std::int64_t revision) {
 }  // namespace
 
 TEST_CASE("store seen: an older revision, or another cluster, is a store turned back [D19]") {
-  const Case c;
+  const SeenCase c;
   {
     StoreSeen seen(c.path);
     answer(seen, kCluster, 100);
@@ -67,7 +67,7 @@ TEST_CASE("store seen: an older revision, or another cluster, is a store turned 
 }
 
 TEST_CASE("store seen: answers that come out of order are no store turned back [D19]") {
-  const Case c;
+  const SeenCase c;
   StoreSeen seen(c.path);
   answer(seen, kCluster, 100);
   const auto before = seen.last();
@@ -78,7 +78,7 @@ TEST_CASE("store seen: answers that come out of order are no store turned back [
 }
 
 TEST_CASE("store seen: what one member says by itself proves only progress [D19]") {
-  const Case c;
+  const SeenCase c;
   StoreSeen seen(c.path);
   seen.note_progress(seen.last(), {.cluster = kCluster, .revision = 100});
   CHECK(seen.last().cluster == 0);
@@ -94,7 +94,7 @@ TEST_CASE("store seen: what one member says by itself proves only progress [D19]
 }
 
 TEST_CASE("store seen: until everybody was told, the file has what was seen before [D19]") {
-  const Case c;
+  const SeenCase c;
   StoreSeen seen(c.path);
   answer(seen, kCluster, 100);
   const auto before = seen.last();
@@ -115,7 +115,7 @@ TEST_CASE("store seen: until everybody was told, the file has what was seen befo
 }
 
 TEST_CASE("store seen: a file that cannot be read says nothing [D19]") {
-  const Case c;
+  const SeenCase c;
   for (const char* text : {"", "cdf8", "cdf8 12", "? 12 .", "cdf8 12 x"}) {
     CAPTURE(text);
     std::ofstream(c.path) << text;

@@ -16,7 +16,7 @@ namespace keys = store::keys;
 
 namespace {
 
-struct Case {
+struct AwaitCase {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
   support::CountingStore counted{raw};
@@ -46,14 +46,14 @@ struct Case {
 }  // namespace
 
 TEST_CASE("await: a call that waits asks the store only when something has changed [O15]") {
-  Case test;
+  AwaitCase test;
   CHECK_FALSE(test.wait_for("k/a", milliseconds(3500)).has_value());
   // At the start, once the watch stands, and when the time is over.
   CHECK(test.counted.requests.load() <= 3);
 }
 
 TEST_CASE("await: a change is seen at once, also one that comes while it looks [O15]") {
-  Case test;
+  AwaitCase test;
   const auto found = test.wait_for("k/a", std::chrono::minutes(2), [&](int look) {
     if (look == 1) test.raw.commit({.conditions = {}, .writes = {{"k/a", "x"}}});
   });
@@ -67,7 +67,7 @@ TEST_CASE("await: a change is seen at once, also one that comes while it looks [
 }
 
 TEST_CASE("await: the end of a lease is a change [O15]") {
-  Case test;
+  AwaitCase test;
   auto presence = test.raw.announce("k/alive", "s", std::chrono::seconds(10), {});
   Awaiter awaiter(test.counted, {"k/"});
   const auto gone = [&]() -> std::optional<bool> {
@@ -77,19 +77,19 @@ TEST_CASE("await: the end of a lease is a change [O15]") {
     }
     return true;
   };
-  CHECK(awaiter.until<bool>(Case::call(std::chrono::minutes(2)), gone,
+  CHECK(awaiter.until<bool>(AwaitCase::call(std::chrono::minutes(2)), gone,
                             [] { return std::string("waited"); }));
 }
 
 TEST_CASE("await: it looks at the time that it was told, and only then [O15]") {
-  Case test;
+  AwaitCase test;
   Awaiter awaiter(test.counted, {"k/"});
   const auto due = steady_clock::now() + milliseconds(200);
   awaiter.look_at(due);
   const auto look = [&]() -> std::optional<bool> {
     return steady_clock::now() >= due ? std::optional(true) : std::nullopt;
   };
-  CHECK(awaiter.until<bool>(Case::call(std::chrono::minutes(2)), look,
+  CHECK(awaiter.until<bool>(AwaitCase::call(std::chrono::minutes(2)), look,
                             [] { return std::string("waited"); }));
 }
 

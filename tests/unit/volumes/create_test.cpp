@@ -12,8 +12,6 @@ namespace keys = store::keys;
 
 namespace {
 
-constexpr std::uint64_t kGi = 1ULL << 30;
-
 // Something happens directly before the first write.
 class InterruptedStore : public support::CountingStore {
  public:
@@ -26,7 +24,7 @@ class InterruptedStore : public support::CountingStore {
 };
 
 // n3 has 10 GiB; nobody makes what is recorded.
-struct Case : QuietNode {
+struct CreateCase : QuietNode {
   InterruptedStore interrupted{raw};
   store::TypedStore other_store{interrupted};
   arbiter::Arbiter other_arbiter{other_store, acted};
@@ -34,7 +32,7 @@ struct Case : QuietNode {
       other_store, other_arbiter, calls, {.here = "n3", .session = "s", .version = "1"}};
   commands::Commands other{other_use_cases, [] {}};
 
-  Case() { announce(10 * kGi); }
+  CreateCase() { announce(10 * kGi); }
   static api::CreateVolumeRequest volume(const std::string& name, const std::string& size = "1Gi") {
     api::CreateVolumeRequest request;
     request.name = name;
@@ -57,15 +55,18 @@ struct Case : QuietNode {
 TEST_CASE(
     "create: two volumes that are made at the same moment are not promised the same room "
     "[D16][O10]") {
-  Case test;
+  CreateCase test;
   test.interrupted.before_commit = [&] {
-    CHECK(Case::create(test.commands, Case::volume("first", "6Gi")) == ErrorCode::Unavailable);
+    CHECK(CreateCase::create(test.commands, CreateCase::volume("first", "6Gi")) ==
+          ErrorCode::Unavailable);
   };
-  CHECK(Case::create(test.other, Case::volume("second", "6Gi")) == ErrorCode::OutOfSpace);
+  CHECK(CreateCase::create(test.other, CreateCase::volume("second", "6Gi")) ==
+        ErrorCode::OutOfSpace);
   CHECK(test.store.find_volume("first").has_value());
   CHECK_FALSE(test.store.find_volume("second").has_value());
   // What fits beside it is made all the same.
-  CHECK(Case::create(test.other, Case::volume("third", "4Gi")) == ErrorCode::Unavailable);
+  CHECK(CreateCase::create(test.other, CreateCase::volume("third", "4Gi")) ==
+        ErrorCode::Unavailable);
   CHECK(test.store.find_volume("third").has_value());
   const auto pool = test.commands.list_nodes().front().pools.front();
   CHECK(pool.promised_bytes == 10 * kGi);
@@ -73,8 +74,9 @@ TEST_CASE(
 
 TEST_CASE(
     "create: no volume is called as a section of DRBD's configuration, one that is is shown [O5]") {
-  Case test;
-  CHECK(Case::create(test.commands, Case::volume("global")) == ErrorCode::InvalidArgument);
+  CreateCase test;
+  CHECK(CreateCase::create(test.commands, CreateCase::volume("global")) ==
+        ErrorCode::InvalidArgument);
   model::Volume volume = QuietNode::new_volume();
   volume.name = "global";
   test.put(keys::volume("global"), model::to_json(volume));
@@ -89,17 +91,17 @@ TEST_CASE(
 }
 
 TEST_CASE("create: what exists with other words is not what is asked for [O6]") {
-  Case test;
-  api::CreateVolumeRequest request = Case::volume("v");
+  CreateCase test;
+  api::CreateVolumeRequest request = CreateCase::volume("v");
   request.mkfs_options = "-I 256";
-  CHECK(Case::create(test.commands, request) == ErrorCode::Unavailable);
-  CHECK(Case::create(test.commands, Case::volume("v")) == ErrorCode::Unavailable);
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+  CHECK(CreateCase::create(test.commands, CreateCase::volume("v")) == ErrorCode::Unavailable);
   request.mkfs_options = "-I 512";
-  CHECK(Case::create(test.commands, request) == ErrorCode::AlreadyExists);
-  request = Case::volume("v");
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::AlreadyExists);
+  request = CreateCase::volume("v");
   request.nodes = {"n1"};
-  CHECK(Case::create(test.commands, request) == ErrorCode::AlreadyExists);
-  request = Case::volume("v");
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::AlreadyExists);
+  request = CreateCase::volume("v");
   request.tenant = "a";
-  CHECK(Case::create(test.commands, request) == ErrorCode::AlreadyExists);
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::AlreadyExists);
 }

@@ -10,8 +10,8 @@ using Nodes = std::set<std::string>;
 namespace {
 
 // The copies are on n1, which has died, and on n3, which it was to fill; n2 has a former one.
-struct Case : QuietNode {
-  explicit Case(const Nodes& current) {
+struct ForceCase : QuietNode {
+  explicit ForceCase(const Nodes& current) {
     model::Volume volume = new_volume();
     volume.replicas[1] = {"n3", true, true};
     volume.former = {"n2"};
@@ -28,7 +28,7 @@ struct Case : QuietNode {
 }  // namespace
 
 TEST_CASE("force-current: a copy that was replaced can be used while the new one is not whole") {
-  Case test({"n1"});
+  ForceCase test({"n1"});
   test.force("n2");
   const model::Volume volume = test.store.find_volume("v")->value;
   const auto names = volume.nodes();
@@ -43,14 +43,14 @@ TEST_CASE("force-current: a copy that was replaced can be used while the new one
 }
 
 TEST_CASE("force-current: not when the new copy has been whole, for that one is newer") {
-  Case test({"n1", "n3"});
+  ForceCase test({"n1", "n3"});
   CHECK_THROWS_AS(test.force("n2"), Error);
   CHECK(test.store.find_current("v")->value.epoch == 4);
   CHECK(test.store.find_volume("v")->value.former == Nodes{"n2"});
 }
 
 TEST_CASE("force-current: a node that never had a copy has none to be used") {
-  Case test({"n1"});
+  ForceCase test({"n1"});
   CHECK_THROWS_AS(test.force("n4"), Error);
   CHECK(test.store.find_current("v")->value.nodes == Nodes{"n1"});
 }

@@ -13,6 +13,8 @@
 
 namespace plexvol::volumes {
 
+inline constexpr std::uint64_t kGi = 1ULL << 30;
+
 struct QuietNode {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};

@@ -42,7 +42,7 @@ class RequestsStore : public support::CountingStore {
 
 // A volume with copies on n1, which holds it, and n2, where it is wanted. Nobody works on either
 // node: n1 says nothing, unless a test does so for it.
-struct Case {
+struct TakeOverCase {
   support::TemporaryDirectory directory;
   store::FileStore raw{directory.path()};
   RequestsStore requests{raw};
@@ -58,7 +58,7 @@ struct Case {
   model::Status status{};
   std::string said;
 
-  Case() {
+  TakeOverCase() {
     model::Volume volume;
     volume.name = "v";
     volume.id = "id";
@@ -139,7 +139,7 @@ struct Case {
 }  // namespace
 
 TEST_CASE("take-over: a holder that is cut off and says nothing is not waited for") {
-  Case test;
+  TakeOverCase test;
   test.mount_on_n2();
   CAPTURE(test.said);
   CHECK(test.held().node == "n2");
@@ -151,21 +151,21 @@ TEST_CASE("take-over: a holder that is cut off and says nothing is not waited fo
 }
 
 TEST_CASE("take-over: not while the copy here is connected, old, or out of the set") {
-  const auto is_kept = [](const std::function<void(Case&)>& change) {
-    Case test;
+  const auto is_kept = [](const std::function<void(TakeOverCase&)>& change) {
+    TakeOverCase test;
     change(test);
     test.mount_on_n2();
     return test.held().node == "n1";
   };
-  CHECK(is_kept([](Case& test) { test.status.connection = "Connected"; }));
-  CHECK(is_kept([](Case& test) { test.status.connection = ""; }));
-  CHECK(is_kept([](Case& test) { test.status.disk_state = "Outdated"; }));
-  CHECK(is_kept([](Case& test) { test.status.session = "of a former agent"; }));
-  CHECK(is_kept([](Case& test) { test.set_current({"n1"}); }));
+  CHECK(is_kept([](TakeOverCase& test) { test.status.connection = "Connected"; }));
+  CHECK(is_kept([](TakeOverCase& test) { test.status.connection = ""; }));
+  CHECK(is_kept([](TakeOverCase& test) { test.status.disk_state = "Outdated"; }));
+  CHECK(is_kept([](TakeOverCase& test) { test.status.session = "of a former agent"; }));
+  CHECK(is_kept([](TakeOverCase& test) { test.set_current({"n1"}); }));
 }
 
 TEST_CASE("take-over: a holder that answers is believed, however badly it is connected") {
-  Case test;
+  TakeOverCase test;
   // n1's agent refuses, as soon as it is asked.
   const auto answer = test.n1_answers([](model::Status& status, const auto& held) {
     status.refused_release = held.value.release->id;
@@ -177,7 +177,7 @@ TEST_CASE("take-over: a holder that answers is believed, however badly it is con
 }
 
 TEST_CASE("take-over: a holder that has seen what is asked of it is not silent") {
-  Case test;
+  TakeOverCase test;
   // It looks, and has not decided yet.
   const auto answer = test.n1_answers(
       [](model::Status& status, const auto& held) { status.attachment_revision = held.revision; });
@@ -186,7 +186,7 @@ TEST_CASE("take-over: a holder that has seen what is asked of it is not silent")
 }
 
 TEST_CASE("take-over: calls that come at once ask the holder once, and all hear its answer") {
-  Case test;
+  TakeOverCase test;
   std::string second;
   test.requests.on_wait = [&](int waits) {
     if (waits == 1) second = test.mount_on_n2();
@@ -200,7 +200,7 @@ TEST_CASE("take-over: calls that come at once ask the holder once, and all hear 
 }
 
 TEST_CASE("take-over: a request that is there already is joined, whoever made it") {
-  Case test;
+  TakeOverCase test;
   test.set_release(model::Release{.id = "r1", .reason = "detach of pv from n1"});
   SUBCASE("the holder refuses") {
     test.requests.on_wait = [&](int) { test.n1_refuses("r1", "in use on n1: process 7"); };
@@ -224,7 +224,7 @@ TEST_CASE("take-over: a request that is there already is joined, whoever made it
 }
 
 TEST_CASE("take-over: where a joined request is withdrawn unanswered, the call asks by itself") {
-  Case test;
+  TakeOverCase test;
   test.set_release(model::Release{.id = "r1", .reason = "detach of pv from n1"});
   test.requests.on_wait = [&](int waits) {
     if (waits == 1) test.set_release({});
@@ -235,7 +235,7 @@ TEST_CASE("take-over: where a joined request is withdrawn unanswered, the call a
 }
 
 TEST_CASE("take-over: a request that was refused before is no answer to a new call") {
-  Case test;
+  TakeOverCase test;
   test.set_release(model::Release{.id = "r1", .reason = "detach of pv from n1"});
   test.n1_refuses("r1", "in use on n1: process 6");
   test.requests.on_wait = [&](int) {

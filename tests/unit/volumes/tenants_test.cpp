@@ -9,12 +9,10 @@ namespace keys = store::keys;
 
 namespace {
 
-constexpr std::uint64_t kGi = 1ULL << 30;
-
 // n3 has room, and its agent is alive. Nobody works on the volumes, so a call that is not refused
 // runs out of time.
-struct Case : QuietNode {
-  Case() { announce(10 * kGi); }
+struct TenantsCase : QuietNode {
+  TenantsCase() { announce(10 * kGi); }
   void add_volume(const std::string& id) {
     model::Volume volume;
     volume.name = "v";
@@ -52,7 +50,7 @@ struct Case : QuietNode {
 }  // namespace
 
 TEST_CASE("tenants: a volume is of the namespace that first mounts it, and of no other [S7]") {
-  Case test;
+  TenantsCase test;
   test.add_volume("id");
   CHECK(test.commands.show_volume("v").tenant.empty());
   CHECK(test.mount("a").empty());
@@ -72,14 +70,14 @@ TEST_CASE("tenants: a volume is of the namespace that first mounts it, and of no
 
 TEST_CASE(
     "tenants: a volume that a mount makes is of its namespace from the first moment on [S7]") {
-  Case test;
+  TenantsCase test;
   CHECK(test.mount("a", "v", "1Gi").empty());
   CHECK(test.tenant() == "a");
   CHECK(test.mount("b", "v", "1Gi").find("belongs to namespace a") != std::string::npos);
 }
 
 TEST_CASE("tenants: a person changes whose it is [S7]") {
-  Case test;
+  TenantsCase test;
   test.add_volume("id");
   CHECK(test.mount("a").empty());
   CHECK(test.commands.set_volume({.name = "v", .tenant = "b"}).tenant == "b");
@@ -96,7 +94,7 @@ TEST_CASE("tenants: a person changes whose it is [S7]") {
 }
 
 TEST_CASE("tenants: what an older agent left of a deleted volume says nothing of a new one [S7]") {
-  Case test;
+  TenantsCase test;
   test.put(keys::tenant("v"), model::to_json(model::Tenant{.volume_id = "before", .name = "a"}));
   test.add_volume("id");
   CHECK(test.commands.show_volume("v").tenant.empty());
@@ -105,7 +103,7 @@ TEST_CASE("tenants: what an older agent left of a deleted volume says nothing of
 }
 
 TEST_CASE("tenants: the last node to give its copy up takes the namespace along [S7]") {
-  Case test;
+  TenantsCase test;
   test.add_volume("id");
   CHECK(test.mount("a").empty());
   test.store.commit(store::remove_part(*test.store.find_volume("v"), "n3"));
