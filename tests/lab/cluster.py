@@ -165,10 +165,13 @@ class Cluster:
 
     def wait_alive(self, names: list[str]) -> None:
         """Until the agents of these nodes hold their leases, and all of them know it."""
-        for name in names:
+
+        def wait(node: Node) -> None:
             wait_until(
-                lambda name=name: set(names) <= set(self._alive_as_seen_by(name)), 120, f"{name} sees {names} alive"
+                lambda: set(names) <= set(self._alive_as_seen_by(node.name)), 120, f"{node.name} sees {names} alive"
             )
+
+        self.lab.on_all(wait, [self.node(name) for name in names])
 
     def _alive_as_seen_by(self, name: str) -> list[str]:
         result = self.plexvol(name, "node", "list", "-o", "json")
@@ -228,9 +231,12 @@ class Cluster:
     def restore(self) -> None:
         """All machines on, the network whole, etcd and the agents running, whatever was done to them."""
         self.lab.restore()
-        for node in self.lab.nodes:
+
+        def start(node: Node) -> None:
             for service in ("etcd", AGENT):
                 node.run(["/bin/busybox", "sh", str(GUEST_SOURCE / "service.sh"), "start", service])
+
+        self.lab.on_all(start)
 
     def kill_agent(self, name: str) -> None:
         self.node(name).kill_service(AGENT)

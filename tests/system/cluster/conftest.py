@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import BUILD, Cluster, options, pod_dir
-from lab import Lab, wait_until
+from lab import Lab, Node, wait_until
 
 _numbers = itertools.count(1)
 
@@ -14,21 +14,34 @@ _numbers = itertools.count(1)
 def running_cluster(lab3: Lab) -> Cluster:
     if not (BUILD / "plexvold").exists():
         pytest.skip("build/plexvold is not built")
+    lab3.restore()
     return Cluster(lab3).start()
 
 
+# Whether the last test has left the nodes as it found them, so that nobody has to look again.
+_clean = pytest.StashKey[bool]()
+
+
 @pytest.fixture
-def cluster(running_cluster: Cluster, restored_lab3: Lab) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, running_cluster: Cluster) -> Iterator[Cluster]:
     """All nodes on, all agents alive. At the end: no volume, and nothing of one on any node or in the store."""
-    names = [node.name for node in restored_lab3.nodes]
-    running_cluster.restore()
-    running_cluster.wait_alive(names)
+    nodes = running_cluster.lab.nodes
+    names = [node.name for node in nodes]
+    stash = request.session.stash
+    if not stash.get(_clean, True):
+        running_cluster.restore()
+        running_cluster.wait_alive(names)
+    stash[_clean] = False
     yield running_cluster
     running_cluster.restore()
     running_cluster.wait_alive(names)
-    for name in names:
-        wait_until(lambda name=name: running_cluster.left_over(name) == [], 120, f"{name} is clean")
+
+    def wait_clean(node: Node) -> None:
+        wait_until(lambda: running_cluster.left_over(node.name) == [], 120, f"{node.name} is clean")
+
+    running_cluster.lab.on_all(wait_clean)
     assert running_cluster.left_in_store("n1") == []
+    stash[_clean] = True
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 from lab import wait_until
 
 RUN = Path(__file__).resolve().parents[3] / "tests" / "run"
-# One part, which does not end by itself, and a second one of its lane, which must not begin.
-SCRIPT = f"""
+LOAD = f"""
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -20,10 +19,12 @@ loader = SourceFileLoader("run", "{RUN}")
 run = module_from_spec(spec_from_loader("run", loader))
 sys.modules["run"] = run
 loader.exec_module(run)
+"""
+# One part, which does not end by itself, and perhaps a second one of its lane, which must not begin.
+SCRIPT = f"""{LOAD}
 run.GRACE_SECONDS = 1
-lane = eval(sys.argv[1])
-part = lambda name, script: run.Part(name, name, ["sh", "-c", script, "sh", sys.argv[2]], 10000, None, {{}}, lane)
-run.PARTS = [part("slow", sys.argv[3]), part("next", "touch $1/next")]
+part = lambda name, script: run.Part(name, name, ["sh", "-c", script, "sh", sys.argv[2]], 10000, None)
+run.PARTS = [part("slow", sys.argv[3]), part("next", "touch $1/next")][:int(sys.argv[1])]
 sys.exit(run.main([]))
 """
 WORKS = "trap 'touch $1/tidied; exit 1' INT; touch $1/up; while :; do sleep 0.05; done"
@@ -42,12 +43,12 @@ def lives(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.finding("O16")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("lane", ["None", "1"])
+@pytest.mark.parametrize("parts", ["1", "2"])
 @pytest.mark.parametrize("script", [WORKS, STUBBORN, LEAVES_A_CHILD])
 @pytest.mark.usefixtures("lives")
-def test_it_ends_when_it_is_told_to(tmp_path: Path, number: signal.Signals, lane: str, script: str) -> None:
+def test_it_ends_when_it_is_told_to(tmp_path: Path, number: signal.Signals, parts: str, script: str) -> None:
     """Long before the limit of the part that runs, and that part with it."""
-    command = [sys.executable, "-c", SCRIPT, lane, str(tmp_path), script]
+    command = [sys.executable, "-c", SCRIPT, parts, str(tmp_path), script]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: (tmp_path / "up").exists(), 60, "the part runs")
         process.send_signal(number)
@@ -58,6 +59,25 @@ def test_it_ends_when_it_is_told_to(tmp_path: Path, number: signal.Signals, lane
     assert not (tmp_path / "next").exists()
     if script is WORKS:
         assert (tmp_path / "tidied").exists()
+
+
+# The left one waits for what the right one does; the last one, which must not begin before the left one has ended, would
+# have time to.
+LANES = f"""{LOAD}
+def part(name, script, lane, after=()):
+    command = ["timeout", "60", "sh", "-c", script, "sh", sys.argv[1]]
+    return run.Part(name, name, command, 100, lambda *_: run.Counts(1), lane=lane, after=after)
+run.PARTS = [part("left", "until [ -e $1/right ]; do sleep 0.05; done; sleep 1; touch $1/left", 1),
+             part("right", "touch $1/right", 2),
+             part("last", "[ -e $1/left ]", 2, after=("left", "one that was not chosen"))]
+sys.exit(run.main([]))
+"""
+
+
+def test_lanes_run_beside_each_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LANES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines()[-1] == "3 passed, 0 failed", done.stdout
 
 
 # Two tests, of which one fails; with the hook that holds.
@@ -82,7 +102,7 @@ def chosen(tmp_path: Path) -> list[str]:
     """Python's words to run tests/run with one part, `few`, on two tests."""
     (tmp_path / "test_few.py").write_text(TESTS)
     folder = RUN.parent / "system"
-    script = SCRIPT.split("lane = ")[0] + (
+    script = LOAD + (
         f"run.REPORTS = run.Path('{tmp_path}')\n"
         f"run.PARTS = [run.pytest('few', 'a few', ['-c', '/dev/null', '--rootdir={tmp_path}', '-p', 'conftest', "
         f"'{tmp_path}'], 60, PYTHONPATH='{folder}'), run.model()]\n"
@@ -98,6 +118,27 @@ def test_one_test_is_chosen_by_a_part_of_its_name(chosen: list[str]) -> None:
     done = subprocess.run([*chosen, "few", "-k", "none_such"], capture_output=True, text=True, timeout=60, check=False)
     assert "FAILED no test was run" in done.stdout
     assert done.returncode == 1
+
+
+def test_parts_of_one_session_share_what_it_made(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / f"test_{name}.py").write_text(f"def test_{name}(shared):\n    pass\n")
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture(scope='session')\ndef shared():\n    print('made')\n"
+    )
+    script = LOAD + (
+        f"run.REPORTS = run.Path('{tmp_path}')\n"
+        "part = lambda name: run.pytest(name, name, ['-s', '-c', '/dev/null', "
+        f"'{tmp_path}/test_' + name + '.py'], 60, session='both')\n"
+        "run.PARTS = [part('first'), part('second')]\n"
+        "sys.exit(run.main(sys.argv[1:]))\n"
+    )
+    for words, passed, name in (([], 2, "first+second"), (["second"], 1, "second")):
+        command = [sys.executable, "-c", script, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.splitlines()[-1] == f"{passed} passed, 0 failed", done.stdout
+        assert f"=== {name}: {passed} passed" in done.stdout
+        assert done.stdout.count("made\n") == 1
 
 
 def test_what_is_asked_for_must_exist(chosen: list[str]) -> None:
