@@ -70,6 +70,7 @@ def current(cluster: Cluster, asked: str, name: str) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.long
 @pytest.mark.finding("D4")
 def test_a_primary_that_was_cut_off_and_lost_is_cleaned_up(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
@@ -102,6 +103,7 @@ def test_a_primary_that_was_cut_off_and_lost_is_cleaned_up(cluster: Cluster, mou
     assert checksum(cluster, "n1", f"{pod}/theirs") == theirs
 
 
+@pytest.mark.long
 def test_an_agent_that_was_away_ends_the_freeze(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, _ = mounted
     n1 = cluster.node("n1")

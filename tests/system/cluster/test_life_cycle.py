@@ -66,7 +66,7 @@ def test_attach_to_detach(
         pytest.param("thick", "ext4", 2, "64Mi", marks=pytest.mark.long),
         pytest.param("thick", "xfs", 1, "300Mi", marks=pytest.mark.long),
         pytest.param("thin", "ext4", 1, "64Mi", marks=pytest.mark.long),
-        ("thin", "xfs", 2, "300Mi"),
+        pytest.param("thin", "xfs", 2, "300Mi", marks=pytest.mark.long),
         pytest.param("file", "ext4", 2, "64Mi", marks=pytest.mark.long),
     ],
 )

@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from cluster import Cluster, options, pod_dir
 from lab import wait_until
 
 PATROLS = 5
+
+pytestmark = pytest.mark.long
 
 
 def test_a_patrol_runs_one_look_at_drbd_and_nothing_else(
