@@ -46,6 +46,7 @@ def wait_written(node: Node) -> None:
     wait_until(lambda: int(node.read_file(WRITTEN)) > before + SOME, 120, f"{SOME} more blocks are written")
 
 
+@pytest.mark.long
 @pytest.mark.finding("O20")
 def test_all_pods_are_ready(installed: InstalledCluster) -> None:
     """A member of etcd only with the others: a probe of its own asks it."""
