@@ -1,7 +1,10 @@
 #include "agent/reconcile/pass.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
+#include "agent/base/text.h"
 #include "agent/log.h"
 #include "agent/reconcile/apply.h"
 #include "agent/reconcile/observe.h"
@@ -11,8 +14,14 @@ namespace plexvol::reconcile {
 namespace {
 
 // A pass that has not settled after this many rounds goes back to the queue, so that other volumes
-// get their turn.
+// get their turn. None needs as many: what has no effect is done again and again.
 constexpr int kMaxRounds = 12;
+
+std::string list(const std::vector<Action>& actions) {
+  std::vector<std::string> texts;
+  for (const Action& action : actions) texts.push_back(to_text(action));
+  return base::join(texts, "; ");
+}
 
 }  // namespace
 
@@ -33,10 +42,16 @@ Outcome Pass::run() {
   } catch (const std::exception& thrown) {
     error = Error(ErrorCode::Internal, thrown.what());
   }
+  if (!error && rounds_left_ == 0) {
+    error = Error(ErrorCode::Unavailable,
+                  fmt::format("volume {}: it is not as it should be after {} rounds, the last of "
+                              "which did: {}; the agent tries again",
+                              volume_, kMaxRounds, last_round_));
+  }
   PassResult ended = result();
   ended.error = error;
   error = report(ended, shared_);
-  if (!error) return rounds_left_ > 0 ? Outcome::Settled : Outcome::TrySoon;
+  if (!error) return Outcome::Settled;
   return error->code() == ErrorCode::Unavailable ? Outcome::TrySoon : Outcome::TryLater;
 }
 
@@ -129,6 +144,7 @@ bool Pass::settle() {
     const std::vector<Action> actions = look_and_plan(look_at_backing);
     shared_.tools.jobs.drop_ended(volume_, find_job(actions, wanted, seen_));
     if (actions.empty()) return true;
+    if (rounds_left_ == 1) last_round_ = list(actions);
     execute(actions);
     backing_known = executor_.effects().backing_known;
   }

@@ -52,6 +52,7 @@ class Pass {
   std::optional<Loaded> loaded_;
   Seen seen_;
   int rounds_left_ = 0;
+  std::string last_round_;  // what was done when no round was left
   bool only_arbitrated_ = false;
 };
 

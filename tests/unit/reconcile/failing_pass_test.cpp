@@ -42,11 +42,12 @@ class Kernel : public process::Runner {
     if (verb == "disconnect") connection = "StandAlone";
     return output;
   }
-  std::string connection;  // "": the resource is not up
+  std::string connection;   // "": the resource is not up
+  bool stays_down = false;  // whatever drbdadm is told
 
  private:
   process::Output adjust() {
-    connection = "Connected";
+    if (!stays_down) connection = "Connected";
     return {};
   }
   std::string events() const {
@@ -234,4 +235,19 @@ TEST_CASE("passes: a mirrored volume is removed, whichever command fails") {
             store::Change().put(keys::volume("v"), model::to_json(volume)).wake(volume));
       },
       3);
+}
+
+TEST_CASE("passes: what has no effect is told, and tried again") {
+  if (!support::can_use_loop_devices()) return;
+  FailingNode node;
+  node.runner.kernel.stays_down = true;
+  for (int pass = 0; pass < 2; ++pass) {
+    CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
+    const std::string error = node.store.find_status("n1", "v")->error;
+    CHECK(error.find("volume v: it is not as it should be after 12 rounds") == 0);
+    CHECK(error.find("Adjust") != std::string::npos);
+  }
+  node.runner.kernel.stays_down = false;
+  node.settle();
+  CHECK(node.store.find_status("n1", "v")->error.empty());
 }
