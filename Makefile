@@ -246,17 +246,13 @@ deps: ## install the Debian packages that are missing (as root)
 
 .PHONY: test
 test: deps ## build, run the tests, and print one line: N passed, N failed
-	@$(MAKE) --no-print-directory test-programs
-	@tests/run
+	@$(MAKE) --no-print-directory build
+	@tests/run --build
 
 .PHONY: test-long
 test-long: ## the same with the tests that take long, and every parser fuzzed for a little while
 	@PLEXVOL_LONG=1 $(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory fuzz SECONDS=20
-
-.PHONY: test-programs
-test-programs: build asan
-	@tests/kubernetes/compile || echo "  Kubernetes was not compiled: the tests that need it are left out, and say so"
 
 .PHONY: kubernetes
 kubernetes: deps ## compile Debian's Kubernetes for the tests, once for each machine, into ~/.cache/plexvol

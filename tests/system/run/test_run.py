@@ -80,6 +80,30 @@ def test_lanes_run_beside_each_other(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "3 passed, 0 failed", done.stdout
 
 
+BUILDING = f"""{LOAD}
+run.BUILD_FIRST = [run.build("first", "", ["sh", "-c", sys.argv[2], "sh", sys.argv[1]], 100, 1)]
+run.BUILD_LAST = []
+needs = run.Part("needs", "", ["test", "-e", f"{{sys.argv[1]}}/built"], 100, lambda *_: run.Counts(1), lane=2, after=("first",))
+run.PARTS = [needs]
+sys.exit(run.main(sys.argv[3:]))
+"""
+
+
+def test_what_a_part_needs_is_built_before_it(tmp_path: Path) -> None:
+    def play(script: str, *words: str) -> list[str]:
+        command = [sys.executable, "-c", BUILDING, str(tmp_path), script, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+
+    assert play("touch $1/built")[-1] == "1 passed, 1 failed"
+    assert play("exit 3", "--build")[-1] == "1 passed, 2 failed"
+    said = play("sleep 1; touch $1/built", "--build")
+    assert said[-1] == "1 passed, 0 failed"
+    assert any(line.startswith("=== first: built in ") for line in said)
+    said = play("exit 3", "--build")  # what an earlier build left is there
+    assert said[-1] == "1 passed, 1 failed"
+    assert "FAILED first: ended with status 3" in said
+
+
 # Two tests, of which one fails; with the hook that holds.
 TESTS = """
 import pytest
