@@ -1,5 +1,6 @@
 // The configuration file of one resource, as drbd.conf(5) has it.
 #include <arpa/inet.h>
+#include <fmt/core.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -20,7 +21,7 @@ constexpr std::size_t kMostName = 127;   // of the kernel's netlink attribute
 constexpr std::size_t kMostSecret = 63;  // SHARED_SECRET_MAX with its end
 
 [[noreturn]] void reject(const std::string& what, const std::string& text) {
-  throw Error(ErrorCode::InvalidArgument, "DRBD resource: " + what + ": \"" + text + "\"");
+  throw Error(ErrorCode::InvalidArgument, fmt::format("DRBD resource: {}: \"{}\"", what, text));
 }
 
 bool consists_of(std::string_view text, std::string_view others) {
@@ -37,7 +38,7 @@ void check_device(const std::string& path) {
 }
 
 std::string node_id(const Host& host, Generation generation) {
-  return generation == Generation::Nine ? "node-id " + std::to_string(host.number) + "; " : "";
+  return generation == Generation::Nine ? fmt::format("node-id {}; ", host.number) : "";
 }
 
 // "10.77.0.1:7000", "ipv6 [fd00::1]:7000"
@@ -47,7 +48,7 @@ std::string endpoint(const Host& host) {
   const std::string port = ":" + std::to_string(host.port);
   if (inet_pton(AF_INET, host.address.c_str(), bytes.data()) == 1) return host.address + port;
   if (inet_pton(AF_INET6, host.address.c_str(), bytes.data()) == 1) {
-    return "ipv6 [" + host.address + "]" + port;
+    return fmt::format("ipv6 [{}]{}", host.address, port);
   }
   reject("neither an IPv4 nor an IPv6 address", host.address);
 }
@@ -100,7 +101,7 @@ constexpr std::array<std::string_view, 5> kResyncKeys = {
 
 std::string resync_options(unsigned rate_mib) {
   const auto option = [](std::string_view key, unsigned value, const char* unit) {
-    return "    " + std::string(key) + " " + std::to_string(value) + unit + ";\n";
+    return fmt::format("    {} {}{};\n", key, value, unit);
   };
   return option("resync-rate", std::min(20U, rate_mib), "M") + option("c-plan-ahead", 20, "") +
          option("c-fill-target", std::clamp(rate_mib / 100, 1U, 8U), "M") +

@@ -1,5 +1,6 @@
 #include "agent/drbd/drbd.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,10 +43,11 @@ void check_minor_is_free(const std::map<std::string, ResourceState>& all, const 
   for (const auto& [other, state] : all) {
     const bool has_device = !state.disk_state.empty();
     if (!has_device || (other == name) == (state.minor == minor)) continue;
-    std::string message = "DRBD: cannot bring up " + name + " with minor ";
-    message += std::to_string(minor) + ": in the kernel, " + other + " has minor ";
-    message += std::to_string(state.minor) + "; take it down first";
-    throw Error(ErrorCode::Conflict, message);
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format("DRBD: cannot bring up {} with minor {}: in the kernel, {} has minor {}; "
+                    "take it down first",
+                    name, minor, other, state.minor));
   }
 }
 
@@ -71,8 +73,8 @@ std::vector<std::string> drbdsetup(const char* verb, const std::vector<std::stri
 // What a person would look at next: "here UpToDate, connection Connecting, peer Unknown/DUnknown".
 std::string describe(const std::optional<ResourceState>& state) {
   if (!state) return "";
-  return " (here " + state->disk_state + ", connection " + state->connection + ", peer " +
-         state->peer_role + "/" + state->peer_disk_state + ")";
+  return fmt::format(" (here {}, connection {}, peer {}/{})", state->disk_state, state->connection,
+                     state->peer_role, state->peer_disk_state);
 }
 
 }  // namespace
@@ -83,9 +85,10 @@ Drbd::Drbd(process::Runner& runner, Settings settings)
 Generation Drbd::generation() const {
   const Generation found = generation_of(module_version());
   if (found == Generation::Eight || settings_.try_nine) return found;
-  throw Error(ErrorCode::Unsupported, "DRBD " + module_version() +
-                                          " is loaded, which is not used unless drbd.newest is 9; "
-                                          "this node's volumes were made with 8.4");
+  throw Error(ErrorCode::Unsupported,
+              fmt::format("DRBD {} is loaded, which is not used unless drbd.newest is 9; "
+                          "this node's volumes were made with 8.4",
+                          module_version()));
 }
 
 std::optional<ResourceState> Drbd::find_resource(const std::string& name) {
@@ -137,7 +140,8 @@ void Drbd::remove_config(const std::string& name) {
   ::unlink(untold_path(settings_, name).c_str());
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
   const int number = errno;
-  throw Error(ErrorCode::Internal, "cannot remove " + path + ": " + base::error_text(number));
+  throw Error(ErrorCode::Internal,
+              fmt::format("cannot remove {}: {}", path, base::error_text(number)));
 }
 
 std::vector<std::string> Drbd::list_configured() const {
@@ -171,8 +175,9 @@ bool Drbd::is_own(const std::string& name, const ResourceState& state, unsigned 
   const process::Output show = runner_.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
   // The text of `show` holds the secret, so it does not go into a message.
   if (show.exit_code != 0) {
-    throw Error(ErrorCode::Unavailable, "DRBD: drbdsetup show " + name + " ended with exit code " +
-                                            std::to_string(show.exit_code));
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("DRBD: drbdsetup show {} ended with exit code {}", name, show.exit_code));
   }
   return show.out.find("\"" + secret + "\"") != std::string::npos;
 }
@@ -183,14 +188,16 @@ void Drbd::adjust(const std::string& name) {
   const auto config = read_file(path);
   const auto minor = config ? find_minor(*config) : std::nullopt;
   if (!minor) {
-    throw Error(ErrorCode::Internal,
-                "DRBD: cannot bring up " + name + ": " + path + " is missing or not one of ours");
+    throw Error(
+        ErrorCode::Internal,
+        fmt::format("DRBD: cannot bring up {}: {} is missing or not one of ours", name, path));
   }
   check_minor_is_free(list_resources(), name, *minor);
   // "all" is all of this one file: so no name can be taken for something else ("minor-1").
   const process::Output output =
       runner_.run({.argv = {kDrbdadm, "-c", path, "adjust", "all"}, .input = {}});
-  if (output.exit_code != 0) throw to_error("bring up " + name + " as " + path + " says", output);
+  if (output.exit_code != 0)
+    throw to_error(fmt::format("bring up {} as {} says", name, path), output);
   ::unlink(untold_path(settings_, name).c_str());
 }
 
@@ -202,14 +209,15 @@ void Drbd::promote(const std::string& name, const ResourceState& seen) {
   if (output.exit_code == 0) return;
 
   const auto after = find_resource(name);
-  const std::string what = "make " + name + " primary" + describe(after);
+  const std::string what = fmt::format("make {} primary{}", name, describe(after));
   const auto answer = parse_kernel_answer(output.err + "\n" + output.out);
   constexpr int kPeerNotOutdated = -7;
   const bool on_its_way =
       after && (!is_settled(after->connection) || after->peer_disk_state == "Outdated");
   // Right after the link broke the handler may have said yes, and its answer was lost on the way.
   if (answer && answer->number == kPeerNotOutdated && on_its_way) {
-    throw Error(ErrorCode::Unavailable, "DRBD: cannot " + what + " yet: (-7) " + answer->words);
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("DRBD: cannot {} yet: (-7) {}", what, answer->words));
   }
   throw to_error(what, output);
 }
@@ -221,13 +229,13 @@ void Drbd::promote_by_force(const std::string& name) {
       {.argv = {kDrbdsetup, "primary", role_target(name, *state, generation()), "--force"},
        .input = {},
        .stall_limit = kHandlerLimit});
-  if (output.exit_code != 0) throw to_error("force " + name + " to primary", output);
+  if (output.exit_code != 0) throw to_error(fmt::format("force {} to primary", name), output);
 }
 
 void Drbd::demote(const std::string& name, const ResourceState& seen) {
   const process::Output output = runner_.run(
       {.argv = {kDrbdsetup, "secondary", role_target(name, seen, generation())}, .input = {}});
-  if (output.exit_code != 0) throw to_error("make " + name + " secondary", output);
+  if (output.exit_code != 0) throw to_error(fmt::format("make {} secondary", name), output);
 }
 
 namespace {
@@ -239,12 +247,13 @@ std::vector<std::string> connection_target(process::Runner& runner, const std::s
   const process::Output show = runner.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
   // The text of `show` holds the secret, so it does not go into a message.
   if (show.exit_code != 0) {
-    throw Error(ErrorCode::Internal, "DRBD: drbdsetup show " + name + " ended with exit code " +
-                                         std::to_string(show.exit_code));
+    throw Error(ErrorCode::Internal, fmt::format("DRBD: drbdsetup show {} ended with exit code {}",
+                                                 name, show.exit_code));
   }
   if (const auto ends = parse_endpoints(show.out)) return {ends->local, ends->peer};
-  throw Error(ErrorCode::Internal, "DRBD: cannot disconnect " + name + ": drbdsetup show " + name +
-                                       " names no addresses");
+  throw Error(
+      ErrorCode::Internal,
+      fmt::format("DRBD: cannot disconnect {0}: drbdsetup show {0} names no addresses", name));
 }
 
 }  // namespace
@@ -273,7 +282,8 @@ void Drbd::pause_resync(const std::string& name) {
   if (!state || state->resync_suspended.find("user") != std::string::npos) return;
   const process::Output output = runner_.run(
       {.argv = drbdsetup("pause-sync", resync_target(name, *state, generation())), .input = {}});
-  if (output.exit_code != 0) throw to_error("hold the resync of " + name + " back", output);
+  if (output.exit_code != 0)
+    throw to_error(fmt::format("hold the resync of {} back", name), output);
 }
 
 void Drbd::resume_resync(const std::string& name) {
@@ -281,7 +291,8 @@ void Drbd::resume_resync(const std::string& name) {
   if (!state || state->resync_suspended.find("user") == std::string::npos) return;
   const process::Output output = runner_.run(
       {.argv = drbdsetup("resume-sync", resync_target(name, *state, generation())), .input = {}});
-  if (output.exit_code != 0) throw to_error("let the resync of " + name + " go on", output);
+  if (output.exit_code != 0)
+    throw to_error(fmt::format("let the resync of {} go on", name), output);
 }
 
 void Drbd::resume_io(const std::string& name) {
@@ -297,13 +308,14 @@ void Drbd::reconnect_discarding(const std::string& name) {
   const std::string path = config_path(settings_, name);
   const process::Output output = runner_.run(
       {.argv = {kDrbdadm, "-c", path, "--", "--discard-my-data", "connect", "all"}, .input = {}});
-  if (output.exit_code != 0) throw to_error("connect " + name + " as " + path + " says", output);
+  if (output.exit_code != 0)
+    throw to_error(fmt::format("connect {} as {} says", name, path), output);
 }
 
 void Drbd::down(const std::string& name) {
   check_resource_name(name);
   const process::Output output = runner_.run({.argv = {kDrbdsetup, "down", name}, .input = {}});
-  if (output.exit_code != 0) throw to_error("take " + name + " down", output);
+  if (output.exit_code != 0) throw to_error(fmt::format("take {} down", name), output);
 }
 
 }  // namespace plexvol::drbd

@@ -1,5 +1,6 @@
 // Drbd's part that makes metadata: drbdmeta(8) on a device that the kernel does not use.
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -24,8 +25,9 @@ std::uint64_t device_size_bytes(const std::string& path) {
   const int number = errno;
   if (device >= 0) ::close(device);
   if (end > 0) return static_cast<std::uint64_t>(end);
-  throw Error(ErrorCode::Internal, "cannot see the size of " + path + ": " +
-                                       (end == 0 ? "it is empty" : base::error_text(number)));
+  throw Error(ErrorCode::Internal,
+              fmt::format("cannot see the size of {}: {}", path,
+                          end == 0 ? "it is empty" : base::error_text(number)));
 }
 
 // A resource's metadata, in the words of the module's generation.
@@ -52,12 +54,13 @@ Output drbdmeta(const Metadata& metadata, std::vector<std::string> options,
 
 Error metadata_error(const std::string& verb, const Resource& resource, const Output& output) {
   const std::string what =
-      verb + " the metadata of " + resource.name + " on " + resource.metadata_device;
+      fmt::format("{} the metadata of {} on {}", verb, resource.name, resource.metadata_device);
   if (output.err.find("Device or resource busy") == std::string::npos)
     return to_error(what, output);
-  return {ErrorCode::Conflict, "DRBD: cannot " + what +
-                                   ": the device is in use (by DRBD itself: see drbdsetup status " +
-                                   resource.name + ", or by what lsblk shows)"};
+  return {ErrorCode::Conflict,
+          fmt::format("DRBD: cannot {}: the device is in use (by DRBD itself: see drbdsetup status "
+                      "{}, or by what lsblk shows)",
+                      what, resource.name)};
 }
 
 struct Found {
@@ -92,19 +95,19 @@ Found create_blank(const Metadata& metadata) {
   }
   auto made = find_metadata(metadata);
   if (made && made->identifiers.blank) return *std::move(made);
-  throw Error(ErrorCode::Internal, "DRBD: drbdmeta create-md on " + resource.metadata_device +
-                                       " ended well, but made no new metadata");
+  throw Error(ErrorCode::Internal,
+              fmt::format("DRBD: drbdmeta create-md on {} ended well, but made no new metadata",
+                          resource.metadata_device));
 }
 
 [[noreturn]] void refuse_used(const Metadata& metadata) {
   const Resource& resource = metadata.resource;
   throw Error(ErrorCode::Conflict,
-              "DRBD: " + resource.metadata_device +
-                  " holds metadata that was in use already (drbdmeta " +
-                  std::to_string(resource.minor) + " " + format_of(metadata.generation) + " " +
-                  resource.metadata_device +
-                  " flex-external show-gi); nothing was written. If the volume " + resource.name +
-                  " is new here, wipe that device first");
+              fmt::format("DRBD: {0} holds metadata that was in use already (drbdmeta {1} {2} {0} "
+                          "flex-external show-gi); nothing was written. If the volume {3} is new "
+                          "here, wipe that device first",
+                          resource.metadata_device, resource.minor, format_of(metadata.generation),
+                          resource.name));
 }
 
 std::uint64_t checked_data_size(const Resource& resource) {
@@ -113,8 +116,8 @@ std::uint64_t checked_data_size(const Resource& resource) {
   const std::uint64_t needed = exact_metadata_size_bytes(data);
   if (metadata >= needed) return data;
   throw Error(ErrorCode::InvalidArgument,
-              "DRBD: " + resource.metadata_device + " has " + std::to_string(metadata) +
-                  " bytes; the metadata of " + resource.name + " needs " + std::to_string(needed));
+              fmt::format("DRBD: {} has {} bytes; the metadata of {} needs {}",
+                          resource.metadata_device, metadata, resource.name, needed));
 }
 
 }  // namespace

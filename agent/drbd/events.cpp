@@ -1,5 +1,7 @@
 #include "agent/drbd/events.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -34,8 +36,8 @@ Number to_number(std::string_view text, std::string_view key) {
   Number number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc{} && end == text.data() + text.size()) return number;
-  throw Error(ErrorCode::Internal, "drbdsetup events2 answered " + std::string(key) + ":" +
-                                       std::string(text) + ", which is not a number");
+  throw Error(ErrorCode::Internal,
+              fmt::format("drbdsetup events2 answered {}:{}, which is not a number", key, text));
 }
 
 struct Picture {
@@ -48,9 +50,9 @@ struct Picture {
 std::string needed(const EventLine& line, std::string_view key) {
   const std::string_view value = find_field(line.fields, key);
   if (!value.empty()) return std::string(value);
-  throw Error(ErrorCode::Internal, "drbdsetup events2 answered no \"" + std::string(key) +
-                                       "\" for " + std::string(line.object) + " in \"" +
-                                       std::string(line.fields) + "\"");
+  throw Error(ErrorCode::Internal,
+              fmt::format("drbdsetup events2 answered no \"{}\" for {} in \"{}\"", key, line.object,
+                          line.fields));
 }
 
 std::uint64_t bytes_of(const EventLine& line, std::string_view key) {

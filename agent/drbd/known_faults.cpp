@@ -1,5 +1,7 @@
 #include "agent/drbd/known_faults.h"
 
+#include <fmt/core.h>
+
 #include <array>
 
 #include "agent/base/version.h"
@@ -36,8 +38,8 @@ std::string find_known_fault(const std::string& module_version) {
   for (const KnownFault& fault : kFaults) {
     if (version < fault.from || version >= fault.fixed) continue;
     const auto& [major, minor, patch] = fault.fixed;
-    return "DRBD " + module_version + ": " + fault.what + "; " + std::to_string(major) + "." +
-           std::to_string(minor) + "." + std::to_string(patch) + " is good";
+    return fmt::format("DRBD {}: {}; {}.{}.{} is good", module_version, fault.what, major, minor,
+                       patch);
   }
   return "";
 }

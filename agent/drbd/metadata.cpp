@@ -1,5 +1,7 @@
 #include "agent/drbd/metadata.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <charconv>
 #include <sstream>
@@ -26,8 +28,8 @@ constexpr const char* kCleanFlags = "0x00000091";
 
 [[noreturn]] void unknown_form(const std::string& what, const std::string& text) {
   throw Error(ErrorCode::Internal,
-              "drbdmeta answered " + what + " in a form that is not known: \"" +
-                  text.substr(0, std::min<std::size_t>(text.size(), 200)) + "\"");
+              fmt::format("drbdmeta answered {} in a form that is not known: \"{}\"", what,
+                          text.substr(0, 200)));
 }
 
 std::string to_hex(std::uint64_t number) {
@@ -119,8 +121,10 @@ std::uint64_t parse_current_uuid(const std::string& text) {
   // The kernel keeps "was primary" in the lowest bit.
   const std::uint64_t uuid = is_hex(text) ? *parse_hex(text) & ~std::uint64_t{1} : 0;
   if (uuid > kJustCreated) return uuid;
-  throw Error(ErrorCode::InvalidArgument,
-              "\"" + text + "\" cannot be a DRBD current UUID: 16 hex digits, above 5, are needed");
+  throw Error(
+      ErrorCode::InvalidArgument,
+      fmt::format("\"{}\" cannot be a DRBD current UUID: 16 hex digits, above 5, are needed",
+                  text));
 }
 
 std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,

@@ -1,5 +1,6 @@
 // The kernel module: its version and its one parameter that matters.
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,7 +33,7 @@ void write_helper(const std::string& path, const ModuleFiles& module) {
   const int number = errno;
   if (wrote != static_cast<ssize_t>(path.size()) || usermode_helper(module) != path) {
     throw Error(ErrorCode::Unsupported,
-                "cannot write " + parameter + ": " + base::error_text(number));
+                fmt::format("cannot write {}: {}", parameter, base::error_text(number)));
   }
 }
 
@@ -66,8 +67,9 @@ void Drbd::load_module() {
   if (version.empty()) {
     throw Error(
         ErrorCode::Unsupported,
-        "the kernel has no DRBD: modprobe drbd: " + said +
-            "; install the distribution's package of extra kernel modules, or use one replica");
+        fmt::format("the kernel has no DRBD: modprobe drbd: {}; install the distribution's package "
+                    "of extra kernel modules, or use one replica",
+                    said));
   }
   if (const std::string fault = find_known_fault(version); !fault.empty()) {
     throw Error(ErrorCode::Unsupported, fault + "; use one replica until then");
@@ -75,10 +77,11 @@ void Drbd::load_module() {
   if (generation_of(version) == Generation::Nine && !settings_.try_nine) {
     throw Error(
         ErrorCode::Unsupported,
-        "DRBD " + version +
-            " is loaded, and Plexvol's part for DRBD 9 has only been tested with the tools, "
-            "never with the kernel module: use DRBD 8.4, or set drbd.newest to 9 for data "
-            "that may be lost");
+        fmt::format(
+            "DRBD {} is loaded, and Plexvol's part for DRBD 9 has only been tested with the "
+            "tools, never with the kernel module: use DRBD 8.4, or set drbd.newest to 9 for "
+            "data that may be lost",
+            version));
   }
 }
 
@@ -92,7 +95,7 @@ std::string usermode_helper(const ModuleFiles& module) {
 void set_usermode_helper(const std::string& path, const ModuleFiles& module) {
   const auto reject = [&](const std::string& why) {
     throw Error(ErrorCode::InvalidArgument,
-                "\"" + path + "\" cannot be the program that DRBD asks: " + why);
+                fmt::format("\"{}\" cannot be the program that DRBD asks: {}", path, why));
   };
   if (!path.starts_with('/')) reject("its path must be absolute");
   if (path.find_first_of(" \n\t") != std::string::npos) reject("its path must not contain blanks");

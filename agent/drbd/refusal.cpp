@@ -1,5 +1,7 @@
 #include "agent/drbd/refusal.h"
 
+#include <fmt/core.h>
+
 #include <array>
 #include <cstdlib>
 #include <string_view>
@@ -83,16 +85,15 @@ std::string tool_words(const process::Output& output) {
 
 Error to_error(const std::string& what, const process::Output& output) {
   const auto answer = parse_kernel_answer(output.err + "\n" + output.out);
-  const std::string prefix = "DRBD: cannot " + what + ": ";
   if (answer) {
     for (const Known& known : kKnown) {
       if (known.number != answer->number) continue;
-      return {known.code, prefix + "(" + std::to_string(answer->number) + ") " + answer->words +
-                              "; " + known.advice};
+      return {known.code, fmt::format("DRBD: cannot {}: ({}) {}; {}", what, answer->number,
+                                      answer->words, known.advice)};
     }
   }
-  return {ErrorCode::Internal,
-          prefix + "exit code " + std::to_string(output.exit_code) + ": " + tool_words(output)};
+  return {ErrorCode::Internal, fmt::format("DRBD: cannot {}: exit code {}: {}", what,
+                                           output.exit_code, tool_words(output))};
 }
 
 }  // namespace plexvol::drbd
