@@ -1,5 +1,6 @@
 #include "agent/lvm/lvm.h"
 
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -34,9 +35,10 @@ void check_name(const std::string& name, const char* what) {
       name.find_first_not_of(kAllowed) == std::string::npos) {
     return;
   }
-  throw Error(ErrorCode::InvalidArgument, in_quotes(name) + " cannot be the name of a " + what +
-                                              ": 1 to 127 of A-Z a-z 0-9 + _ . - are allowed, the "
-                                              "first not a hyphen");
+  throw Error(ErrorCode::InvalidArgument,
+              fmt::format("{} cannot be the name of a {}: 1 to 127 of A-Z a-z 0-9 + _ . - are "
+                          "allowed, the first not a hyphen",
+                          in_quotes(name), what));
 }
 
 // lvm(8): "Valid tag characters are A-Z a-z 0-9 _ + . - / = ! : # &", the first one not a hyphen.
@@ -102,13 +104,12 @@ ErrorCode code_of(const process::Output& output) {
 std::string advice_for(const process::Output& output) {
   if (!has_full_metadata_area(output)) return "";
   return "; the metadata area of the volume group is full: remove logical volumes from it, or add "
-         "a "
-         "physical volume with a larger one (pvcreate --metadatasize)";
+         "a physical volume with a larger one (pvcreate --metadatasize)";
 }
 
 [[noreturn]] void throw_failed(const std::string& tried, const process::Output& output) {
-  throw Error(code_of(output), tried + " failed: exit code " + std::to_string(output.exit_code) +
-                                   ": " + process::said(output) + advice_for(output));
+  throw Error(code_of(output), fmt::format("{} failed: exit code {}: {}{}", tried, output.exit_code,
+                                           process::said(output), advice_for(output)));
 }
 
 std::string to_text(const std::string& volume_group, const std::vector<std::string>& names) {
@@ -150,10 +151,10 @@ void check_has_room(const ThinPool& pool) {
   static constexpr double kFullPercent = 98;
   if (pool.data_percent < kFullPercent && pool.metadata_percent < kFullPercent) return;
   throw Error(ErrorCode::OutOfSpace,
-              "thin pool " + pool.volume_group + "/" + pool.name + " is full (data " +
-                  std::to_string(static_cast<int>(pool.data_percent)) + " %, metadata " +
-                  std::to_string(static_cast<int>(pool.metadata_percent)) +
-                  " %): extend it with lvextend, or remove something from it");
+              fmt::format("thin pool {}/{} is full (data {} %, metadata {} %): extend it with "
+                          "lvextend, or remove something from it",
+                          pool.volume_group, pool.name, static_cast<int>(pool.data_percent),
+                          static_cast<int>(pool.metadata_percent)));
 }
 
 }  // namespace
@@ -167,8 +168,8 @@ std::string active_uuid(const std::string& volume_group, const std::string& name
   if (::stat(path_of(volume_group, name).c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) {
     return "";
   }
-  std::ifstream file("/sys/dev/block/" + std::to_string(major(status.st_rdev)) + ":" +
-                     std::to_string(minor(status.st_rdev)) + "/dm/uuid");
+  std::ifstream file(
+      fmt::format("/sys/dev/block/{}:{}/dm/uuid", major(status.st_rdev), minor(status.st_rdev)));
   std::string uuid;
   std::getline(file, uuid);
   return uuid.starts_with("LVM-") ? uuid : "";
@@ -182,9 +183,10 @@ VolumeGroup Lvm::get_volume_group(const std::string& volume_group) {
   if (output.exit_code != 0) throw_failed("reading volume group " + volume_group, output);
   const std::vector<VolumeGroup> groups = parse_volume_groups(report_of(output));
   if (groups.size() != 1) {
-    throw Error(ErrorCode::Internal, "lvm knows " + std::to_string(groups.size()) +
-                                         " volume groups named " + volume_group +
-                                         " on this node; exactly one is needed");
+    throw Error(
+        ErrorCode::Internal,
+        fmt::format("lvm knows {} volume groups named {} on this node; exactly one is needed",
+                    groups.size(), volume_group));
   }
   return groups.front();
 }
@@ -202,7 +204,7 @@ ThinPool Lvm::get_thin_pool(const std::string& volume_group, const std::string& 
     if (pools.front().active) return pools.front();
     if (may_activate) activate(volume_group, name);
   }
-  throw Error(ErrorCode::Internal, "thin pool " + subject + " does not stay active");
+  throw Error(ErrorCode::Internal, fmt::format("thin pool {} does not stay active", subject));
 }
 
 std::vector<LogicalVolume> Lvm::list_logical_volumes(const std::string& volume_group) {
@@ -226,11 +228,11 @@ std::optional<LogicalVolume> Lvm::find_logical_volume(const std::string& volume_
   std::vector<LogicalVolume> volumes = parse_logical_volumes(report_of(output));
   if (volumes.size() != 1) {
     throw Error(ErrorCode::Internal,
-                "lvm lists " + std::to_string(volumes.size()) + " logical volumes for " + subject);
+                fmt::format("lvm lists {} logical volumes for {}", volumes.size(), subject));
   }
   if (!volumes.front().unreadable.empty()) {
     throw Error(ErrorCode::Internal,
-                "logical volume " + subject + ": " + volumes.front().unreadable);
+                fmt::format("logical volume {}: {}", subject, volumes.front().unreadable));
   }
   volumes.front().path = path_of(volume_group, name);
   return volumes.front();
@@ -255,9 +257,9 @@ void Lvm::create_logical_volume(const NewLogicalVolume& wanted) {
   }
   const process::Output output = run(wanted.volume_group, "lvcreate", arguments);
   if (output.exit_code != 0) {
-    throw_failed("creating logical volume " + wanted.volume_group + "/" + wanted.name + " of " +
-                     std::to_string(wanted.size_bytes) + " bytes" +
-                     (wanted.thin_pool.empty() ? "" : " in thin pool " + wanted.thin_pool),
+    throw_failed(fmt::format("creating logical volume {}/{} of {} bytes{}", wanted.volume_group,
+                             wanted.name, wanted.size_bytes,
+                             wanted.thin_pool.empty() ? "" : " in thin pool " + wanted.thin_pool),
                  output);
   }
 }
@@ -309,22 +311,23 @@ void Lvm::check_no_dependents(const std::string& volume_group,
   };
   for (const Dependent& dependent : parse_dependents(report_of(output))) {
     if (!is_named(dependent.origin) || is_named(dependent.name)) continue;
-    found += (found.empty() ? "" : ", ") + to_text(volume_group, {dependent.name}) + " (of " +
-             dependent.origin + ")";
+    found += fmt::format("{}{} (of {})", found.empty() ? "" : ", ",
+                         to_text(volume_group, {dependent.name}), dependent.origin);
   }
   if (found.empty()) return;
-  throw Error(ErrorCode::Conflict,
-              "logical volume " + to_text(volume_group, names) +
-                  " is not removed: lvm would remove its snapshots with it: " + found +
-                  "; copy what is needed from them, and remove them with lvremove");
+  throw Error(
+      ErrorCode::Conflict,
+      fmt::format("logical volume {} is not removed: lvm would remove its snapshots with it: "
+                  "{}; copy what is needed from them, and remove them with lvremove",
+                  to_text(volume_group, names), found));
 }
 
 void Lvm::change(const std::string& volume_group, const std::vector<std::string>& names,
                  const std::vector<std::string>& arguments) {
   const process::Output output = run_on_volumes(volume_group, names, "lvchange", arguments);
   if (output.exit_code != 0) {
-    throw_failed("changing logical volume " + to_text(volume_group, names) + " (" +
-                     arguments.front() + " " + arguments[1] + ")",
+    throw_failed(fmt::format("changing logical volume {} ({} {})", to_text(volume_group, names),
+                             arguments[0], arguments[1]),
                  output);
   }
 }
@@ -341,9 +344,9 @@ process::Output Lvm::run_on_volumes(const std::string& volume_group,
   std::string held;
   for (const std::string& name : names) {
     const std::string path = path_of(volume_group, name);
-    held.append(" ").append(path).append(" is held by: ").append(process::holders_to_text(path));
+    held += fmt::format(" {} is held by: {}", path, process::holders_to_text(path));
   }
-  throw Error(ErrorCode::Conflict, tool + ": " + process::said(output).append(held));
+  throw Error(ErrorCode::Conflict, fmt::format("{}: {}{}", tool, process::said(output), held));
 }
 
 process::Output Lvm::run(const std::string& volume_group, const std::string& tool,
@@ -363,7 +366,8 @@ process::Output Lvm::run(const std::string& volume_group, const std::string& too
     const bool has_changed = output.exit_code == 0 && tool != "lvs" && tool != "vgs";
     if (!is_new && !has_changed) continue;
     if (!group_missing) return output;
-    throw Error(ErrorCode::NotFound, "there is no volume group " + volume_group + " on this node");
+    throw Error(ErrorCode::NotFound,
+                fmt::format("there is no volume group {} on this node", volume_group));
   }
 }
 
@@ -380,11 +384,12 @@ std::string Lvm::look_up_filter(const std::string& volume_group) {
                             {"--reportformat", "json", "-o", "pv_name,vg_name"}));
   const std::vector<std::string> devices = parse_physical_volumes(report_of(output), volume_group);
   if (devices.empty()) {
-    throw Error(ErrorCode::NotFound,
-                "there is no volume group " + volume_group +
-                    " on this node (loop, DRBD, nbd, rbd and zvol devices are not looked at); if "
-                    "it had volumes, bring its disks back (see pvs), else make it with vgcreate, "
-                    "or name another one in the pool");
+    throw Error(
+        ErrorCode::NotFound,
+        fmt::format("there is no volume group {} on this node (loop, DRBD, nbd, rbd and zvol "
+                    "devices are not looked at); if it had volumes, bring its disks back "
+                    "(see pvs), else make it with vgcreate, or name another one in the pool",
+                    volume_group));
   }
   std::string filter = accept_only(devices);
   const std::lock_guard lock(mutex_);

@@ -1,5 +1,7 @@
 #include "agent/lvm/report.h"
 
+#include <fmt/core.h>
+
 #include <charconv>
 #include <cstdlib>
 #include <map>
@@ -25,17 +27,17 @@ constexpr const char* kMissing = "vg_missing_pv_count";
 std::string text_of(const Json& row, const char* field) {
   const auto found = row.find(field);
   if (found == row.end()) {
-    throw Error(ErrorCode::Internal, std::string("lvm's report has no field ") + field);
+    throw Error(ErrorCode::Internal, fmt::format("lvm's report has no field {}", field));
   }
   if (found->is_string()) return found->get<std::string>();
   if (found->is_number()) return found->dump();
-  throw Error(ErrorCode::Internal, std::string("lvm's report has neither text nor number in ") +
-                                       field + ": " + found->dump());
+  throw Error(ErrorCode::Internal, fmt::format("lvm's report has neither text nor number in {}: {}",
+                                               field, found->dump()));
 }
 
 [[noreturn]] void throw_not_a_number(const char* field, const std::string& text) {
   throw Error(ErrorCode::Internal,
-              std::string("lvm's report has no number in ") + field + ": " + in_quotes(text));
+              fmt::format("lvm's report has no number in {}: {}", field, in_quotes(text)));
 }
 
 std::uint64_t bytes_of(const Json& row, const char* field) {
@@ -132,7 +134,7 @@ std::vector<Json> rows_of(const std::string& json, const char* kind) {
   for (const Json& report : root["report"]) {
     const auto found = report.find(kind);
     if (found == report.end() || !found->is_array()) {
-      throw Error(ErrorCode::Internal, std::string("lvm's report has no part ") + kind);
+      throw Error(ErrorCode::Internal, fmt::format("lvm's report has no part {}", kind));
     }
     rows.insert(rows.end(), found->begin(), found->end());
   }
@@ -182,10 +184,11 @@ std::string pattern_of(const std::string& device) {
     if (is_plain(character)) {
       pattern += character;
     } else if (kOthers.find(character) != std::string_view::npos) {
-      pattern += std::string("[") + character + "]";
+      pattern += fmt::format("[{}]", character);
     } else {
-      throw Error(ErrorCode::Unsupported, "the physical volume " + in_quotes(device) +
-                                              " has a name that no device filter can name");
+      throw Error(ErrorCode::Unsupported,
+                  fmt::format("the physical volume {} has a name that no device filter can name",
+                              in_quotes(device)));
     }
   }
   return pattern;
