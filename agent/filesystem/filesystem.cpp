@@ -1,6 +1,7 @@
 #include "agent/filesystem/filesystem.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -71,10 +72,11 @@ void Filesystem::make(const NewFilesystem& wanted) {
   if (made.content == Content::Known && made.type == wanted.type && made.uuid == wanted.uuid) {
     return;
   }
-  throw Error(ErrorCode::Internal,
-              process::to_text(command) + " ended with 0, but " + wanted.device + " now holds " +
-                  made.detail +
-                  " instead of the new file system; it said: " + process::said(output));
+  throw Error(
+      ErrorCode::Internal,
+      fmt::format("{} ended with 0, but {} now holds {} instead of the new file system; it "
+                  "said: {}",
+                  process::to_text(command), wanted.device, made.detail, process::said(output)));
 }
 
 void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes) {
@@ -84,7 +86,7 @@ void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes)
     throw Error(ErrorCode::Internal, "mkfs cannot be tried: " + base::error_text(errno));
   }
   NewFilesystem dry = wanted;
-  dry.device = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file.get());
+  dry.device = fmt::format("/proc/{}/fd/{}", ::getpid(), file.get());
   std::vector<std::string> argv = mkfs_command(dry, kernel_release());
   argv.insert(argv.begin() + 1, wanted.type == "xfs" ? "-N" : "-n");
   const process::Output output =
@@ -94,7 +96,7 @@ void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes)
   std::string words = process::said(output);
   words.resize(std::min(words.find("; Usage:"), words.size()));
   throw Error(ErrorCode::InvalidArgument,
-              "mkfs." + wanted.type + " does not take these mkfsOptions: " + words);
+              fmt::format("mkfs.{} does not take these mkfsOptions: {}", wanted.type, words));
 }
 
 void Filesystem::check(const std::string& device, const std::string& type,
@@ -110,19 +112,19 @@ void Filesystem::check(const std::string& device, const std::string& type,
       {.exit_code = output.exit_code, .out = {}, .err = output.out + "\n" + output.err});
   if (output.exit_code < kCalledWrongly && words.find("unsupported feature") != std::string::npos) {
     if (has_recorded_errors(device) == false) return;
-    throw Error(ErrorCode::Unsupported,
-                "the file system on " + device +
-                    " records errors, and this node's e2fsck is older than the file system and "
-                    "cannot mend it: " +
-                    words + "; install a newer e2fsprogs on this node (or in the agent's image)");
+    throw Error(
+        ErrorCode::Unsupported,
+        fmt::format("the file system on {} records errors, and this node's e2fsck is older "
+                    "than the file system and cannot mend it: {}; install a newer e2fsprogs "
+                    "on this node (or in the agent's image)",
+                    device, words));
   }
   const bool look_needed = output.exit_code < kCalledWrongly;
-  throw Error(look_needed ? ErrorCode::Conflict : ErrorCode::Internal,
-              "the file system on " + device + " (" + type +
-                  ") cannot be used as it is: e2fsck -p "
-                  "ended with " +
-                  std::to_string(output.exit_code) + ": " + words +
-                  (look_needed ? "; " + how_to_look : ""));
+  throw Error(
+      look_needed ? ErrorCode::Conflict : ErrorCode::Internal,
+      fmt::format("the file system on {} ({}) cannot be used as it is: e2fsck -p ended with "
+                  "{}: {}{}",
+                  device, type, output.exit_code, words, look_needed ? "; " + how_to_look : ""));
 }
 
 }  // namespace plexvol::filesystem

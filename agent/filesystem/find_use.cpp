@@ -1,5 +1,6 @@
 #include "agent/filesystem/find_use.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <array>
@@ -96,7 +97,7 @@ class Search {
     for_each_process([&](const strict::Process& process) {
       process::for_each_open_file(process.pid, [&](const OpenFile& file, const std::string& path) {
         if (mounts_.is_its_mount(file.mount_id)) {
-          add(process, "has " + path + " open");
+          add(process, fmt::format("has {} open", path));
           return false;
         }
         if (mounts_.node_mounts().may_be_device(file, path)) {
@@ -123,7 +124,7 @@ class Search {
       for (const strict::Process& process : view.space->processes) {
         if (users_.contains(process.pid)) continue;
         for (const auto& [link, words] : kLinks) {
-          const auto path = strict::read_link("/proc/" + std::to_string(process.pid) + "/" + link);
+          const auto path = strict::read_link(fmt::format("/proc/{}/{}", process.pid, link));
           if (!path || !view.points.covers(*path)) continue;
           const bool is_root = std::string_view(link) == "root";
           places.push_back({process, *path, is_root ? words : words + *path});

@@ -1,5 +1,7 @@
 #include "agent/filesystem/kill_users.h"
 
+#include <fmt/core.h>
+
 #include <chrono>
 #include <string>
 #include <thread>
@@ -34,8 +36,7 @@ Left kill_living(unsigned major, unsigned minor) {
     }
     if (process::is_doomed(user.pid) || !process::kill_process(user.pid, user.start_time)) continue;
     if (left.processes.size() > kMostText) continue;
-    left.processes.append(" ").append(std::to_string(user.pid)).append(" (").append(user.command);
-    left.processes += ')';
+    left.processes += fmt::format(" {} ({})", user.pid, user.command);
   }
   return left;
 }
@@ -61,9 +62,9 @@ void kill_users(unsigned major, unsigned minor) {
       }
     } else if (Clock::now() > kernel_deadline) {
       throw Error(ErrorCode::Conflict,
-                  "device " + std::to_string(major) + ":" + std::to_string(minor) +
-                      ": still in use by the kernel after its processes were killed: it " +
-                      left.kernel + "; unmount or detach that, or reboot this node");
+                  fmt::format("device {}:{}: still in use by the kernel after its processes were "
+                              "killed: it {}; unmount or detach that, or reboot this node",
+                              major, minor, left.kernel));
     }
     std::this_thread::sleep_for(kPause);
   }

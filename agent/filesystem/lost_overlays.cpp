@@ -1,6 +1,7 @@
 #include "agent/filesystem/lost_overlays.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -158,12 +159,13 @@ class LostOverlays {
   }
 
   static User refuse(pid_t pid, const std::string& what) {
-    return {.pid = 0,
-            .command = "kernel",
-            .what = "has it mounted, although no process's mount namespace shows it: pid " +
-                    std::to_string(pid) + " (" + process::command_of(pid) + ") " + what +
-                    " whose layers are found nowhere; they may be on it",
-            .start_time = 0};
+    return {
+        .pid = 0,
+        .command = "kernel",
+        .what = fmt::format("has it mounted, although no process's mount namespace shows it: pid "
+                            "{} ({}) {} whose layers are found nowhere; they may be on it",
+                            pid, process::command_of(pid), what),
+        .start_time = 0};
   }
 
   std::vector<User> find_living() const {
@@ -194,7 +196,7 @@ class LostOverlays {
         if (process::is_doomed(process.pid)) continue;
         process::for_each_open_file(process.pid, [&](const auto& file, const std::string& path) {
           if (!mount_ids.contains(file.mount_id)) return true;
-          users = {refuse(process.pid, "has " + path + " open through an overlay")};
+          users = {refuse(process.pid, fmt::format("has {} open through an overlay", path))};
           return false;
         });
         if (!users.empty()) return users;
@@ -210,13 +212,15 @@ class LostOverlays {
       for (const auto& [at, point] : overlay.points) {
         for (const strict::Process& process : spaces_.all()[at].processes) {
           // One that has left its namespace meanwhile explains nothing.
-          const auto link = "/proc/" + std::to_string(process.pid) + "/ns/mnt";
+          const auto link = fmt::format("/proc/{}/ns/mnt", process.pid);
           if (!strict::read_link(link) || !named.insert(process.pid).second) continue;
-          users.push_back({.pid = process.pid,
-                           .command = process::command_of(process.pid),
-                           .what = "may have a file of it open through the overlay on " + point +
-                                   ", whose layers are found nowhere",
-                           .start_time = process.start_time});
+          users.push_back(
+              {.pid = process.pid,
+               .command = process::command_of(process.pid),
+               .what = fmt::format("may have a file of it open through the overlay on {}, "
+                                   "whose layers are found nowhere",
+                                   point),
+               .start_time = process.start_time});
         }
       }
     }

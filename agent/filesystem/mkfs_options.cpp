@@ -1,5 +1,7 @@
 #include "agent/filesystem/mkfs_options.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cctype>
 #include <sstream>
@@ -68,13 +70,14 @@ constexpr const char* kBlockSize = "4096";
 [[noreturn]] void throw_refused(const std::string& fs_type, const std::string& word,
                                 const std::string& why) {
   throw Error(ErrorCode::InvalidArgument,
-              "mkfsOptions for " + fs_type + ": " + in_quotes(word) + " " + why);
+              fmt::format("mkfsOptions for {}: {} {}", fs_type, in_quotes(word), why));
 }
 
 void check_type(const std::string& fs_type) {
   if (fs_type == "ext4" || fs_type == "xfs") return;
-  throw Error(ErrorCode::Unsupported,
-              "file system type " + in_quotes(fs_type) + " cannot be made; use ext4 or xfs");
+  throw Error(
+      ErrorCode::Unsupported,
+      fmt::format("file system type {} cannot be made; use ext4 or xfs", in_quotes(fs_type)));
 }
 
 std::string key_of(const std::string& item) {
@@ -89,7 +92,7 @@ void check_value(const std::string& fs_type, const Rule& rule, const std::string
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:,=^-+";
   if (value.empty() || value.front() == '-' ||
       value.find_first_not_of(kAllowed) != std::string::npos) {
-    throw_refused(fs_type, value, std::string("cannot be the value of -") + rule.letter);
+    throw_refused(fs_type, value, fmt::format("cannot be the value of -{}", rule.letter));
   }
   if (rule.letter == 'b' && value.substr(value.find('=') + 1) != kBlockSize) {
     throw_refused(fs_type, value,
@@ -100,7 +103,7 @@ void check_value(const std::string& fs_type, const Rule& rule, const std::string
   for (const std::string& item : base::split(value, ',')) {
     if (base::contains_word(rule.keys, key_of(item))) continue;
     throw_refused(fs_type, item,
-                  std::string("is not allowed in -") + rule.letter + "; allowed are: " + rule.keys);
+                  fmt::format("is not allowed in -{}; allowed are: {}", rule.letter, rule.keys));
   }
 }
 
@@ -109,7 +112,7 @@ const Rule& find_rule(const std::string& fs_type, const std::string& word) {
   for (const Rule& rule : kRules) {
     if (fs_type != rule.fs_type) continue;
     if (word.size() >= 2 && word[0] == '-' && word[1] == rule.letter) return rule;
-    letters += std::string(" -") + rule.letter;
+    letters += fmt::format(" -{}", rule.letter);
   }
   throw_refused(fs_type, word, "is not allowed; allowed are:" + letters);
 }

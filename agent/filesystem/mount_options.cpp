@@ -1,5 +1,7 @@
 #include "agent/filesystem/mount_options.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -38,7 +40,7 @@ constexpr const char* kData =
 constexpr const char* kReadOnlyData = "noload norecovery";
 
 [[noreturn]] void throw_refused(const std::string& word, const std::string& why) {
-  throw Error(ErrorCode::InvalidArgument, "mountOptions: " + in_quotes(word) + " " + why);
+  throw Error(ErrorCode::InvalidArgument, fmt::format("mountOptions: {} {}", in_quotes(word), why));
 }
 
 // At commas outside of double quotes (an SELinux context may hold commas).

@@ -1,5 +1,7 @@
 #include "agent/filesystem/mount_search.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -128,8 +130,8 @@ void MountSearch::look_at_other(View& view, const std::vector<Mounted>& found) {
     of_processes_.insert(mounted.device);
     if (view.use) continue;
     const std::string& name = devices_.at(mounted.device).name;
-    view.use = "has " + (name.empty() ? "it" : name) + " mounted on " + mounted.mount_point +
-               " in its own mount namespace";
+    view.use = fmt::format("has {} mounted on {} in its own mount namespace",
+                           name.empty() ? "it" : name, mounted.mount_point);
   }
 }
 
@@ -188,15 +190,17 @@ std::vector<std::string> MountSearch::kernel_uses() const {
   };
   for (const Mounted& mounted : in_host_) {
     if (mounted.device == volume_ || !named.insert(mounted.device).second) continue;
-    add_use("has " + devices_.at(mounted.device).name + " mounted on " + mounted.mount_point);
+    add_use(
+        fmt::format("has {} mounted on {}", devices_.at(mounted.device).name, mounted.mount_point));
   }
   for (const auto& [device, kind] : devices_) {
     const bool is_known = named.contains(device) || of_processes_.contains(device);
     if (kind.holds_by_itself && !is_known) add_use("has " + kind.name);
   }
   for (const auto& [device, mount_point] : doubtful_) {
-    add_use("has an overlay mounted on " + mount_point +
-            " whose layers cannot be located; they may be on it");
+    add_use(fmt::format(
+        "has an overlay mounted on {} whose layers cannot be located; they may be on it",
+        mount_point));
   }
   if (is_too_much_) add_use("has more devices or overlays stacked on it than can be checked");
   return uses;

@@ -1,5 +1,7 @@
 // What stands on a volume: devices over its device, loop devices over its files, overlays of its
 // directories.
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/filesystem/mount_search.h"
@@ -33,8 +35,8 @@ bool MountSearch::add_stacked() {
   for (const DeviceNumber device : devices()) {
     if (device.major == 0) continue;
     for (const StackedDevice& holder : list_holders(device)) {
-      is_new = add(holder.number,
-                   {.name = "device " + holder.name + " on top of it", .holds_by_itself = true}) ||
+      is_new = add(holder.number, {.name = fmt::format("device {} on top of it", holder.name),
+                                   .holds_by_itself = true}) ||
                is_new;
     }
     for (const StackedDevice& part : list_partitions(device)) {
@@ -62,8 +64,9 @@ bool MountSearch::add_loops() {
         places[at] == LoopPlace::OnDevices ||
         (places[at] == LoopPlace::Unknown && covered_somewhere(loop.backing_file));
     if (!is_on_it) continue;
-    is_new = add(loop.number, {.name = "loop device " + loop.name + " over " + loop.backing_file,
-                               .holds_by_itself = true}) ||
+    is_new = add(loop.number,
+                 {.name = fmt::format("loop device {} over {}", loop.name, loop.backing_file),
+                  .holds_by_itself = true}) ||
              is_new;
   }
   return is_new;

@@ -1,6 +1,7 @@
 #include "agent/filesystem/mounted_fault.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -59,13 +60,15 @@ std::string find_mounted_fault(const std::string& mount_point, unsigned major, u
   const auto result = process::run_in_child([=] { return look(point, major, minor, is_in_host); },
                                             kFaultLimit, "the file system on " + mount_point);
   if (!result) {
-    throw Error(ErrorCode::Unavailable,
-                "the file system on " + mount_point +
-                    " did not answer in time: its device is frozen, or very busy");
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("the file system on {} did not answer in time: its device is frozen, or "
+                    "very busy",
+                    mount_point));
   }
   if (*result == 0) return "";
   if (*result != EROFS) {
-    return "has shut itself down after an error (" + base::error_text(*result) + ")";
+    return fmt::format("has shut itself down after an error ({})", base::error_text(*result));
   }
   if (is_mounted_read_only(mount_point, major, minor)) return "";
   return "was made read-only by the kernel after an error";

@@ -2,6 +2,7 @@
 
 #include <blkid/blkid.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -72,18 +73,17 @@ Ends read_ends(int file, std::uint64_t size, std::string& detail) {
           pread(file, buffer.data(), wanted, static_cast<off_t>(range.offset + done));
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) {
-        detail = "read error at offset " + std::to_string(range.offset + done) + ": " +
-                 (count == 0 ? "it ends there" : base::error_text(errno));
+        detail = fmt::format("read error at offset {}: {}", range.offset + done,
+                             count == 0 ? "it ends there" : base::error_text(errno));
         return Ends::ReadError;
       }
       const auto end = buffer.begin() + count;
       const auto found = std::find_if(buffer.begin(), end, [](char byte) { return byte != 0; });
       if (found != end && zero) {
         zero = false;
-        detail = "data at offset " +
-                 std::to_string(range.offset + done +
-                                static_cast<std::uint64_t>(found - buffer.begin())) +
-                 ", without a signature that is known";
+        detail =
+            fmt::format("data at offset {}, without a signature that is known",
+                        range.offset + done + static_cast<std::uint64_t>(found - buffer.begin()));
       }
       done += static_cast<std::uint64_t>(count);
     }
@@ -104,7 +104,7 @@ Probe known(blkid_probe prober) {
   if (result.type.empty()) result.type = table;
   if (result.type.empty()) return unknown("libblkid found something that it has no name for");
   if (value_of(prober, "SBBADCSUM") == "1") {
-    return unknown("a superblock of " + result.type + " with a wrong checksum");
+    return unknown(fmt::format("a superblock of {} with a wrong checksum", result.type));
   }
   result.uuid = value_of(prober, result.type == table ? "PTUUID" : "UUID");
   std::transform(result.uuid.begin(), result.uuid.end(), result.uuid.begin(),
@@ -112,7 +112,7 @@ Probe known(blkid_probe prober) {
   result.detail = result.type;
   if (result.type == table) result.detail += " partition table";
   const std::string label = value_of(prober, "LABEL");
-  if (!label.empty()) result.detail += " (label " + in_quotes(label) + ")";
+  if (!label.empty()) result.detail += fmt::format(" (label {})", in_quotes(label));
   return result;
 }
 
@@ -245,11 +245,11 @@ void wipe(const std::string& device) {
   if (!file.is_open()) {
     const int number = errno;
     if (number == EBUSY) {
-      throw Error(ErrorCode::Conflict, "cannot wipe " + device + ": it is in use by: " +
-                                           process::holders_to_text(device));
+      throw Error(ErrorCode::Conflict, fmt::format("cannot wipe {}: it is in use by: {}", device,
+                                                   process::holders_to_text(device)));
     }
     throw Error(number == ENOENT ? ErrorCode::NotFound : ErrorCode::Internal,
-                "cannot open " + device + " to wipe it: " + base::error_text(number));
+                fmt::format("cannot open {} to wipe it: {}", device, base::error_text(number)));
   }
   const std::vector<char> zeros(kEndBytes);
   for (const Range& range : ends_of(size_of(file.get()))) {
@@ -259,15 +259,15 @@ void wipe(const std::string& device) {
           pwrite(file.get(), zeros.data(), wanted, static_cast<off_t>(range.offset + done));
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) {
-        throw Error(ErrorCode::Internal, "cannot wipe " + device + " at offset " +
-                                             std::to_string(range.offset + done) + ": " +
-                                             base::error_text(errno));
+        throw Error(ErrorCode::Internal, fmt::format("cannot wipe {} at offset {}: {}", device,
+                                                     range.offset + done, base::error_text(errno)));
       }
       done += static_cast<std::uint64_t>(count);
     }
   }
   if (fsync(file.get()) != 0) {
-    throw Error(ErrorCode::Internal, "cannot sync " + device + ": " + base::error_text(errno));
+    throw Error(ErrorCode::Internal,
+                fmt::format("cannot sync {}: {}", device, base::error_text(errno)));
   }
 }
 

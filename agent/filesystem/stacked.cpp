@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -18,9 +19,9 @@
 #include <optional>
 #include <string_view>
 
-#include "agent/base/text.h"
 #include "agent/api/error.h"
 #include "agent/base/files.h"
+#include "agent/base/text.h"
 #include "agent/process/child.h"
 #include "agent/process/strict_proc.h"
 
@@ -34,7 +35,7 @@ namespace strict = process::strict;
 constexpr std::chrono::seconds kStackedLimit{2};
 
 std::string folder_of(DeviceNumber device, const std::string& sys) {
-  return sys + "/dev/block/" + std::to_string(device.major) + ":" + std::to_string(device.minor);
+  return fmt::format("{}/dev/block/{}:{}", sys, device.major, device.minor);
 }
 
 void for_each_name(const std::string& folder,
@@ -42,8 +43,9 @@ void for_each_name(const std::string& folder,
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(folder.c_str()), &closedir);
   if (!stream && (errno == ENOENT || errno == ENOTDIR)) return;
   if (!stream) {
-    throw Error(ErrorCode::Unavailable, folder + ": cannot be read (" + base::error_text(errno) +
-                                            "), so the users of a volume cannot be found");
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("{}: cannot be read ({}), so the users of a volume cannot be found",
+                            folder, base::error_text(errno)));
   }
   // readdir is safe here: the stream is this thread's own.
   while (const dirent* entry = readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe)
@@ -111,7 +113,7 @@ std::vector<StackedDevice> list_holders(DeviceNumber device, const std::string& 
     if (!number) return;
     const std::string alias = line_of(folder + "/" + name + "/dm/name");
     holders.push_back(
-        {.number = *number, .name = alias.empty() ? name : std::string(name) + " (" + alias + ")"});
+        {.number = *number, .name = alias.empty() ? name : fmt::format("{} ({})", name, alias)});
   });
   return holders;
 }

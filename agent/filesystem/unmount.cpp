@@ -1,6 +1,7 @@
 #include "agent/filesystem/unmount.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -44,9 +45,10 @@ bool unmount_in_host(const std::string& mount_point) {
       },
       kUnmountLimit);
   if (!result) {
-    throw Error(ErrorCode::Unavailable, "unmounting " + mount_point +
-                                            " did not end in time: its file system hangs, most "
-                                            "likely because its device is frozen");
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("unmounting {} did not end in time: its file system hangs, most likely "
+                            "because its device is frozen",
+                            mount_point));
   }
   switch (*result) {
     case 0:
@@ -58,15 +60,16 @@ bool unmount_in_host(const std::string& mount_point) {
     case EBUSY:
       return false;
     case kNoNamespace:
-      throw Error(ErrorCode::Internal, "cannot unmount " + mount_point +
-                                           ": the mount namespace of process 1 cannot be entered; "
-                                           "the agent has to be privileged and in the host's "
-                                           "process namespace");
+      throw Error(
+          ErrorCode::Internal,
+          fmt::format("cannot unmount {}: the mount namespace of process 1 cannot be entered; "
+                      "the agent has to be privileged and in the host's process namespace",
+                      mount_point));
     default:
       break;
   }
   throw Error(ErrorCode::Internal,
-              "cannot unmount " + mount_point + ": " + base::error_text(*result));
+              fmt::format("cannot unmount {}: {}", mount_point, base::error_text(*result)));
 }
 
 }  // namespace plexvol::filesystem
