@@ -1,6 +1,7 @@
 #include "agent/filepool/filepool.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -34,7 +35,7 @@ constexpr int kInUseAttempts = 10;
 
 [[noreturn]] void throw_errno(const std::string& tried, int number) {
   const ErrorCode code = number == ENOSPC ? ErrorCode::OutOfSpace : ErrorCode::Internal;
-  throw Error(code, tried + ": " + base::error_text(number));
+  throw Error(code, fmt::format("{}: {}", tried, base::error_text(number)));
 }
 
 std::optional<struct stat> find_file(const std::string& path) {
@@ -79,9 +80,10 @@ Space FilePool::space() const {
   struct statvfs status {};
   if (statvfs(directory_.c_str(), &status) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
-      throw Error(ErrorCode::NotFound, "the pool's directory " + directory_ +
-                                           " does not exist on this node; make it, on a file "
-                                           "system with room for the volumes");
+      throw Error(ErrorCode::NotFound,
+                  fmt::format("the pool's directory {} does not exist on this node; make it, on a "
+                              "file system with room for the volumes",
+                              directory_));
     }
     throw_errno("cannot look at the pool's directory " + directory_, errno);
   }
@@ -120,9 +122,9 @@ void FilePool::create_image(const std::string& name, std::uint64_t size_bytes,
   if (find_file(path)) throw Error(ErrorCode::AlreadyExists, path + " already exists");
   const std::uint64_t free_bytes = space().free_bytes;
   if (free_bytes < size_bytes) {
-    throw Error(ErrorCode::OutOfSpace, "creating " + path + ": it may need " +
-                                           size_to_text(size_bytes) + ", but only " +
-                                           size_to_text(free_bytes) + " are free there");
+    throw Error(ErrorCode::OutOfSpace,
+                fmt::format("creating {}: it may need {}, but only {} are free there", path,
+                            size_to_text(size_bytes), size_to_text(free_bytes)));
   }
   set_tags(name, tags);
   write_atomically(path,
@@ -143,8 +145,9 @@ void FilePool::activate(const std::string& name) {
   // it stays as it is.
   runner_.run({.argv = {kLosetup, "--direct-io=on", output.out}, .input = {}});
   if (find_device(name).empty()) {
-    throw Error(ErrorCode::Internal, "losetup answered " + output.out + " for " + path +
-                                         ", but the kernel does not say that it is on that file");
+    throw Error(ErrorCode::Internal, fmt::format("losetup answered {} for {}, but the kernel does "
+                                                 "not say that it is on that file",
+                                                 output.out, path));
   }
 }
 
@@ -154,8 +157,8 @@ void FilePool::deactivate(const std::string& name) {
     if (device.empty()) return;
     if (attempt > kInUseAttempts) {
       throw Error(ErrorCode::Conflict,
-                  device + " of " + path_of(name, kImageEnding) +
-                      " is still in use by: " + process::holders_to_text(device));
+                  fmt::format("{} of {} is still in use by: {}", device,
+                              path_of(name, kImageEnding), process::holders_to_text(device)));
     }
     if (attempt > 1) std::this_thread::sleep_for(retry_delay_);
     detach(device);

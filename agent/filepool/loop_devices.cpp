@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -36,8 +37,8 @@ std::vector<LoopDevice> list_loop_devices() {
   std::error_code error;
   std::filesystem::directory_iterator entries(kBlockDevices, error);
   if (error) {
-    throw Error(ErrorCode::Internal, std::string("cannot list the loop devices: ") + kBlockDevices +
-                                         ": " + error.message());
+    throw Error(ErrorCode::Internal, fmt::format("cannot list the loop devices: {}: {}",
+                                                 kBlockDevices, error.message()));
   }
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
