@@ -1,6 +1,7 @@
 #include "agent/process/boost_runner.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -45,7 +46,7 @@ constexpr int kComputingLimits = 10;
 
 std::string to_text(milliseconds time) {
   const auto count = time.count();
-  return count % 1000 == 0 ? std::to_string(count / 1000) + " s" : std::to_string(count) + " ms";
+  return count % 1000 == 0 ? fmt::format("{} s", count / 1000) : fmt::format("{} ms", count);
 }
 
 struct Pipe {
@@ -97,9 +98,9 @@ pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe&
                      // program's
     return child.id();
   } catch (const bp::process_error& error) {
-    throw Error(ErrorCode::Internal, "cannot start " + command.argv.front() + ": " +
-                                         error.code().message() +
-                                         "; is it installed in the agent's image?");
+    throw Error(ErrorCode::Internal,
+                fmt::format("cannot start {}: {}; is it installed in the agent's image?",
+                            command.argv.front(), error.code().message()));
   }
 }
 
@@ -133,11 +134,11 @@ class Run {
       } else if (is_stalled()) {
         stop("made no progress for " + to_text(command_.stall_limit));
       } else if (computed() >= kComputingLimits * command_.stall_limit) {
-        stop("has used " + to_text(kComputingLimits * command_.stall_limit) +
-             " of CPU time without reading or writing anything");
+        stop(fmt::format("has used {} of CPU time without reading or writing anything",
+                         to_text(kComputingLimits * command_.stall_limit)));
       }
       if (has_too_much()) {
-        stop("printed more than " + std::to_string(kMaxOutput) + " bytes", ErrorCode::Internal);
+        stop(fmt::format("printed more than {} bytes", kMaxOutput), ErrorCode::Internal);
       }
     }
     // What it wrote before it ended is in the pipes already. Whoever else holds them is not waited
@@ -159,7 +160,8 @@ class Run {
     if (waited == 0 || (waited < 0 && errno == EINTR)) return false;
     if (waited < 0) {
       throw Error(ErrorCode::Internal,
-                  "cannot wait for " + process::to_text(command_) + ": " + base::error_text(errno));
+                  fmt::format("cannot wait for {}: {}", process::to_text(command_),
+                              base::error_text(errno)));
     }
     output_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return true;
@@ -247,13 +249,14 @@ class Run {
       pause = std::min(pause * 2, kTick);
     }
     if (!ended) abandon(pid_);
-    const std::string what = process::to_text(command_) + " " + reason;
+    const std::string what = fmt::format("{} {}", process::to_text(command_), reason);
     if (left.empty()) throw Error(code, what + " and was killed");
     hung_.add(command_.subject, pid_, process::to_text(command_));
-    throw Error(ErrorCode::Unavailable,
-                what + " and cannot be killed: process " + std::to_string(left.front()) +
-                    " hangs in the kernel" + where_it_hangs(left.front()) +
-                    "; see what the device below it waits for, or reboot this node");
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("{} and cannot be killed: process {} hangs in the kernel{}; see what the "
+                    "device below it waits for, or reboot this node",
+                    what, left.front(), where_it_hangs(left.front())));
   }
 
   const Command& command_;

@@ -1,5 +1,6 @@
 #include "agent/process/holders.h"
 
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -76,19 +77,19 @@ std::string holders_to_text(const std::string& device) {
   if (stat(device.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return "nobody: it is gone";
   const unsigned device_major = major(status.st_rdev);
   const unsigned device_minor = minor(status.st_rdev);
-  const std::string number = std::to_string(device_major) + ":" + std::to_string(device_minor);
+  const std::string number = fmt::format("{}:{}", device_major, device_minor);
   std::string text;
   const auto add = [&](const std::string& holder) { text += (text.empty() ? "" : ", ") + holder; };
   for (const std::string& point : list_mount_points({.major = device_major, .minor = device_minor}))
     add("mounted on " + point);
   for (const std::string& name : list_devices_above(number))
-    add("device " + name + " on top of it");
+    add(fmt::format("device {} on top of it", name));
   try {
     for (const pid_t pid : list_openers(device_major, device_minor)) {
-      add("process " + std::to_string(pid) + " (" + command_of(pid) + ")");
+      add(fmt::format("process {} ({})", pid, command_of(pid)));
     }
   } catch (const Error& error) {
-    add(std::string("perhaps others (") + error.what() + ")");
+    add(fmt::format("perhaps others ({})", error.what()));
   }
   return text.empty() ? "nobody that can be seen (a mount in another mount namespace?)" : text;
 }

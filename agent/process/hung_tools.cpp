@@ -1,5 +1,7 @@
 #include "agent/process/hung_tools.h"
 
+#include <fmt/core.h>
+
 #include "agent/api/error.h"
 #include "agent/process/child.h"
 #include "agent/process/proc.h"
@@ -27,9 +29,10 @@ void HungTools::refuse(const std::string& subject) {
   const std::vector<pid_t> members = read_group(tool.group).members;
   const pid_t pid = members.empty() ? tool.group : members.front();
   throw Error(ErrorCode::Unavailable,
-              subject + ": an earlier tool still hangs in the kernel" + where_it_hangs(pid) +
-                  ", so no other one is started: process " + std::to_string(pid) + " (" +
-                  tool.command + "); see what the device below it waits for, or reboot this node");
+              fmt::format("{}: an earlier tool still hangs in the kernel{}, so no other one is "
+                          "started: process {} ({}); see what the device below it waits for, or "
+                          "reboot this node",
+                          subject, where_it_hangs(pid), pid, tool.command));
 }
 
 std::string where_it_hangs(pid_t pid) {

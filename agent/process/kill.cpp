@@ -1,5 +1,6 @@
 #include "agent/process/kill.h"
 
+#include <fmt/core.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ bool was_sent(pid_t pid, long result) {
   if (result == 0) return true;
   if (errno == ESRCH) return false;
   throw Error(ErrorCode::Internal,
-              "cannot kill process " + std::to_string(pid) + ": " + base::error_text(errno));
+              fmt::format("cannot kill process {}: {}", pid, base::error_text(errno)));
 }
 
 }  // namespace
@@ -43,7 +44,7 @@ bool kill_process(pid_t pid, std::uint64_t start_time) {
       return kill_process_by_pid(pid, start_time);
     }
     throw Error(ErrorCode::Unavailable,
-                "cannot kill process " + std::to_string(pid) + ": " + base::error_text(errno));
+                fmt::format("cannot kill process {}: {}", pid, base::error_text(errno)));
   }
   // The descriptor stays with the process: if it is the right one now, the signal reaches the right
   // one.

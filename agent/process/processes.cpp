@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ namespace plexvol::process {
 namespace {
 
 [[noreturn]] void throw_unreadable(const std::string& path, int error) {
-  throw Error(ErrorCode::Unavailable, "cannot read " + path + ": " + base::error_text(error));
+  throw Error(ErrorCode::Unavailable,
+              fmt::format("cannot read {}: {}", path, base::error_text(error)));
 }
 
 bool means_gone(int error) {

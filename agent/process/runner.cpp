@@ -1,5 +1,7 @@
 #include "agent/process/runner.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <sstream>
@@ -83,8 +85,8 @@ std::string said(const Output& output) {
 Output run_checked(Runner& runner, const Command& command) {
   Output output = runner.run(command);
   if (output.exit_code == 0) return output;
-  throw Error(ErrorCode::Internal, to_text(command) + ": exit code " +
-                                       std::to_string(output.exit_code) + ": " + said(output));
+  throw Error(ErrorCode::Internal, fmt::format("{}: exit code {}: {}", to_text(command),
+                                               output.exit_code, said(output)));
 }
 
 }  // namespace plexvol::process

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -30,9 +31,9 @@ bool has_gone(int error) {
 [[noreturn]] void throw_unreadable(const std::string& path, int error) {
   const bool is_short = error == EMFILE || error == ENFILE || error == ENOMEM;
   throw Error(is_short ? ErrorCode::Unavailable : ErrorCode::Internal,
-              path + ": cannot be read (" + base::error_text(error) +
-                  "), so the users of a volume cannot be found" +
-                  (is_short ? "" : "; run the agent as root and privileged"));
+              fmt::format("{}: cannot be read ({}), so the users of a volume cannot be found{}",
+                          path, base::error_text(error),
+                          is_short ? "" : "; run the agent as root and privileged"));
 }
 
 std::optional<Stat> stat_of(const std::string& path) {

@@ -1,5 +1,7 @@
 #include "agent/process/trace_log.h"
 
+#include <fmt/core.h>
+
 #include <exception>
 #include <utility>
 
@@ -65,9 +67,10 @@ void TracingRunner::record(Clock::time_point started, const Command& command, in
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started);
   Step step{.text = to_text(command), .took = took, .exit_code = exit_code};
   if (sink_) {
-    std::string line = step.text + ": exit code " + std::to_string(exit_code) + ", " +
-                       std::to_string(took.count() / 1000) + " ms";
-    if (!TraceSubject::current().empty()) line = TraceSubject::current() + ": " + line;
+    std::string line =
+        fmt::format("{}: exit code {}, {} ms", step.text, exit_code, took.count() / 1000);
+    if (!TraceSubject::current().empty())
+      line = fmt::format("{}: {}", TraceSubject::current(), line);
     if (!said.empty()) line += ": " + said;
     sink_(line);
   }
