@@ -1,5 +1,6 @@
 #include "agent/pods/cgroups.h"
 
+#include <fmt/core.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,8 +47,8 @@ void kill_member(pid_t pid, const std::string& uid, const std::string& proc) {
   const base::Descriptor handle(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!handle.is_open() && errno == ESRCH) return;
   if (!handle.is_open() && errno != ENOSYS) {
-    throw Error(ErrorCode::Unavailable, "cannot kill process " + std::to_string(pid) + " of pod " +
-                                            uid + ": " + base::error_text(errno));
+    throw Error(ErrorCode::Unavailable, fmt::format("cannot kill process {} of pod {}: {}", pid,
+                                                    uid, base::error_text(errno)));
   }
   if (!is_in_pod(pid, uid, proc)) return;
   if (handle.is_open()) {
@@ -119,10 +120,10 @@ void Pods::kill(const std::string& uid) const {
     quiet = members.empty() ? quiet + 1 : 0;
     if (members.empty()) continue;
     if (std::chrono::steady_clock::now() > deadline) {
-      throw Error(ErrorCode::Unavailable, "SIGKILL does not end the processes of pod " + uid +
-                                              ", the first of them " +
-                                              std::to_string(members.front()) + " (" +
-                                              process::command_of(members.front()) + ")");
+      throw Error(
+          ErrorCode::Unavailable,
+          fmt::format("SIGKILL does not end the processes of pod {}, the first of them {} ({})",
+                      uid, members.front(), process::command_of(members.front())));
     }
     for (const pid_t pid : members) kill_member(pid, uid, settings_.proc);
     std::this_thread::sleep_for(kPause);

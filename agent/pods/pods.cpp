@@ -1,5 +1,7 @@
 #include "agent/pods/pods.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/api/error.h"
@@ -73,21 +75,20 @@ Verdict Pods::find(const std::string& uid) const {
   try {
     processes = find_processes(uid, settings_.proc);
   } catch (const Error& error) {
-    return unknown(std::string("whose processes cannot be looked for: ") + error.what(),
+    return unknown(fmt::format("whose processes cannot be looked for: {}", error.what()),
                    "make /proc of the host readable for the agent");
   }
   if (!processes.empty()) {
-    const std::string first = std::to_string(processes.front());
     return {.life = Life::Alive,
             .name = find_name(settings_, uid),
-            .why = "whose processes are running (" + first + " " +
-                   printable(process::command_of(processes.front())) + ")",
+            .why = fmt::format("whose processes are running ({} {})", processes.front(),
+                               printable(process::command_of(processes.front()))),
             .advice = kDeleteIt};
   }
   try {
     return judge(list_sandboxes(settings_, uid));
   } catch (const Error& error) {
-    return unknown(std::string("which is not known to be gone, since ") + error.what(),
+    return unknown(fmt::format("which is not known to be gone, since {}", error.what()),
                    "start the container runtime, or name its socket in runtime_sockets");
   }
 }

@@ -3,6 +3,7 @@
 
 #include "agent/pods/runtime.h"
 
+#include <fmt/core.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/completion_queue.h>
@@ -38,7 +39,7 @@ constexpr std::array kServices = {"runtime.v1.RuntimeService", "runtime.v1alpha2
 
 [[noreturn]] void throw_silent(const std::string& socket, const std::string& why) {
   throw Error(ErrorCode::Unavailable,
-              "the container runtime does not answer: " + socket + ": " + why);
+              fmt::format("the container runtime does not answer: {}: {}", socket, why));
 }
 
 // Kubernetes' names; anything else could be meant for the terminal that it is printed on.
@@ -177,8 +178,9 @@ std::vector<Sandbox> list_sandboxes(const Settings& settings, const std::string&
     }
   }
   if (is_answered) return sandboxes;
-  throw Error(ErrorCode::Unavailable, "no container runtime was found: none of " +
-                                          base::join(settings.runtime_sockets) + " speaks CRI");
+  throw Error(ErrorCode::Unavailable,
+              fmt::format("no container runtime was found: none of {} speaks CRI",
+                          base::join(settings.runtime_sockets)));
 }
 
 }  // namespace plexvol::pods
