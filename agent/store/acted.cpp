@@ -1,6 +1,7 @@
 #include "agent/store/acted.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,9 +27,10 @@ constexpr std::size_t kSlotBytes = 8192;
 constexpr std::size_t kHeaderBytes = 34;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
-  throw Error(ErrorCode::Internal, path + ": cannot " + what + ": " + base::error_text(error) +
-                                       "; without it no volume that changes its current set is "
-                                       "used here");
+  throw Error(ErrorCode::Internal,
+              fmt::format("{}: cannot {}: {}; without it no volume that changes its current set is "
+                          "used here",
+                          path, what, base::error_text(error)));
 }
 
 std::string to_slot(std::uint64_t sequence, const model::Acted& acted) {
@@ -126,9 +128,10 @@ std::string describe_contradiction(const model::Acted& acted, const model::Volum
                                    const std::optional<model::Current>& current) {
   const std::string why = model::find_contradiction(acted, volume, current);
   if (why.empty()) return "";
-  return "volume " + volume.name + ": the store is older than this node (" + why +
-         "); was an old backup of it restored? The replica here is left as it is: see `plexvol "
-         "store repair`";
+  return fmt::format(
+      "volume {}: the store is older than this node ({}); was an old backup of it restored? The "
+      "replica here is left as it is: see `plexvol store repair`",
+      volume.name, why);
 }
 
 void require_no_contradiction(const model::Acted& acted, model::Volume volume,
@@ -141,7 +144,7 @@ void require_no_contradiction(const model::Acted& acted, model::Volume volume,
 std::string ActedSets::path_of(const std::string& volume_id) const {
   // It comes from the store, and names a file here.
   if (volume_id.empty() || volume_id.find('/') != std::string::npos || volume_id.front() == '.') {
-    throw Error(ErrorCode::Internal, "\"" + volume_id + "\" is no volume's id");
+    throw Error(ErrorCode::Internal, fmt::format("\"{}\" is no volume's id", volume_id));
   }
   return directory_ + "/" + volume_id;
 }
@@ -187,8 +190,9 @@ void ActedSets::write(const std::string& volume_id, File& file, model::Acted nex
     slot = to_slot(file.sequence + 1, next);
   }
   if (slot.size() > kSlotBytes) {
-    throw Error(ErrorCode::Internal,
-                path + ": the record of volume " + next.volume + " is too large to be kept");
+    throw Error(
+        ErrorCode::Internal,
+        fmt::format("{}: the record of volume {} is too large to be kept", path, next.volume));
   }
   if (!file.acted) {
     make_file(directory_, path, slot);

@@ -1,5 +1,7 @@
 #include "agent/store/acted_report.h"
 
+#include <fmt/core.h>
+
 #include <chrono>
 #include <ctime>
 #include <exception>
@@ -85,7 +87,7 @@ void ActedReport::tell_of(const std::string& name) {
   const std::string why = model::find_contradiction(
       *acted, volume->value, current ? std::optional(current->value) : std::nullopt);
   if (why.empty()) return;
-  tell("volume " + name + ": " + why,
+  tell(fmt::format("volume {}: {}", name, why),
        Change()
            .require(keys::volume(name), volume->revision)
            .require(keys::current(name), current ? current->revision : 0));
@@ -103,8 +105,7 @@ void ActedReport::tell(const std::string& why, Change change) {
 void ActedReport::look_for_empty_store() {
   const auto acted = acted_.list();
   if (!acted.empty() && store_.raw().list(keys::volume("")).empty()) {
-    tell("the store knows no volume, and " + here_ + " has replicas of " +
-             std::to_string(acted.size()),
+    tell(fmt::format("the store knows no volume, and {} has replicas of {}", here_, acted.size()),
          {});
   }
   has_looked_ = true;

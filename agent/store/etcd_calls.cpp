@@ -1,5 +1,7 @@
 #include "agent/store/etcd_calls.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 #include <string_view>
@@ -58,7 +60,7 @@ std::string reason(const grpc::Status& status) {
   std::string text = without_wrapping(status.error_message());
   std::ranges::replace_if(
       text, [](char byte) { return byte == '\n' || byte == '\r' || byte == '\t'; }, ' ');
-  return text.empty() ? "status " + std::to_string(status.error_code()) : text;
+  return text.empty() ? fmt::format("status {}", static_cast<int>(status.error_code())) : text;
 }
 
 bool has_text(const grpc::Status& status, std::string_view text) {
@@ -94,7 +96,8 @@ Meaning meaning(const grpc::Status& status) {
 
 [[noreturn]] void fail(const EtcdCall& call, const std::string& endpoint,
                        const grpc::Status& status) {
-  const std::string text = "etcd " + endpoint + ": cannot " + call.what + ": " + reason(status);
+  const std::string text =
+      fmt::format("etcd {}: cannot {}: {}", endpoint, call.what, reason(status));
   switch (meaning(status)) {
     case Meaning::RefusedForGood:
       throw Error(ErrorCode::Internal, text);
@@ -111,11 +114,13 @@ Meaning meaning(const grpc::Status& status) {
                                  const std::map<std::string, std::string>& problems) {
   std::string each;
   for (const auto& [endpoint, problem] : problems) {
-    each += (each.empty() ? "" : ", ") + endpoint + " (" + problem + ")";
+    each += fmt::format("{}{} ({})", each.empty() ? "" : ", ", endpoint, problem);
   }
-  throw Error(ErrorCode::Unavailable, "etcd: cannot " + call.what +
-                                          ": no member is reached, so nothing was sent: " + each +
-                                          "; start etcd there, or open the way to it");
+  throw Error(
+      ErrorCode::Unavailable,
+      fmt::format("etcd: cannot {}: no member is reached, so nothing was sent: {}; start etcd "
+                  "there, or open the way to it",
+                  call.what, each));
 }
 
 void check_cancelled(const EtcdCall& call) {
@@ -219,7 +224,7 @@ std::string EtcdCaller::token(const EtcdCall& call, Clock::time_point deadline) 
   request.set_name(user_);
   request.set_password(password_);
   etcdserverpb::AuthenticateResponse response;
-  const EtcdCall log_in{.what = "log in as " + user_ + " (to " + call.what + ")",
+  const EtcdCall log_in{.what = fmt::format("log in as {} (to {})", user_, call.what),
                         .cancellation = call.cancellation,
                         .timeout = call.timeout};
   const Outcome outcome =

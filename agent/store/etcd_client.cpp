@@ -1,5 +1,7 @@
 #include "agent/store/etcd_client.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -184,9 +186,9 @@ std::vector<std::optional<Entry>> EtcdClient::get_all(const std::vector<std::str
                 invoke_txn(request, response));
   noting.answer(response.header());
   if (response.responses_size() != request.success_size()) {
-    throw Error(ErrorCode::Internal, "etcd: " + std::to_string(request.success_size()) +
-                                         " keys were asked for, and " +
-                                         std::to_string(response.responses_size()) + " answered");
+    throw Error(ErrorCode::Internal,
+                fmt::format("etcd: {} keys were asked for, and {} answered", request.success_size(),
+                            response.responses_size()));
   }
   std::vector<std::optional<Entry>> entries;
   entries.reserve(keys.size());
@@ -202,7 +204,7 @@ std::vector<Entry> EtcdClient::list(const std::string& prefix) {
     if (std::optional<std::vector<Entry>> entries = try_list(prefix)) return std::move(*entries);
   }
   throw Error(ErrorCode::Unavailable,
-              "etcd: its history is compacted faster than " + prefix + " can be listed");
+              fmt::format("etcd: its history is compacted faster than {} can be listed", prefix));
 }
 
 std::optional<std::vector<Entry>> EtcdClient::try_list(const std::string& prefix) {

@@ -1,5 +1,6 @@
 #include "agent/store/etcd_endpoints.h"
 
+#include <fmt/core.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
@@ -42,7 +43,7 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
   Address address{.secure = wants_tls(settings), .host_and_port = {}};
   if (rest.starts_with(kPlain)) {
     if (address.secure)
-      refuse_settings("endpoint " + endpoint + " is not https, but TLS files are given");
+      refuse_settings(fmt::format("endpoint {} is not https, but TLS files are given", endpoint));
     rest.remove_prefix(kPlain.size());
   } else if (rest.starts_with(kSecure)) {
     address.secure = true;
@@ -54,7 +55,7 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
            std::string_view("-._:[]%").find(static_cast<char>(byte)) != std::string_view::npos;
   });
   if (rest.empty() || !is_clean)
-    refuse_settings("'" + endpoint + "' is not an endpoint as in https://10.0.0.1:2379");
+    refuse_settings(fmt::format("'{}' is not an endpoint as in https://10.0.0.1:2379", endpoint));
   const std::size_t after_host = rest.starts_with('[') ? rest.find(']') : 0;
   const bool has_port = rest.find(':', after_host) != std::string_view::npos;
   address.host_and_port = std::string(rest) + (has_port ? "" : ":2379");
@@ -65,7 +66,7 @@ void check_readable(const std::string& what, const std::string& path) {
   if (path.empty()) return;
   const std::ifstream file(path);
   if (!file)
-    refuse_settings("cannot read the " + what + " " + path + ": " + base::error_text(errno));
+    refuse_settings(fmt::format("cannot read the {} {}: {}", what, path, base::error_text(errno)));
 }
 
 std::shared_ptr<grpc::ChannelCredentials> make_tls_credentials(const EtcdSettings& settings) {

@@ -1,5 +1,7 @@
 #include "agent/store/file_format.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -148,7 +150,7 @@ std::optional<std::vector<ItemChange>> parse_body(std::string_view body) {
 
 [[noreturn]] void refuse(std::size_t offset, const std::string& what) {
   throw Error(ErrorCode::Internal,
-              "the store's file is damaged at byte " + std::to_string(offset) + ": " + what);
+              fmt::format("the store's file is damaged at byte {}: {}", offset, what));
 }
 
 bool has_record_after(std::string_view bytes, std::size_t offset) {
@@ -182,11 +184,12 @@ void check_is_torn(std::string_view bytes, std::size_t offset) {
   if (!header) {
     // Two whole records do not fit into this.
     if (tail.size() < kMaxHeaderBytes && tail.find('\n') == std::string_view::npos) return;
-    refuse(offset,
-           "no record begins there, so nobody knows how many there were and whether they "
-           "were acknowledged; restore the file from a backup, or cut it off there, which "
-           "gives up " +
-               std::to_string(tail.size()) + " bytes of transactions");
+    refuse(
+        offset,
+        fmt::format("no record begins there, so nobody knows how many there were and whether they "
+                    "were acknowledged; restore the file from a backup, or cut it off there, which "
+                    "gives up {} bytes of transactions",
+                    tail.size()));
   }
   const std::size_t record_bytes = header->header_bytes + header->body_bytes;
   if (tail.size() < record_bytes) return;
@@ -258,8 +261,8 @@ ParsedFile parse_file(std::string_view bytes) {
       break;
     }
     if (record->revision <= parsed.contents.revision) {
-      refuse(offset, "revision " + std::to_string(record->revision) + " follows " +
-                         std::to_string(parsed.contents.revision));
+      refuse(offset,
+             fmt::format("revision {} follows {}", record->revision, parsed.contents.revision));
     }
     parsed.contents.apply(record->revision, record->changes);
     offset += record->bytes;

@@ -1,6 +1,7 @@
 #include "agent/store/file_log.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ constexpr auto kLockLimit = std::chrono::seconds(2);
 constexpr auto kLockInterval = std::chrono::milliseconds(10);
 
 [[noreturn]] void fail(const std::string& what, int error) {
-  throw Error(ErrorCode::Internal, "store: cannot " + what + ": " + base::error_text(error));
+  throw Error(ErrorCode::Internal,
+              fmt::format("store: cannot {}: {}", what, base::error_text(error)));
 }
 
 base::Descriptor open_or_fail(const std::filesystem::path& path, int flags) {
@@ -80,9 +82,9 @@ void FileLog::lock() {
       std::this_thread::sleep_for(kLockInterval);
       continue;
     }
-    throw Error(ErrorCode::Conflict, "the store in " + directory_.string() +
-                                         " is in use by process " + read_whole(lock_.get(), path) +
-                                         ": only one agent may run on it");
+    throw Error(ErrorCode::Conflict,
+                fmt::format("the store in {} is in use by process {}: only one agent may run on it",
+                            directory_.string(), read_whole(lock_.get(), path)));
   }
   // For the message above alone, so a full disk is no reason not to start.
   const std::string owner = std::to_string(::getpid());
@@ -100,7 +102,7 @@ void FileLog::read() {
   try {
     parsed = parse_file(bytes);
   } catch (const Error& error) {
-    throw Error(error.code(), path_.string() + ": " + error.what());
+    throw Error(error.code(), fmt::format("{}: {}", path_.string(), error.what()));
   }
   size_ = parsed.good_bytes;
   contents_ = std::move(parsed.contents);
@@ -109,8 +111,9 @@ void FileLog::read() {
   if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(file_.get()) != 0) {
     fail("cut the interrupted transaction off " + path_.string(), errno);
   }
-  opening_note_ = path_.string() + ": the last " + std::to_string(bytes.size() - size_) +
-                  " bytes were an interrupted transaction that was never acknowledged; dropped";
+  opening_note_ = fmt::format(
+      "{}: the last {} bytes were an interrupted transaction that was never acknowledged; dropped",
+      path_.string(), bytes.size() - size_);
 }
 
 Contents FileLog::take_contents() {
@@ -133,8 +136,8 @@ void FileLog::undo_append(int error) {
   }
   const bool is_full = error == ENOSPC || error == EDQUOT;
   throw Error(is_full ? ErrorCode::OutOfSpace : ErrorCode::Internal,
-              "store: nothing was committed, cannot write " + path_.string() + ": " +
-                  base::error_text(error));
+              fmt::format("store: nothing was committed, cannot write {}: {}", path_.string(),
+                          base::error_text(error)));
 }
 
 void FileLog::compact_if_large(const Contents& contents) {
@@ -181,7 +184,7 @@ void FileLog::check_usable() const {
 }
 
 void FileLog::become_unusable(const std::string& what, int error) {
-  unusable_ = "store: cannot " + what + ": " + base::error_text(error);
+  unusable_ = fmt::format("store: cannot {}: {}", what, base::error_text(error));
   throw Error(ErrorCode::Unavailable,
               unusable_ + "; this commit may or may not have happened, restart the agent");
 }

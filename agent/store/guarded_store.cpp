@@ -1,5 +1,7 @@
 #include "agent/store/guarded_store.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <ctime>
 #include <utility>
@@ -34,10 +36,10 @@ std::int64_t check_schema(const std::optional<Entry>& entry) {
     throw Refused(error.what());
   }
   if (schema.writers <= model::kSchema) return entry->revision;
-  throw Refused("the store is kept by plexvold " + schema.by + " in a newer form (" +
-                std::to_string(schema.writers) + ", this agent knows " +
-                std::to_string(model::kSchema) +
-                "), which this agent would damage: upgrade the agent on this node");
+  throw Refused(
+      fmt::format("the store is kept by plexvold {} in a newer form ({}, this agent knows "
+                  "{}), which this agent would damage: upgrade the agent on this node",
+                  schema.by, schema.writers, model::kSchema));
 }
 
 template <class T>
@@ -132,11 +134,13 @@ void GuardedStore::note_turn(const std::optional<Entry>& entry) {
   std::string text;
   if (entry) {
     const auto turned = readable<model::TurnedBack>(entry);
-    text = "the store is older than before, or another one" +
-           (turned ? ", as " + turned->node + " saw at " + time_to_text(turned->at) + " (" +
-                         turned->what + ")"
-                   : std::string()) +
-           ": no volume's current set is changed until `plexvol store repair`";
+    const std::string who = turned ? fmt::format(", as {} saw at {} ({})", turned->node,
+                                                 time_to_text(turned->at), turned->what)
+                                   : "";
+    text = fmt::format(
+        "the store is older than before, or another one{}: no volume's current set is "
+        "changed until `plexvol store repair`",
+        who);
   }
   const std::lock_guard lock(mutex_);
   turned_back_ = text;
@@ -153,7 +157,7 @@ std::int64_t GuardedStore::claim_name(const std::optional<Entry>& holder,
                                       const std::optional<Entry>& node) {
   const std::string& name = identity_.node;
   const auto found = readable<model::Machine>(holder);
-  if (holder && !found) throw Refused("node " + name + ": " + holder->key + " cannot be read");
+  if (holder && !found) throw Refused(fmt::format("node {}: {} cannot be read", name, holder->key));
   if (found && found->id == identity_.machine) return holder->revision;
   const auto record = readable<model::Node>(node);
   const std::string address = record ? record->address : "";
@@ -162,17 +166,18 @@ std::int64_t GuardedStore::claim_name(const std::optional<Entry>& holder,
   // An agent of 0.1.0 says nothing of its machine. It may be this one's own, a moment ago.
   const bool is_another = found || (!address.empty() && !own.empty() && address != own);
   if (alive && is_another) {
-    throw Refused("node " + name + " is another machine" + there +
-                  ", whose agent runs: give this machine a node_name of its own");
+    throw Refused(
+        fmt::format("node {} is another machine{}, whose agent runs: give this machine a "
+                    "node_name of its own",
+                    name, there));
   }
   if (found && !inside_.list(keys::assigned_prefix(name)).empty()) {
-    throw Refused("node " + name + " is another machine" + there +
-                  ", which is down and has copies of volumes. If it is gone for good: plexvol node "
-                  "forget " +
-                  name +
-                  ". If its disks are in this machine, or its system was "
-                  "installed anew: plexvol node adopt " +
-                  name);
+    throw Refused(
+        fmt::format("node {0} is another machine{1}, which is down and has copies of "
+                    "volumes. If it is gone for good: plexvol node forget {0}. If its disks "
+                    "are in this machine, or its system was installed anew: plexvol node "
+                    "adopt {0}",
+                    name, there));
   }
   const std::string key = keys::machine(name);
   const std::int64_t before = holder ? holder->revision : 0;
@@ -184,8 +189,8 @@ std::int64_t GuardedStore::claim_name(const std::optional<Entry>& holder,
   const auto written = readable<model::Machine>(now);
   if (written && written->id == identity_.machine) return now->revision;
   throw Error(ErrorCode::Unavailable,
-              "node " + name + (claimed ? " was claimed by another machine" : " has just changed") +
-                  ": asking again");
+              fmt::format("node {} {}: asking again", name,
+                          claimed ? "was claimed by another machine" : "has just changed"));
 }
 
 void GuardedStore::set(State state, std::optional<Right> right, const std::string& reason) {
@@ -193,7 +198,7 @@ void GuardedStore::set(State state, std::optional<Right> right, const std::strin
   if (state == State::Unknown && state_ != State::Unknown) return;
   if (state == State::Refused && reason != reason_) log::error("the store is not used: " + reason);
   if (state == State::Granted && state_ == State::Refused) {
-    log::info("the store is used: node " + identity_.node + " is this machine");
+    log::info(fmt::format("the store is used: node {} is this machine", identity_.node));
   }
   state_ = state;
   reason_ = reason;
@@ -283,9 +288,10 @@ void GuardedStore::give_name_up() {
   const std::string key = keys::machine(identity_.node);
   if (!inside_.commit(
           {.conditions = {{keys::alive(identity_.node), 0}}, .writes = {{key, std::nullopt}}})) {
-    throw Error(ErrorCode::Conflict, "node " + identity_.node +
-                                         ": the agent of the machine that has this name runs, or "
-                                         "ran a moment ago: stop that machine first");
+    throw Error(ErrorCode::Conflict,
+                fmt::format("node {}: the agent of the machine that has this name runs, or ran a "
+                            "moment ago: stop that machine first",
+                            identity_.node));
   }
   ask();
 }

@@ -1,14 +1,16 @@
 #include "agent/store/records.h"
 
+#include <fmt/core.h>
+
 #include "agent/log.h"
 
 namespace plexvol::store {
 
 void throw_unreadable(const std::string& key, const std::string& why) {
   throw Error(ErrorCode::Internal,
-              key + ": the record cannot be read: " + why +
-                  "; if a newer version wrote it, upgrade this agent, else restore this key from a "
-                  "backup of the store");
+              fmt::format("{}: the record cannot be read: {}; if a newer version wrote it, upgrade "
+                          "this agent, else restore this key from a backup of the store",
+                          key, why));
 }
 
 void UnreadableLog::tell(const Entry& entry, const Error& error) {

@@ -1,5 +1,7 @@
 #include "agent/store/store_seen.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -28,9 +30,7 @@ StoreSeen::Point read(const std::string& path) {
 }
 
 std::string to_text(const StoreSeen::Point& point) {
-  std::ostringstream text;
-  text << "cluster " << std::hex << point.cluster << std::dec << ", revision " << point.revision;
-  return text.str();
+  return fmt::format("cluster {:x}, revision {}", point.cluster, point.revision);
 }
 
 }  // namespace
@@ -54,7 +54,8 @@ void StoreSeen::note(const Point& before, const Point& answer) {
   if (is_another || answer.revision < before.revision) {
     answered_ = answer;
     if (!contradiction_.empty()) return;
-    contradiction_ = "etcd answers as " + to_text(answer) + ", and it was " + to_text(before);
+    contradiction_ =
+        fmt::format("etcd answers as {}, and it was {}", to_text(answer), to_text(before));
     log::error("the store has been turned back: " + contradiction_);
     return;
   }

@@ -1,5 +1,7 @@
 #include "agent/store/transaction_check.h"
 
+#include <fmt/core.h>
+
 #include <set>
 #include <string_view>
 
@@ -18,9 +20,9 @@ namespace {
 void check_transaction(const Transaction& transaction) {
   const std::size_t operations = transaction.conditions.size() + transaction.writes.size();
   if (operations > kMaxOperations) {
-    refuse_commit(std::to_string(operations) +
-                  " conditions and writes in one transaction, at most " +
-                  std::to_string(kMaxOperations) + " are possible");
+    refuse_commit(
+        fmt::format("{} conditions and writes in one transaction, at most {} are possible",
+                    operations, kMaxOperations));
   }
   for (const Condition& condition : transaction.conditions) {
     if (condition.key.empty()) refuse_commit("a condition has an empty key");
@@ -35,9 +37,9 @@ void check_transaction(const Transaction& transaction) {
 
 void check_keys(const std::vector<std::string>& keys) {
   if (keys.empty() || keys.size() > kMaxOperations) {
-    throw Error(ErrorCode::Internal, "refused to read " + std::to_string(keys.size()) +
-                                         " keys of the store together: 1 to " +
-                                         std::to_string(kMaxOperations) + " are possible");
+    throw Error(ErrorCode::Internal,
+                fmt::format("refused to read {} keys of the store together: 1 to {} are possible",
+                            keys.size(), kMaxOperations));
   }
 }
 
@@ -48,7 +50,7 @@ std::string to_text(const Transaction& transaction) {
                                                         : transaction.writes.front().key;
   if (transaction.writes.empty()) return "a check of " + first;
   const std::size_t more = transaction.writes.size() - 1;
-  return more == 0 ? first : first + " and " + std::to_string(more) + " more";
+  return more == 0 ? first : fmt::format("{} and {} more", first, more);
 }
 
 }  // namespace plexvol::store
