@@ -1,4 +1,5 @@
 // The kernel itself, its clock, and DRBD with the program that it asks.
+#include <fmt/core.h>
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ void look_at_features(Report& report, const std::string& release) {
   std::string off;
   for (const char* fs_type : {"ext4", "xfs"}) {
     for (const auto& [option, value] : filesystem::features_to_leave_out(fs_type, release)) {
-      off += (off.empty() ? "" : ", ") + std::string(fs_type) + " " + value;
+      off += fmt::format("{}{} {}", off.empty() ? "" : ", ", fs_type, value);
     }
   }
   const std::string wanted = "file systems that this kernel can mount";
@@ -54,7 +55,7 @@ void look_at_module(const std::string& module, const std::string& why,
   const auto output = examination.runner.run(
       {.argv = {"/usr/sbin/modprobe", "--dry-run", "--quiet", module}, .input = {}});
   if (output.exit_code == 0) return examination.report.ok(what, "to be had", "to be had");
-  examination.report.fault(what, "missing", "to be had (" + why + ")",
+  examination.report.fault(what, "missing", fmt::format("to be had ({})", why),
                            "install the distribution's package of extra kernel modules "
                            "(linux-modules-extra, kernel-modules-extra)");
 }
@@ -67,8 +68,8 @@ void look_at_helper(const Subject& subject, Report& report) {
       "set drbd.helper to the installed driver, or to a copy of it with a path of fewer than 80 "
       "characters on a file system that is not mounted noexec; then restart the agent";
   if (::access(subject.helper.c_str(), X_OK) != 0) {
-    return report.fault(kWhat, subject.helper + " cannot be executed", "the installed driver",
-                        "plexvol driver install; or " + advice);
+    return report.fault(kWhat, fmt::format("{} cannot be executed", subject.helper),
+                        "the installed driver", "plexvol driver install; or " + advice);
   }
   const std::string now = drbd::usermode_helper(files);
   if (now == subject.helper) return report.ok(kWhat, now, "the installed driver");

@@ -1,4 +1,5 @@
 // The driver that was dropped for the kubelet, and the mounts that it makes.
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,13 +30,13 @@ void look_at_driver(const Examination& examination) {
   if (reply.is_object() && reply.value("status", "") == "Success") {
     const std::string problem = reply.value("message", "");
     if (!problem.empty()) {
-      return examination.report.fault(kWhat, driver + ": " + problem, "answers init",
+      return examination.report.fault(kWhat, fmt::format("{}: {}", driver, problem), "answers init",
                                       "plexvol driver install (see installer/README.md)");
     }
     return examination.report.ok(kWhat, driver, "answers init");
   }
-  examination.report.fault(kWhat, driver + ": " + process::said(output), "answers init",
-                           "plexvol driver install (see installer/README.md)");
+  examination.report.fault(kWhat, fmt::format("{}: {}", driver, process::said(output)),
+                           "answers init", "plexvol driver install (see installer/README.md)");
 }
 
 // The sockets that the driver tries are those of its settings, the default, and one beside it.
@@ -54,10 +55,9 @@ void look_at_sockets(const Examination& examination) {
     return examination.report.ok(kWhat, socket, "one that the driver tries");
   }
   examination.report.fault(kWhat, subject.sockets.front(), "one that the driver tries",
-                           "add " + tried.front() +
-                               " to `sockets`, or run plexvol driver install "
-                               "--agent-socket " +
-                               subject.sockets.front());
+                           fmt::format("add {} to `sockets`, or run plexvol driver install "
+                                       "--agent-socket {}",
+                                       tried.front(), subject.sockets.front()));
 }
 
 // Of the first process: whether what is mounted below is seen by a kubelet or a pod elsewhere.
@@ -80,9 +80,10 @@ void look_at_propagation(const Examination& examination) {
   }
   if (shared) return examination.report.ok(kWhat, holder + " is shared", "shared");
   examination.report.warn(kWhat, holder + " is private", "shared",
-                          "mount --make-rshared " + holder +
-                              " (systemd does this at boot): otherwise a kubelet or pod in a "
-                              "container does not see its mounts");
+                          fmt::format("mount --make-rshared {} (systemd does this at boot): "
+                                      "otherwise a kubelet or pod in a container does not see its "
+                                      "mounts",
+                                      holder));
 }
 
 // A node without Kubernetes has none and needs none, and volumes are served without: no fault.

@@ -1,5 +1,6 @@
 // The store, and the way to the other nodes.
 #include <arpa/inet.h>
+#include <fmt/core.h>
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -98,12 +99,12 @@ void look_at_endpoints(const Examination& examination) {
     if (error == 0) {
       ++up;
     } else {
-      down += (down.empty() ? "" : ", ") + endpoint + " (" + words_of(error) + ")";
+      down += fmt::format("{}{} ({})", down.empty() ? "" : ", ", endpoint, words_of(error));
     }
   }
   constexpr const char* kWhat = "etcd's members";
   const std::string wanted = "all of them answer";
-  if (down.empty()) return examination.report.ok(kWhat, std::to_string(up) + " answer", wanted);
+  if (down.empty()) return examination.report.ok(kWhat, fmt::format("{} answer", up), wanted);
   examination.report.warn(
       kWhat, "no answer from " + down, wanted,
       "start etcd there; volumes keep working while a majority of the members does");
@@ -116,7 +117,7 @@ void look_at_reach(const Examination& examination) {
   for (const model::Node& node : subject.store->list_nodes()) {
     if (node.name == subject.here || node.address.empty() || !alive.contains(node.name)) continue;
     const std::string what = "way to " + node.name;
-    const std::string where = node.address + ":" + port;
+    const std::string where = fmt::format("{}:{}", node.address, port);
     const int error = try_to_reach({.what = node.name, .host = node.address, .port = port});
     const std::string wanted = "reachable (\"connection refused\" is fine)";
     // Refused: the packets go there and back.
@@ -124,11 +125,11 @@ void look_at_reach(const Examination& examination) {
       examination.report.ok(what, where + " answers", wanted);
       continue;
     }
-    examination.report.fault(what, where + ": " + words_of(error), wanted,
-                             "open TCP ports " + port + " to " +
-                                 std::to_string(subject.first_port + kPorts - 1) +
-                                 " between the two nodes in both directions (firewall, network "
-                                 "policy, security group), and run plexvol doctor there, too");
+    examination.report.fault(
+        what, fmt::format("{}: {}", where, words_of(error)), wanted,
+        fmt::format("open TCP ports {} to {} between the two nodes in both directions (firewall, "
+                    "network policy, security group), and run plexvol doctor there, too",
+                    port, subject.first_port + kPorts - 1));
   }
 }
 
@@ -156,17 +157,15 @@ std::set<std::string> find_programs(const std::map<std::string, unsigned long>& 
   std::set<std::string> programs;
   if (listeners.empty()) return programs;
   for (const pid_t pid : process::list_processes()) {
-    const std::string number = std::to_string(pid);
     for (const int open : process::list_descriptors(pid)) {
-      const std::string target =
-          process::read_link("/proc/" + number + "/fd/" + std::to_string(open));
+      const std::string target = process::read_link(fmt::format("/proc/{}/fd/{}", pid, open));
       constexpr std::string_view kSocket = "socket:[";
       if (!target.starts_with(kSocket)) continue;
       const auto found =
           listeners.find(target.substr(kSocket.size(), target.size() - kSocket.size() - 1));
       if (found == listeners.end()) continue;
-      programs.insert(std::to_string(found->second) + " by " + process::command_of(pid) + " (pid " +
-                      number + ")");
+      programs.insert(
+          fmt::format("{} by {} (pid {})", found->second, process::command_of(pid), pid));
     }
   }
   return programs;
@@ -184,11 +183,11 @@ void look_at_ports(const Examination& examination) {
     taken += (taken.empty() ? "" : ", ") + program;
   }
   constexpr const char* kWhat = "ports for DRBD";
-  const std::string range =
-      std::to_string(subject.first_port) + " to " + std::to_string(subject.first_port + kPorts - 1);
+  const unsigned last_port = subject.first_port + kPorts - 1;
+  const std::string range_free = fmt::format("{} to {} free", subject.first_port, last_port);
   if (!taken.empty()) {
     return examination.report.fault(
-        kWhat, "taken: " + taken, range + " free",
+        kWhat, "taken: " + taken, range_free,
         "set drbd.first_port to a free range, the same on all nodes, before you create volumes; or "
         "move the program that listens there");
   }
@@ -199,13 +198,14 @@ void look_at_ports(const Examination& examination) {
   const auto reserved =
       base::read_file(subject.places.proc + "/sys/net/ipv4/ip_local_reserved_ports").value_or("\n");
   if (low >= subject.first_port + kPorts || reserved != "\n") {
-    return examination.report.ok(kWhat, range + " free", range + " free");
+    return examination.report.ok(kWhat, range_free, range_free);
   }
   examination.report.warn(
-      kWhat, "outgoing connections use ports from " + std::to_string(low) + " on", range + " free",
-      "sysctl net.ipv4.ip_local_reserved_ports=" + std::to_string(subject.first_port) + "-" +
-          std::to_string(subject.first_port + kPorts - 1) +
-          ": otherwise one of them may occupy a volume's port");
+      kWhat, fmt::format("outgoing connections use ports from {} on", low), range_free,
+      fmt::format(
+          "sysctl net.ipv4.ip_local_reserved_ports={}-{}: otherwise one of them may occupy a "
+          "volume's port",
+          subject.first_port, last_port));
 }
 
 // Nothing is written, since no key has such a revision; but etcd refuses already to look at what
@@ -237,7 +237,7 @@ void look_at_turn(store::TypedStore& store, Report& report) {
   const auto turned = store.find_turned_back();
   if (!turned) return;
   const auto& [node, at, what, unknown] = turned->value;
-  report.fault("store's age", node + " saw at " + time_to_text(at) + ": " + what,
+  report.fault("store's age", fmt::format("{} saw at {}: {}", node, time_to_text(at), what),
                "the store that the volumes were used with",
                "no volume's current set is changed: if a backup of etcd was restored, see "
                "`plexvol store repair` on a node whose agent runs");
@@ -274,7 +274,7 @@ void look_at_store_itself(const Examination& examination) {
   try {
     const std::size_t nodes = subject.store->list_nodes().size();
     try_to_write(*subject.store);
-    report.ok(kWhat, "etcd answers, and knows " + std::to_string(nodes) + " nodes", wanted);
+    report.ok(kWhat, fmt::format("etcd answers, and knows {} nodes", nodes), wanted);
     look_at_turn(*subject.store, report);
   } catch (const Error& error) {
     report.fault(kWhat, error.what(), wanted, advice);
@@ -299,8 +299,10 @@ void look_at_network(const Examination& examination) {
   if (!is_mirroring(subject)) return;
   Report& report = examination.report;
   if (!subject.new_address.empty()) {
-    report.warn("address", subject.address + ", and the default route's is " + subject.new_address,
-                "the same", "restart the agent to use the new one, or set `address`");
+    report.warn(
+        "address",
+        fmt::format("{}, and the default route's is {}", subject.address, subject.new_address),
+        "the same", "restart the agent to use the new one, or set `address`");
   } else if (is_ours(subject.address)) {
     report.ok("address", subject.address, "one of this node's");
   } else {

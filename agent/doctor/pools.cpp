@@ -1,4 +1,5 @@
 // Where volumes live, and where the agent keeps what it knows.
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -95,15 +96,17 @@ std::string how_to_make(const reconcile::PoolSettings& settings) {
 
 void tell_missing(const Measured& missing, Report& report) {
   report.fault(what_of(missing), missing.pool.error, kThereAndWhole,
-               how_to_make(missing.settings) + ", or fix `pools` in the agent's configuration");
+               fmt::format("{}, or fix `pools` in the agent's configuration",
+                           how_to_make(missing.settings)));
 }
 
 // It may be there: nothing is to be made then.
 void tell_broken(const Measured& broken, Report& report) {
-  report.fault(what_of(broken), broken.pool.error, kThereAndWhole,
-               broken.settings.type == "file"
-                   ? "check the directory " + broken.settings.directory + " and its file system"
-                   : "check pvs, vgs and lvs -a, and the kernel's log for its disks");
+  report.fault(
+      what_of(broken), broken.pool.error, kThereAndWhole,
+      broken.settings.type == "file"
+          ? fmt::format("check the directory {} and its file system", broken.settings.directory)
+          : "check pvs, vgs and lvs -a, and the kernel's log for its disks");
 }
 
 // All nodes of a cluster may have one configuration (a ConfigMap), and a pool only some of them.
@@ -112,8 +115,8 @@ void tell_absent(const Measured& absent, bool others_here, const Examination& ex
   const auto elsewhere = ask_store(absent.settings.name, examination.subject);
   if (elsewhere && !elsewhere->copies_here.empty()) {
     return report.fault(what_of(absent),
-                        absent.pool.error + "; the copies of " + elsewhere->copies_here +
-                            " on this node were in it",
+                        fmt::format("{}; the copies of {} on this node were in it",
+                                    absent.pool.error, elsewhere->copies_here),
                         kThereAndWhole, "bring its disks back, then check pvs and vgs");
   }
   if (!elsewhere || elsewhere->nodes.empty()) return tell_missing(absent, report);
@@ -122,16 +125,15 @@ void tell_absent(const Measured& absent, bool others_here, const Examination& ex
                      "there, or on other nodes only");
   }
   report.fault(what_of(absent), absent.pool.error, "one of the pools on each node",
-               how_to_make(absent.settings) +
-                   "; or, if this node is to hold no volumes, plexvol node " + "cordon " +
-                   examination.subject.here);
+               fmt::format("{}; or, if this node is to hold no volumes, plexvol node cordon {}",
+                           how_to_make(absent.settings), examination.subject.here));
 }
 
 void tell_room(const Measured& measured, Report& report) {
   const model::Pool& pool = measured.pool;
   constexpr const char* kWanted = "a tenth of it free";
   const std::string found =
-      size_to_text(pool.free_bytes) + " of " + size_to_text(pool.total_bytes) + " free";
+      fmt::format("{} of {} free", size_to_text(pool.free_bytes), size_to_text(pool.total_bytes));
   if (pool.free_bytes >= pool.total_bytes / kTenth) {
     return report.ok(what_of(measured), found, kWanted);
   }
@@ -161,10 +163,11 @@ void tell_promised(const Measured& measured, const Examination& examination) {
       static_cast<double>(pool.total_bytes) / 100 * static_cast<double>(limit)) {
     return;
   }
-  const std::string found = placement::percent_text(bytes, pool.total_bytes) + ": volumes of " +
-                            size_to_text(bytes) + " in " + size_to_text(pool.total_bytes);
+  const std::string found =
+      fmt::format("{}: volumes of {} in {}", placement::percent_text(bytes, pool.total_bytes),
+                  size_to_text(bytes), size_to_text(pool.total_bytes));
   const std::string wanted =
-      "at most " + std::to_string(limit) + "%" + (set == 0 ? "" : " (max_promised_percent)");
+      fmt::format("at most {}%{}", limit, set == 0 ? "" : " (max_promised_percent)");
   examination.report.warn(
       "promised in " + what_of(measured), found, wanted,
       "watch its free space, and extend it before it is full: a full pool fails the writes of all "
@@ -187,13 +190,16 @@ std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
 }
 
 void tell_remains(const reconcile::PoolSettings& pool, const std::string& remains, Report& report) {
+  const std::string how =
+      pool.type == "file" ? fmt::format("losetup -d its device, rm {}/NAME.*", pool.directory)
+                          : fmt::format("drbdsetup down NAME, lvremove {}/NAME", pool.volume_group);
   report.warn(
       "remains in pool " + pool.name, remains, "only replicas that the store knows",
-      "do not delete these if etcd was restored or recreated: they may be the only replicas. "
-      "Otherwise they were deleted or replaced while this node was down, and each can be "
-      "removed: " +
-          (pool.type == "file" ? "losetup -d its device, rm " + pool.directory + "/NAME.*"
-                               : "drbdsetup down NAME, lvremove " + pool.volume_group + "/NAME"));
+      fmt::format(
+          "do not delete these if etcd was restored or recreated: they may be the only replicas. "
+          "Otherwise they were deleted or replaced while this node was down, and each can be "
+          "removed: {}",
+          how));
 }
 
 // What was deleted, or replaced by a new volume of its name, while this node was away. Nobody
@@ -268,9 +274,10 @@ void look_at_udev(const Examination& examination) {
   if (::access((examination.subject.places.run + "/udev/control").c_str(), F_OK) == 0) {
     return examination.report.ok("udev", "runs", "runs");
   }
-  examination.report.fault("udev", "no " + examination.subject.places.run + "/udev/control", "runs",
-                           "start systemd-udevd; in a container, mount the host's /run/udev: "
-                           "without it, /dev/<group>/<volume> does not appear");
+  examination.report.fault(
+      "udev", fmt::format("no {}/udev/control", examination.subject.places.run), "runs",
+      "start systemd-udevd; in a container, mount the host's /run/udev: "
+      "without it, /dev/<group>/<volume> does not appear");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // The tools that the agent runs, and the host's own lvm2.
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,7 +34,7 @@ void look_at_lvm_version(const Examination& examination) {
   constexpr const char* kLeast = "2.02.158";  // the first with --reportformat json
   const auto output = examination.runner.run({.argv = {"/usr/sbin/lvm", "version"}, .input = {}});
   const std::string version = version_in(output.out);
-  const std::string wanted = std::string(kLeast) + " or later";
+  const std::string wanted = fmt::format("{} or later", kLeast);
   if (is_at_least(version, kLeast)) return examination.report.ok(kWhat, version, wanted);
   examination.report.fault(kWhat, version.empty() ? process::said(output) : version, wanted,
                            "install lvm2 on this node (or in the agent's image)");
@@ -87,9 +88,9 @@ void look_at_tool(const Tool& tool, Report& report) {
   const std::string path = tool.path;
   const std::string what = base::base_name(path);
   if (::access(tool.path, X_OK) == 0) return report.ok(what, "there", "there");
-  report.fault(what, "missing", std::string("there: ") + tool.without,
-               std::string("install the package ") + tool.package +
-                   " on this node (or in the agent's image)");
+  report.fault(
+      what, "missing", fmt::format("there: {}", tool.without),
+      fmt::format("install the package {} on this node (or in the agent's image)", tool.package));
 }
 
 }  // namespace
