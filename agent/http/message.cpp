@@ -1,5 +1,7 @@
 #include "agent/http/message.h"
 
+#include <fmt/core.h>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -15,10 +17,10 @@ namespace {
 
 BadMessage to_bad_message(const boost::system::error_code& error, const Limits& limits) {
   if (error == beast::http::error::body_limit) {
-    return {413, "the body is larger than " + std::to_string(limits.body_bytes) + " bytes"};
+    return {413, fmt::format("the body is larger than {} bytes", limits.body_bytes)};
   }
   if (error == beast::http::error::header_limit) {
-    return {431, "the headers are larger than " + std::to_string(limits.header_bytes) + " bytes"};
+    return {431, fmt::format("the headers are larger than {} bytes", limits.header_bytes)};
   }
   return {400, "this is no HTTP request: " + error.message()};
 }
@@ -78,11 +80,11 @@ Message MessageParser::take() {
 
 std::string to_text(unsigned status, const std::string& body, bool keep_alive) {
   const auto reason = beast::http::obsolete_reason(beast::http::int_to_status(status));
-  std::string text = "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason) + "\r\n";
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", status, std::string(reason));
   if (status == 405) text += "Allow: POST\r\n";
   if (!keep_alive) text += "Connection: close\r\n";
   text += "Content-Type: application/json\r\n";
-  text += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  text += fmt::format("Content-Length: {}\r\n\r\n", body.size());
   return text + body;
 }
 

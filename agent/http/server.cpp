@@ -1,5 +1,6 @@
 #include "agent/http/server.h"
 
+#include <fmt/core.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ namespace {
 constexpr std::uint64_t kWakeUp = 1000;
 
 [[noreturn]] void fail(const std::string& what) {
-  throw Error(ErrorCode::Internal, what + ": " + base::error_text(errno));
+  throw Error(ErrorCode::Internal, fmt::format("{}: {}", what, base::error_text(errno)));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "agent/http/session.h"
 
+#include <fmt/core.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -34,17 +35,20 @@ std::optional<long> parse_number(const std::string& text) {
 
 int parse_protocol(const std::optional<std::string>& header) {
   const std::string ours =
-      std::to_string(api::kOldestProtocolVersion) + " to " + std::to_string(api::kProtocolVersion);
+      fmt::format("{} to {}", api::kOldestProtocolVersion, api::kProtocolVersion);
   if (!header) {
-    throw Error(ErrorCode::InvalidArgument, "the caller names no protocol version (header " +
-                                                std::string(api::kProtocolHeader) +
-                                                "); this plexvold speaks " + ours);
+    throw Error(
+        ErrorCode::InvalidArgument,
+        fmt::format("the caller names no protocol version (header {}); this plexvold speaks {}",
+                    api::kProtocolHeader, ours));
   }
   const auto version = parse_number(*header);
   if (!version || *version < api::kOldestProtocolVersion || *version > api::kProtocolVersion) {
-    throw Error(ErrorCode::InvalidArgument, "the caller speaks protocol version " + *header +
-                                                ", this plexvold " + ours +
-                                                ": install driver and agent of one release");
+    throw Error(
+        ErrorCode::InvalidArgument,
+        fmt::format("the caller speaks protocol version {}, this plexvold {}: install driver "
+                    "and agent of one release",
+                    *header, ours));
   }
   return static_cast<int>(*version);
 }
@@ -53,8 +57,9 @@ milliseconds parse_timeout(const std::optional<std::string>& header, millisecond
   if (!header) return fallback;
   const auto timeout = parse_number(*header);
   if (!timeout || *timeout <= 0) {
-    throw Error(ErrorCode::InvalidArgument, std::string(api::kTimeoutHeader) + " is \"" + *header +
-                                                "\", which is no number of milliseconds");
+    throw Error(ErrorCode::InvalidArgument,
+                fmt::format("{} is \"{}\", which is no number of milliseconds", api::kTimeoutHeader,
+                            *header));
   }
   return std::min(milliseconds(*timeout), kMaxTimeout);
 }
@@ -170,8 +175,8 @@ std::optional<Message> Session::read_message() {
       case ReadResult::Closed:
         return std::nullopt;
       case ReadResult::TimedOut:
-        throw BadMessage(408, "the request was not complete within " +
-                                  std::to_string(settings_.message_limit.count()) + " ms");
+        throw BadMessage(408, fmt::format("the request was not complete within {} ms",
+                                          settings_.message_limit.count()));
     }
   }
   return parser.take();
@@ -193,16 +198,17 @@ Response Session::answer(Message message) {
   if (peer_.uid != 0 && peer_.uid != settings_.allowed_uid) {
     return to_response(
         403, ErrorCode::InvalidArgument,
-        "only root may talk to plexvold, and the caller is uid " + std::to_string(peer_.uid));
+        fmt::format("only root may talk to plexvold, and the caller is uid {}", peer_.uid));
   }
   if (!message.is_post) {
     return to_response(405, ErrorCode::InvalidArgument, "plexvold answers POST requests only");
   }
   if (use_ == SessionUse::UrgentOnly && !settings_.urgent_paths.contains(message.path)) {
-    return to_response(503, ErrorCode::Unavailable,
-                       "plexvold is busy with " + std::to_string(settings_.max_connections) +
-                           " calls (max_connections), each of which waits for something: see "
-                           "`plexvol volume list`");
+    return to_response(
+        503, ErrorCode::Unavailable,
+        fmt::format("plexvold is busy with {} calls (max_connections), each of which "
+                    "waits for something: see `plexvol volume list`",
+                    settings_.max_connections));
   }
   try {
     return call_handler(to_request(std::move(message)));

@@ -1,6 +1,7 @@
 #include "agent/http/unix_socket.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -29,7 +30,7 @@ std::string reason() {
 }
 
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
-  throw Error(ErrorCode::Internal, "cannot " + what + " " + path + ": " + reason());
+  throw Error(ErrorCode::Internal, fmt::format("cannot {} {}: {}", what, path, reason()));
 }
 
 // false: the deadline passed.
@@ -57,8 +58,8 @@ SocketLock::SocketLock(std::string path) : path_(std::move(path)) {
     std::filesystem::permissions(folder, std::filesystem::perms{0755}, error);
   }
   if (error) {
-    throw Error(ErrorCode::Internal, "cannot make the folder " + folder.string() +
-                                         " for the socket: " + error.message());
+    throw Error(ErrorCode::Internal, fmt::format("cannot make the folder {} for the socket: {}",
+                                                 folder.string(), error.message()));
   }
   const std::string file = path_ + ".lock";
   lock_ = base::Descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -66,8 +67,10 @@ SocketLock::SocketLock(std::string path) : path_(std::move(path)) {
   while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) fail("lock", file);
-    throw Error(ErrorCode::Conflict, "another plexvold serves " + path_ + " (it holds " + file +
-                                         "): stop it first, or use another socket");
+    throw Error(ErrorCode::Conflict,
+                fmt::format("another plexvold serves {} (it holds {}): stop it "
+                            "first, or use another socket",
+                            path_, file));
   }
 }
 
@@ -86,9 +89,8 @@ void Listener::listen_and_rename() {
   address.sun_family = AF_UNIX;
   if (temporary.size() >= sizeof(address.sun_path)) {
     throw Error(ErrorCode::InvalidArgument,
-                "the socket path " + path + " is too long: at most " +
-                    std::to_string(sizeof(address.sun_path) - sizeof(".new")) +
-                    " characters can be used");
+                fmt::format("the socket path {} is too long: at most {} characters can be used",
+                            path, sizeof(address.sun_path) - sizeof(".new")));
   }
   std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
 
