@@ -63,7 +63,7 @@ void check(const Resource& resource) {
   // The text of a secret never stands in a message.
   if (resource.secret.empty() || resource.secret.size() > kMostSecret ||
       !consists_of(resource.secret, "._-+/=")) {
-    reject("the secret must be 1 to 63 of letters, digits and ._-+/=", resource.name);
+    reject("the secret must be 1 to 63 letters, digits or ._-+/=", resource.name);
   }
   if (endpoint(resource.here) == endpoint(resource.peer)) {
     reject("both nodes have the same address", endpoint(resource.here));
@@ -126,13 +126,13 @@ constexpr std::string_view kNetOptions = R"(    verify-alg crc32c;
 void check_resource_name(const std::string& name) {
   const bool starts_well = !name.empty() && std::isalnum(static_cast<unsigned char>(name[0])) != 0;
   if (!starts_well || name.size() > kMostName || !consists_of(name, "._-")) {
-    reject("not a name for a resource (letters, digits and ._- after the first)", name);
+    reject("not a valid resource name (letters and digits; after the first also ._-)", name);
   }
   // drbdsetup takes such a name for every resource there is, or for a minor number: an adjust then
   // takes others apart.
   const bool only_digits = name.find_first_not_of("0123456789") == std::string::npos;
   if (name == "all" || only_digits) {
-    reject("DRBD's tools take this name for something else; another name is needed", name);
+    reject("DRBD's tools give this name another meaning; choose another name", name);
   }
 }
 

@@ -45,9 +45,9 @@ void check_minor_is_free(const std::map<std::string, ResourceState>& all, const 
     if (!has_device || (other == name) == (state.minor == minor)) continue;
     throw Error(
         ErrorCode::Conflict,
-        fmt::format("DRBD: cannot bring up {} with minor {}: in the kernel, {} has minor {}; "
-                    "take it down first",
-                    name, minor, other, state.minor));
+        fmt::format("DRBD: cannot bring up {} with minor {}: the kernel already has {} with "
+                    "minor {}; take that down first (drbdsetup down {})",
+                    name, minor, other, state.minor, other));
   }
 }
 
@@ -86,8 +86,8 @@ Generation Drbd::generation() const {
   const Generation found = generation_of(module_version());
   if (found == Generation::Eight || settings_.try_nine) return found;
   throw Error(ErrorCode::Unsupported,
-              fmt::format("DRBD {} is loaded, which is not used unless drbd.newest is 9; "
-                          "this node's volumes were made with 8.4",
+              fmt::format("DRBD {} is loaded, but this node's volumes were created with 8.4: load "
+                          "DRBD 8.4 (DRBD 9 is used only if drbd.newest is 9)",
                           module_version()));
 }
 
@@ -175,9 +175,8 @@ bool Drbd::is_own(const std::string& name, const ResourceState& state, unsigned 
   const process::Output show = runner_.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
   // The text of `show` holds the secret, so it does not go into a message.
   if (show.exit_code != 0) {
-    throw Error(
-        ErrorCode::Unavailable,
-        fmt::format("DRBD: drbdsetup show {} ended with exit code {}", name, show.exit_code));
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("DRBD: drbdsetup show {} failed: exit code {}", name, show.exit_code));
   }
   return show.out.find("\"" + secret + "\"") != std::string::npos;
 }
@@ -196,8 +195,7 @@ void Drbd::adjust(const std::string& name) {
   // "all" is all of this one file: so no name can be taken for something else ("minor-1").
   const process::Output output =
       runner_.run({.argv = {kDrbdadm, "-c", path, "adjust", "all"}, .input = {}});
-  if (output.exit_code != 0)
-    throw to_error(fmt::format("bring up {} as {} says", name, path), output);
+  if (output.exit_code != 0) throw to_error(fmt::format("bring up {} from {}", name, path), output);
   ::unlink(untold_path(settings_, name).c_str());
 }
 
@@ -229,7 +227,8 @@ void Drbd::promote_by_force(const std::string& name) {
       {.argv = {kDrbdsetup, "primary", role_target(name, *state, generation()), "--force"},
        .input = {},
        .stall_limit = kHandlerLimit});
-  if (output.exit_code != 0) throw to_error(fmt::format("force {} to primary", name), output);
+  if (output.exit_code != 0)
+    throw to_error(fmt::format("force {} to become primary", name), output);
 }
 
 void Drbd::demote(const std::string& name, const ResourceState& seen) {
@@ -247,13 +246,13 @@ std::vector<std::string> connection_target(process::Runner& runner, const std::s
   const process::Output show = runner.run({.argv = {kDrbdsetup, "show", name}, .input = {}});
   // The text of `show` holds the secret, so it does not go into a message.
   if (show.exit_code != 0) {
-    throw Error(ErrorCode::Internal, fmt::format("DRBD: drbdsetup show {} ended with exit code {}",
-                                                 name, show.exit_code));
+    throw Error(ErrorCode::Internal,
+                fmt::format("DRBD: drbdsetup show {} failed: exit code {}", name, show.exit_code));
   }
   if (const auto ends = parse_endpoints(show.out)) return {ends->local, ends->peer};
   throw Error(
       ErrorCode::Internal,
-      fmt::format("DRBD: cannot disconnect {0}: drbdsetup show {0} names no addresses", name));
+      fmt::format("DRBD: cannot disconnect {0}: drbdsetup show {0} shows no addresses", name));
 }
 
 }  // namespace
@@ -274,7 +273,7 @@ void Drbd::give_up_disk(const std::string& name) {
   if (!state || state->disk_state == "Diskless") return;
   const process::Output output = runner_.run(
       {.argv = {kDrbdsetup, "detach", std::to_string(state->minor), "--force"}, .input = {}});
-  if (output.exit_code != 0) throw to_error("give up the disk of " + name, output);
+  if (output.exit_code != 0) throw to_error("detach the disk of " + name, output);
 }
 
 void Drbd::pause_resync(const std::string& name) {
@@ -282,8 +281,7 @@ void Drbd::pause_resync(const std::string& name) {
   if (!state || state->resync_suspended.find("user") != std::string::npos) return;
   const process::Output output = runner_.run(
       {.argv = drbdsetup("pause-sync", resync_target(name, *state, generation())), .input = {}});
-  if (output.exit_code != 0)
-    throw to_error(fmt::format("hold the resync of {} back", name), output);
+  if (output.exit_code != 0) throw to_error(fmt::format("pause the resync of {}", name), output);
 }
 
 void Drbd::resume_resync(const std::string& name) {
@@ -291,8 +289,7 @@ void Drbd::resume_resync(const std::string& name) {
   if (!state || state->resync_suspended.find("user") == std::string::npos) return;
   const process::Output output = runner_.run(
       {.argv = drbdsetup("resume-sync", resync_target(name, *state, generation())), .input = {}});
-  if (output.exit_code != 0)
-    throw to_error(fmt::format("let the resync of {} go on", name), output);
+  if (output.exit_code != 0) throw to_error(fmt::format("resume the resync of {}", name), output);
 }
 
 void Drbd::resume_io(const std::string& name) {
@@ -308,8 +305,7 @@ void Drbd::reconnect_discarding(const std::string& name) {
   const std::string path = config_path(settings_, name);
   const process::Output output = runner_.run(
       {.argv = {kDrbdadm, "-c", path, "--", "--discard-my-data", "connect", "all"}, .input = {}});
-  if (output.exit_code != 0)
-    throw to_error(fmt::format("connect {} as {} says", name, path), output);
+  if (output.exit_code != 0) throw to_error(fmt::format("connect {} from {}", name, path), output);
 }
 
 void Drbd::down(const std::string& name) {

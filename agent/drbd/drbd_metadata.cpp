@@ -26,7 +26,7 @@ std::uint64_t device_size_bytes(const std::string& path) {
   if (device >= 0) ::close(device);
   if (end > 0) return static_cast<std::uint64_t>(end);
   throw Error(ErrorCode::Internal,
-              fmt::format("cannot see the size of {}: {}", path,
+              fmt::format("cannot determine the size of {}: {}", path,
                           end == 0 ? "it is empty" : base::error_text(number)));
 }
 
@@ -57,10 +57,11 @@ Error metadata_error(const std::string& verb, const Resource& resource, const Ou
       fmt::format("{} the metadata of {} on {}", verb, resource.name, resource.metadata_device);
   if (output.err.find("Device or resource busy") == std::string::npos)
     return to_error(what, output);
-  return {ErrorCode::Conflict,
-          fmt::format("DRBD: cannot {}: the device is in use (by DRBD itself: see drbdsetup status "
-                      "{}, or by what lsblk shows)",
-                      what, resource.name)};
+  return {
+      ErrorCode::Conflict,
+      fmt::format("DRBD: cannot {}: the device is in use by DRBD (see drbdsetup status {}) or by "
+                  "something else (see lsblk)",
+                  what, resource.name)};
 }
 
 struct Found {
@@ -96,18 +97,19 @@ Found create_blank(const Metadata& metadata) {
   auto made = find_metadata(metadata);
   if (made && made->identifiers.blank) return *std::move(made);
   throw Error(ErrorCode::Internal,
-              fmt::format("DRBD: drbdmeta create-md on {} ended well, but made no new metadata",
+              fmt::format("DRBD: drbdmeta create-md on {} succeeded, but created no new metadata",
                           resource.metadata_device));
 }
 
 [[noreturn]] void refuse_used(const Metadata& metadata) {
   const Resource& resource = metadata.resource;
-  throw Error(ErrorCode::Conflict,
-              fmt::format("DRBD: {0} holds metadata that was in use already (drbdmeta {1} {2} {0} "
-                          "flex-external show-gi); nothing was written. If the volume {3} is new "
-                          "here, wipe that device first",
-                          resource.metadata_device, resource.minor, format_of(metadata.generation),
-                          resource.name));
+  throw Error(
+      ErrorCode::Conflict,
+      fmt::format("DRBD: {0} holds metadata that has been used (see drbdmeta {1} {2} {0} "
+                  "flex-external show-gi); nothing was written. If volume {3} is new on this "
+                  "node, wipe the device first",
+                  resource.metadata_device, resource.minor, format_of(metadata.generation),
+                  resource.name));
 }
 
 std::uint64_t checked_data_size(const Resource& resource) {
@@ -116,7 +118,7 @@ std::uint64_t checked_data_size(const Resource& resource) {
   const std::uint64_t needed = exact_metadata_size_bytes(data);
   if (metadata >= needed) return data;
   throw Error(ErrorCode::InvalidArgument,
-              fmt::format("DRBD: {} has {} bytes; the metadata of {} needs {}",
+              fmt::format("DRBD: {} is too small: it has {} bytes, and the metadata of {} needs {}",
                           resource.metadata_device, metadata, resource.name, needed));
 }
 

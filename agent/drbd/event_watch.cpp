@@ -52,7 +52,7 @@ class EventWatch::Impl {
   Impl(std::function<void(const std::string&)> on_event, Tool tool)
       : on_event_(std::move(on_event)), tool_(std::move(tool)), stop_(::eventfd(0, EFD_CLOEXEC)) {
     if (!stop_.is_open()) {
-      throw Error(ErrorCode::Internal, "cannot make an eventfd to watch DRBD with");
+      throw Error(ErrorCode::Internal, "cannot create an eventfd to watch DRBD");
     }
     thread_ = std::thread([this] { watch(); });
   }

@@ -37,7 +37,7 @@ Number to_number(std::string_view text, std::string_view key) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc{} && end == text.data() + text.size()) return number;
   throw Error(ErrorCode::Internal,
-              fmt::format("drbdsetup events2 answered {}:{}, which is not a number", key, text));
+              fmt::format("drbdsetup events2: \"{}:{}\" is not a number", key, text));
 }
 
 struct Picture {
@@ -50,9 +50,8 @@ struct Picture {
 std::string needed(const EventLine& line, std::string_view key) {
   const std::string_view value = find_field(line.fields, key);
   if (!value.empty()) return std::string(value);
-  throw Error(ErrorCode::Internal,
-              fmt::format("drbdsetup events2 answered no \"{}\" for {} in \"{}\"", key, line.object,
-                          line.fields));
+  throw Error(ErrorCode::Internal, fmt::format("drbdsetup events2: no \"{}\" for {} in \"{}\"", key,
+                                               line.object, line.fields));
 }
 
 std::uint64_t bytes_of(const EventLine& line, std::string_view key) {

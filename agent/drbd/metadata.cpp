@@ -28,8 +28,7 @@ constexpr const char* kCleanFlags = "0x00000091";
 
 [[noreturn]] void unknown_form(const std::string& what, const std::string& text) {
   throw Error(ErrorCode::Internal,
-              fmt::format("drbdmeta answered {} in a form that is not known: \"{}\"", what,
-                          text.substr(0, 200)));
+              fmt::format("drbdmeta {}: unknown output format: \"{}\"", what, text.substr(0, 200)));
 }
 
 std::string to_hex(std::uint64_t number) {
@@ -123,8 +122,9 @@ std::uint64_t parse_current_uuid(const std::string& text) {
   if (uuid > kJustCreated) return uuid;
   throw Error(
       ErrorCode::InvalidArgument,
-      fmt::format("\"{}\" cannot be a DRBD current UUID: 16 hex digits, above 5, are needed",
-                  text));
+      fmt::format(
+          "\"{}\" is not a DRBD current UUID: it must be 16 hex digits with a value above 5",
+          text));
 }
 
 std::string fill_in_dump(const std::string& dump, std::uint64_t current_uuid,

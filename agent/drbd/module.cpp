@@ -78,9 +78,9 @@ void Drbd::load_module() {
     throw Error(
         ErrorCode::Unsupported,
         fmt::format(
-            "DRBD {} is loaded, and Plexvol's part for DRBD 9 has only been tested with the "
-            "tools, never with the kernel module: use DRBD 8.4, or set drbd.newest to 9 for "
-            "data that may be lost",
+            "DRBD {} is loaded, but Plexvol's support for DRBD 9 has been tested only with its "
+            "tools, never with its kernel module: use DRBD 8.4, or set drbd.newest to 9 for "
+            "data that you can afford to lose",
             version));
   }
 }
@@ -89,13 +89,13 @@ std::string usermode_helper(const ModuleFiles& module) {
   const auto helper = read_file(helper_file(module));
   if (helper) return helper->substr(0, helper->find('\n'));
   throw Error(ErrorCode::Unsupported,
-              helper_file(module) + " does not exist: is the module drbd loaded?");
+              helper_file(module) + " does not exist: load the kernel module drbd (modprobe drbd)");
 }
 
 void set_usermode_helper(const std::string& path, const ModuleFiles& module) {
   const auto reject = [&](const std::string& why) {
     throw Error(ErrorCode::InvalidArgument,
-                fmt::format("\"{}\" cannot be the program that DRBD asks: {}", path, why));
+                fmt::format("\"{}\" cannot be DRBD's usermode helper: {}", path, why));
   };
   if (!path.starts_with('/')) reject("its path must be absolute");
   if (path.find_first_of(" \n\t") != std::string::npos) reject("its path must not contain blanks");

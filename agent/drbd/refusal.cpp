@@ -19,24 +19,24 @@ constexpr std::array kKnown{
     Known{-1, ErrorCode::Conflict,
           "the peer is primary: release the volume there first (pod still running on that node?)"},
     Known{-2, ErrorCode::Conflict,
-          "no replica is known to be up to date: this node's is still resyncing, is outdated, or "
-          "may be outdated because the fence handler did not confirm that the peer is out of use; "
-          "wait for the resync to end, or bring the peer back"},
+          "no replica is known to be up to date: this node's replica is still resyncing, is "
+          "outdated, or may be outdated because the fence handler did not confirm that the peer is "
+          "out of use; wait for the resync to end, or bring the peer back"},
     Known{-7, ErrorCode::Conflict,
           "the peer is not connected, and the fence handler did not confirm that it is out of use: "
           "bring the peer or the link back"},
     Known{-10, ErrorCode::Conflict, "the peer refused it: see the same volume on the peer's node"},
     Known{-11, ErrorCode::Conflict, "this node has no disk under the volume: see its kernel log"},
     Known{-12, ErrorCode::Conflict, "the device is still mounted or open on this node"},
-    Known{-18, ErrorCode::Unavailable, "another change is under way"},
-    Known{-19, ErrorCode::Unavailable, "another change is under way"},
-    Known{-21, ErrorCode::Unavailable, "another change is under way"},
+    Known{-18, ErrorCode::Unavailable, "another change is in progress"},
+    Known{-19, ErrorCode::Unavailable, "another change is in progress"},
+    Known{-21, ErrorCode::Unavailable, "another change is in progress"},
     Known{102, ErrorCode::Conflict, "the local address and port are used by another resource"},
     Known{103, ErrorCode::Conflict, "the peer's address and port are used by another resource"},
     Known{104, ErrorCode::Conflict, "the data device is missing, or something else has it open"},
     Known{105, ErrorCode::Conflict,
           "the metadata device is missing, or something else has it open"},
-    Known{114, ErrorCode::Conflict, "the data device is mounted or otherwise in use by itself"},
+    Known{114, ErrorCode::Conflict, "the data device itself is mounted or in use"},
     Known{115, ErrorCode::Conflict, "the metadata device is in use by something else"},
 };
 

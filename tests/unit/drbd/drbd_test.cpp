@@ -123,7 +123,7 @@ TEST_CASE("adjust never takes another resource's minor, nor gives this one anoth
   kernel.is("split-brain-winner");
   const Failure moved = failure_of([&] { kernel.drbd.adjust("v1"); });
   CHECK(moved.code == ErrorCode::Conflict);
-  CHECK(moved.message.find("v1 has minor 1000") != std::string::npos);
+  CHECK(moved.message.find("v1 with minor 1000") != std::string::npos);
   CHECK(kernel.runner.is_done());
 }
 
