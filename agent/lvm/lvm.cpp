@@ -36,8 +36,8 @@ void check_name(const std::string& name, const char* what) {
     return;
   }
   throw Error(ErrorCode::InvalidArgument,
-              fmt::format("{} cannot be the name of a {}: 1 to 127 of A-Z a-z 0-9 + _ . - are "
-                          "allowed, the first not a hyphen",
+              fmt::format("{} is not a valid name of a {}: use 1 to 127 characters of A-Z a-z 0-9 "
+                          "+ _ . -, not beginning with a hyphen",
                           in_quotes(name), what));
 }
 
@@ -49,10 +49,11 @@ void check_tag(const std::string& tag) {
       tag.find_first_not_of(kAllowed) == std::string::npos) {
     return;
   }
-  throw Error(ErrorCode::InvalidArgument,
-              in_quotes(tag) +
-                  " cannot be a tag of a logical volume: 1 to 1024 of A-Z a-z 0-9 _ + . - / = ! "
-                  ": # & are allowed, the first not a hyphen");
+  throw Error(
+      ErrorCode::InvalidArgument,
+      in_quotes(tag) +
+          " is not a valid tag of a logical volume: use 1 to 1024 characters of A-Z a-z 0-9 "
+          "_ + . - / = ! : # &, not beginning with a hyphen");
 }
 
 bool says(const process::Output& output, std::string_view words) {
@@ -152,7 +153,7 @@ void check_has_room(const ThinPool& pool) {
   if (pool.data_percent < kFullPercent && pool.metadata_percent < kFullPercent) return;
   throw Error(ErrorCode::OutOfSpace,
               fmt::format("thin pool {}/{} is full (data {} %, metadata {} %): extend it with "
-                          "lvextend, or remove something from it",
+                          "lvextend, or delete volumes from it",
                           pool.volume_group, pool.name, static_cast<int>(pool.data_percent),
                           static_cast<int>(pool.metadata_percent)));
 }
@@ -185,8 +186,8 @@ VolumeGroup Lvm::get_volume_group(const std::string& volume_group) {
   if (groups.size() != 1) {
     throw Error(
         ErrorCode::Internal,
-        fmt::format("lvm knows {} volume groups named {} on this node; exactly one is needed",
-                    groups.size(), volume_group));
+        fmt::format("volume group {}: lvm lists {} of this name on this node, expected exactly one",
+                    volume_group, groups.size()));
   }
   return groups.front();
 }
@@ -204,7 +205,8 @@ ThinPool Lvm::get_thin_pool(const std::string& volume_group, const std::string& 
     if (pools.front().active) return pools.front();
     if (may_activate) activate(volume_group, name);
   }
-  throw Error(ErrorCode::Internal, fmt::format("thin pool {} does not stay active", subject));
+  throw Error(ErrorCode::Internal,
+              fmt::format("thin pool {}: still not active after lvchange activated it", subject));
 }
 
 std::vector<LogicalVolume> Lvm::list_logical_volumes(const std::string& volume_group) {
@@ -228,7 +230,8 @@ std::optional<LogicalVolume> Lvm::find_logical_volume(const std::string& volume_
   std::vector<LogicalVolume> volumes = parse_logical_volumes(report_of(output));
   if (volumes.size() != 1) {
     throw Error(ErrorCode::Internal,
-                fmt::format("lvm lists {} logical volumes for {}", volumes.size(), subject));
+                fmt::format("logical volume {}: lvm lists {} of this name, expected exactly one",
+                            subject, volumes.size()));
   }
   if (!volumes.front().unreadable.empty()) {
     throw Error(ErrorCode::Internal,
@@ -315,11 +318,11 @@ void Lvm::check_no_dependents(const std::string& volume_group,
                          to_text(volume_group, {dependent.name}), dependent.origin);
   }
   if (found.empty()) return;
-  throw Error(
-      ErrorCode::Conflict,
-      fmt::format("logical volume {} is not removed: lvm would remove its snapshots with it: "
-                  "{}; copy what is needed from them, and remove them with lvremove",
-                  to_text(volume_group, names), found));
+  throw Error(ErrorCode::Conflict,
+              fmt::format("logical volume {}: not removed, because lvm would remove its snapshots, "
+                          "too: {}; copy the data that you need from them, then remove them with "
+                          "lvremove",
+                          to_text(volume_group, names), found));
 }
 
 void Lvm::change(const std::string& volume_group, const std::vector<std::string>& names,
@@ -366,8 +369,7 @@ process::Output Lvm::run(const std::string& volume_group, const std::string& too
     const bool has_changed = output.exit_code == 0 && tool != "lvs" && tool != "vgs";
     if (!is_new && !has_changed) continue;
     if (!group_missing) return output;
-    throw Error(ErrorCode::NotFound,
-                fmt::format("there is no volume group {} on this node", volume_group));
+    throw Error(ErrorCode::NotFound, fmt::format("no volume group {} on this node", volume_group));
   }
 }
 
@@ -386,9 +388,9 @@ std::string Lvm::look_up_filter(const std::string& volume_group) {
   if (devices.empty()) {
     throw Error(
         ErrorCode::NotFound,
-        fmt::format("there is no volume group {} on this node (loop, DRBD, nbd, rbd and zvol "
-                    "devices are not looked at); if it had volumes, bring its disks back "
-                    "(see pvs), else make it with vgcreate, or name another one in the pool",
+        fmt::format("no volume group {} on this node (loop, DRBD, nbd, rbd and zvol devices "
+                    "are not searched); if it had volumes, bring its disks back (see pvs); "
+                    "otherwise create it with vgcreate, or configure another one for the pool",
                     volume_group));
   }
   std::string filter = accept_only(devices);

@@ -128,13 +128,13 @@ std::vector<Json> rows_of(const std::string& json, const char* kind) {
   const Json root = parse_report(json);
   if (root.is_discarded() || !root.is_object() || !root.contains("report") ||
       !root["report"].is_array()) {
-    throw Error(ErrorCode::Internal, "this is no report of lvm: " + in_quotes(json));
+    throw Error(ErrorCode::Internal, "lvm's output is not a report: " + in_quotes(json));
   }
   std::vector<Json> rows;
   for (const Json& report : root["report"]) {
     const auto found = report.find(kind);
     if (found == report.end() || !found->is_array()) {
-      throw Error(ErrorCode::Internal, fmt::format("lvm's report has no part {}", kind));
+      throw Error(ErrorCode::Internal, fmt::format("lvm's report has no section {}", kind));
     }
     rows.insert(rows.end(), found->begin(), found->end());
   }
@@ -186,9 +186,10 @@ std::string pattern_of(const std::string& device) {
     } else if (kOthers.find(character) != std::string_view::npos) {
       pattern += fmt::format("[{}]", character);
     } else {
-      throw Error(ErrorCode::Unsupported,
-                  fmt::format("the physical volume {} has a name that no device filter can name",
-                              in_quotes(device)));
+      throw Error(
+          ErrorCode::Unsupported,
+          fmt::format("physical volume {}: its name cannot be written in a device filter of lvm",
+                      in_quotes(device)));
     }
   }
   return pattern;

@@ -81,13 +81,13 @@ TEST_CASE("numbers may be numbers, as newer lvm prints them") {
 
 TEST_CASE("what is missing or no number in a report is an error that names it") {
   const std::pair<const char*, const char*> cases[] = {
-      {"", "no report"},
-      {"{}", "no report"},
-      {"[1]", "no report"},
-      {R"({"report": 1})", "no report"},
-      {R"({"report": [{}]})", "no part vg"},
-      {R"({"report": [1]})", "no part vg"},
-      {R"({"report": [{"vg": {}}]})", "no part vg"},
+      {"", "not a report"},
+      {"{}", "not a report"},
+      {"[1]", "not a report"},
+      {R"({"report": 1})", "not a report"},
+      {R"({"report": [{}]})", "no section vg"},
+      {R"({"report": [1]})", "no section vg"},
+      {R"({"report": [{"vg": {}}]})", "no section vg"},
       {R"({"report": [{"vg": [{"vg_name": "a"}]}]})", "no field vg_size"},
       {R"({"report": [{"vg": [1]}]})", "no field vg_name"},
       {R"({"report": [{"vg": [{"vg_name": "a", "vg_size": "1.00g"}]}]})", "no number in vg_size"},
