@@ -74,8 +74,8 @@ void Filesystem::make(const NewFilesystem& wanted) {
   }
   throw Error(
       ErrorCode::Internal,
-      fmt::format("{} ended with 0, but {} now holds {} instead of the new file system; it "
-                  "said: {}",
+      fmt::format("{} reported success, but {} now holds {} instead of the new file system; "
+                  "it said: {}",
                   process::to_text(command), wanted.device, made.detail, process::said(output)));
 }
 
@@ -83,7 +83,7 @@ void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes)
   // As large as the volume, and without a page of memory: mkfs only asks how large it is.
   const base::Descriptor file(::memfd_create("plexvol-mkfs", MFD_CLOEXEC));
   if (file.get() < 0 || ::ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0) {
-    throw Error(ErrorCode::Internal, "mkfs cannot be tried: " + base::error_text(errno));
+    throw Error(ErrorCode::Internal, "cannot test the mkfs options: " + base::error_text(errno));
   }
   NewFilesystem dry = wanted;
   dry.device = fmt::format("/proc/{}/fd/{}", ::getpid(), file.get());
@@ -115,15 +115,15 @@ void Filesystem::check(const std::string& device, const std::string& type,
     throw Error(
         ErrorCode::Unsupported,
         fmt::format("the file system on {} records errors, and this node's e2fsck is older "
-                    "than the file system and cannot mend it: {}; install a newer e2fsprogs "
+                    "than the file system and cannot repair it: {}; install a newer e2fsprogs "
                     "on this node (or in the agent's image)",
                     device, words));
   }
   const bool look_needed = output.exit_code < kCalledWrongly;
   throw Error(
       look_needed ? ErrorCode::Conflict : ErrorCode::Internal,
-      fmt::format("the file system on {} ({}) cannot be used as it is: e2fsck -p ended with "
-                  "{}: {}{}",
+      fmt::format("the file system on {} ({}) cannot be used as it is: e2fsck -p: exit code {}: "
+                  "{}{}",
                   device, type, output.exit_code, words, look_needed ? "; " + how_to_look : ""));
 }
 

@@ -116,7 +116,9 @@ class Search {
       std::string what;
     };
     static constexpr std::array<std::pair<const char*, const char*>, 3> kLinks{
-        {{"cwd", "works in "}, {"root", "has its root on it"}, {"exe", "runs "}}};
+        {{"cwd", "has its working directory in "},
+         {"root", "has its root directory on it"},
+         {"exe", "runs "}}};
     for (const auto& view : mounts_.views()) {
       if (view.points.empty()) continue;
       std::vector<Place> places;

@@ -58,7 +58,8 @@ void kill_users(unsigned major, unsigned minor) {
     if (!left.processes.empty()) {
       kernel_deadline = Clock::now() + kKernelLimit;
       if (Clock::now() > deadline) {
-        throw Error(ErrorCode::Unavailable, "SIGKILL does not end the processes" + left.processes);
+        throw Error(ErrorCode::Unavailable,
+                    "processes still running after SIGKILL:" + left.processes);
       }
     } else if (Clock::now() > kernel_deadline) {
       throw Error(ErrorCode::Conflict,

@@ -77,7 +77,7 @@ void check_type(const std::string& fs_type) {
   if (fs_type == "ext4" || fs_type == "xfs") return;
   throw Error(
       ErrorCode::Unsupported,
-      fmt::format("file system type {} cannot be made; use ext4 or xfs", in_quotes(fs_type)));
+      fmt::format("file system type {} is not supported; use ext4 or xfs", in_quotes(fs_type)));
 }
 
 std::string key_of(const std::string& item) {
@@ -92,12 +92,12 @@ void check_value(const std::string& fs_type, const Rule& rule, const std::string
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:,=^-+";
   if (value.empty() || value.front() == '-' ||
       value.find_first_not_of(kAllowed) != std::string::npos) {
-    throw_refused(fs_type, value, fmt::format("cannot be the value of -{}", rule.letter));
+    throw_refused(fs_type, value, fmt::format("is not a valid value of -{}", rule.letter));
   }
   if (rule.letter == 'b' && value.substr(value.find('=') + 1) != kBlockSize) {
-    throw_refused(fs_type, value,
-                  "cannot be the block size: only 4096 can be mounted by every node, and is the "
-                  "default");
+    throw_refused(
+        fs_type, value,
+        "is not a supported block size: only 4096, the default, can be mounted by every node");
   }
   if (*rule.keys == '\0') return;
   for (const std::string& item : base::split(value, ',')) {
@@ -223,7 +223,7 @@ std::vector<std::string> mkfs_command(const NewFilesystem& wanted,
                                       const std::string& kernel_release) {
   check_type(wanted.type);
   if (!is_uuid(wanted.uuid)) {
-    throw Error(ErrorCode::InvalidArgument, in_quotes(wanted.uuid) + " is no UUID");
+    throw Error(ErrorCode::InvalidArgument, in_quotes(wanted.uuid) + " is not a UUID");
   }
   Arguments arguments = defaults_of(wanted);
   for (const auto& [letter, item] : features_to_leave_out(wanted.type, kernel_release)) {

@@ -55,7 +55,7 @@ std::vector<std::string> split_options(const std::string& text) {
       parts.back() += character;
     }
   }
-  if (quoted) throw_refused(text, "has a double quote without its pair");
+  if (quoted) throw_refused(text, "has an unpaired double quote");
   std::erase(parts, "");
   return parts;
 }
@@ -67,13 +67,13 @@ void check_data(const std::string& word, bool read_only) {
   const std::string key = word.substr(0, equals);
   std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
   if (base::contains_word(kReadOnlyData, key) && value.empty()) {
-    if (!read_only) throw_refused(word, "is allowed together with \"ro\" only");
+    if (!read_only) throw_refused(word, "is allowed only together with \"ro\"");
     return;
   }
   if (!base::contains_word(kData, key)) {
     throw_refused(word,
-                  "is not among the mount options that are passed on: flags of mount(2), and "
-                  "options of ext4 and xfs that reach no other file or device");
+                  "is not allowed; allowed are flags of mount(2), and options of ext4 and xfs that "
+                  "reach no other file or device");
   }
   const bool context = key.ends_with("context");
   if (context) std::erase_if(value, [](char c) { return c == '"' || c == ','; });
@@ -81,7 +81,7 @@ void check_data(const std::string& word, bool read_only) {
     throw_refused(word, "has a value with characters that are not allowed");
   }
   if (key == "errors" && value == "panic") {
-    throw_refused(word, "would stop the whole node for an error of one volume");
+    throw_refused(word, "would stop the whole node after an error on one volume");
   }
 }
 

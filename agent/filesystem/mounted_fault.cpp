@@ -62,9 +62,9 @@ std::string find_mounted_fault(const std::string& mount_point, unsigned major, u
   if (!result) {
     throw Error(
         ErrorCode::Unavailable,
-        fmt::format("the file system on {} did not answer in time: its device is frozen, or "
-                    "very busy",
-                    mount_point));
+        fmt::format(
+            "timed out waiting for the file system on {}: its device is frozen or very busy",
+            mount_point));
   }
   if (*result == 0) return "";
   if (*result != EROFS) {

@@ -74,7 +74,7 @@ Ends read_ends(int file, std::uint64_t size, std::string& detail) {
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) {
         detail = fmt::format("read error at offset {}: {}", range.offset + done,
-                             count == 0 ? "it ends there" : base::error_text(errno));
+                             count == 0 ? "the device ends there" : base::error_text(errno));
         return Ends::ReadError;
       }
       const auto end = buffer.begin() + count;
@@ -82,7 +82,7 @@ Ends read_ends(int file, std::uint64_t size, std::string& detail) {
       if (found != end && zero) {
         zero = false;
         detail =
-            fmt::format("data at offset {}, without a signature that is known",
+            fmt::format("data at offset {}, without a known signature",
                         range.offset + done + static_cast<std::uint64_t>(found - buffer.begin()));
       }
       done += static_cast<std::uint64_t>(count);
@@ -102,7 +102,7 @@ Probe known(blkid_probe prober) {
       .content = Content::Known, .type = value_of(prober, "TYPE"), .uuid = "", .detail = ""};
   const std::string table = value_of(prober, "PTTYPE");
   if (result.type.empty()) result.type = table;
-  if (result.type.empty()) return unknown("libblkid found something that it has no name for");
+  if (result.type.empty()) return unknown("libblkid found a signature that it has no name for");
   if (value_of(prober, "SBBADCSUM") == "1") {
     return unknown(fmt::format("a superblock of {} with a wrong checksum", result.type));
   }
@@ -232,9 +232,9 @@ Findings run_apart(const std::string& doing, const std::function<void(Findings&)
       limit, doing);
   if (!ended) {
     throw Error(ErrorCode::Unavailable,
-                doing + " did not end in time: it hangs, most likely because the device is frozen");
+                doing + " timed out, most likely because the device is frozen");
   }
-  if (*ended != 0) throw Error(ErrorCode::Internal, doing + " ended badly");
+  if (*ended != 0) throw Error(ErrorCode::Internal, doing + " failed unexpectedly");
   if (findings->failed) throw Error(findings->error, findings->detail.data());
   return *findings;
 }

@@ -45,10 +45,11 @@ bool unmount_in_host(const std::string& mount_point) {
       },
       kUnmountLimit);
   if (!result) {
-    throw Error(ErrorCode::Unavailable,
-                fmt::format("unmounting {} did not end in time: its file system hangs, most likely "
-                            "because its device is frozen",
-                            mount_point));
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("unmounting {} timed out: its file system hangs, most likely because its "
+                    "device is frozen",
+                    mount_point));
   }
   switch (*result) {
     case 0:
@@ -62,8 +63,8 @@ bool unmount_in_host(const std::string& mount_point) {
     case kNoNamespace:
       throw Error(
           ErrorCode::Internal,
-          fmt::format("cannot unmount {}: the mount namespace of process 1 cannot be entered; "
-                      "the agent has to be privileged and in the host's process namespace",
+          fmt::format("cannot unmount {}: cannot enter the mount namespace of process 1; run the "
+                      "agent privileged and in the host's PID namespace",
                       mount_point));
     default:
       break;

@@ -109,7 +109,7 @@ TEST_CASE("an mkfs that ends well and makes nothing is an error [D16]") {
       }
       return std::string("it did not throw");
     };
-    CHECK(message_of(kUuid).find(" ended with 0, but " + image + " now holds ") !=
+    CHECK(message_of(kUuid).find(" reported success, but " + image + " now holds ") !=
           std::string::npos);
     Filesystem(tools).make({.device = image, .type = type, .uuid = kUuid, .options = {}});
     CHECK(message_of(kUuid) == "it did not throw");

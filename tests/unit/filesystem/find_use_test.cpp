@@ -139,7 +139,7 @@ TEST_CASE("a container whose root is an overlay of the volume uses it, and is ki
   close(ends[1]);
   REQUIRE(answer == 'y');
   const DeviceUse use = volume.use();
-  CHECK(has_user(use, "works in /"));
+  CHECK(has_user(use, "has its working directory in /"));
   CHECK(what_of(use, runtime.pid()).find(" in its own mount namespace") != std::string::npos);
   CHECK(use.users.size() == 2);
   volume.kill();

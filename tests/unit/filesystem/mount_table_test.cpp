@@ -82,9 +82,9 @@ TEST_CASE("whoever uses a mounted file system is named, with what he does there"
 
   const DeviceUse use = volume.use();
   CHECK(what_of(use, opener->pid()) == "has " + path + " open");
-  CHECK(what_of(use, worker->pid()) == "works in " + volume.point);
+  CHECK(what_of(use, worker->pid()) == "has its working directory in " + volume.point);
   CHECK(what_of(use, mapper->pid()) == "has a file of it mapped");
-  CHECK(what_of(use, rooted->pid()) == "has its root on it");
+  CHECK(what_of(use, rooted->pid()) == "has its root directory on it");
   CHECK(what_of(use, bystander->pid()).empty());
   CHECK(use.users.size() == 4);
 }
