@@ -41,7 +41,7 @@ constexpr int kInUseAttempts = 10;
 std::optional<struct stat> find_file(const std::string& path) {
   struct stat status {};
   if (lstat(path.c_str(), &status) == 0) return status;
-  if (errno != ENOENT) throw_errno("cannot look at " + path, errno);
+  if (errno != ENOENT) throw_errno("cannot access " + path, errno);
   return std::nullopt;
 }
 
@@ -81,11 +81,11 @@ Space FilePool::space() const {
   if (statvfs(directory_.c_str(), &status) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
       throw Error(ErrorCode::NotFound,
-                  fmt::format("the pool's directory {} does not exist on this node; make it, on a "
+                  fmt::format("the pool's directory {} does not exist on this node; create it on a "
                               "file system with room for the volumes",
                               directory_));
     }
-    throw_errno("cannot look at the pool's directory " + directory_, errno);
+    throw_errno("cannot read the pool's directory " + directory_, errno);
   }
   return {.total_bytes = std::uint64_t{status.f_blocks} * status.f_frsize,
           .free_bytes = std::uint64_t{status.f_bavail} * status.f_frsize};
@@ -123,7 +123,7 @@ void FilePool::create_image(const std::string& name, std::uint64_t size_bytes,
   const std::uint64_t free_bytes = space().free_bytes;
   if (free_bytes < size_bytes) {
     throw Error(ErrorCode::OutOfSpace,
-                fmt::format("creating {}: it may need {}, but only {} are free there", path,
+                fmt::format("cannot create {}: it may need {}, but only {} is free there", path,
                             size_to_text(size_bytes), size_to_text(free_bytes)));
   }
   set_tags(name, tags);
@@ -145,9 +145,10 @@ void FilePool::activate(const std::string& name) {
   // it stays as it is.
   runner_.run({.argv = {kLosetup, "--direct-io=on", output.out}, .input = {}});
   if (find_device(name).empty()) {
-    throw Error(ErrorCode::Internal, fmt::format("losetup answered {} for {}, but the kernel does "
-                                                 "not say that it is on that file",
-                                                 output.out, path));
+    throw Error(
+        ErrorCode::Internal,
+        fmt::format("losetup answered {} for {}, but the kernel shows no loop device on that file",
+                    output.out, path));
   }
 }
 
@@ -169,7 +170,7 @@ void FilePool::set_tags(const std::string& name, const std::vector<std::string>&
   std::string text;
   for (const std::string& tag : tags) {
     if (tag.empty() || tag.find('\n') != std::string::npos) {
-      throw Error(ErrorCode::InvalidArgument, "a tag is one line of text and not empty");
+      throw Error(ErrorCode::InvalidArgument, "a tag must be one line of text and not empty");
     }
     text += tag + "\n";
   }
@@ -197,7 +198,7 @@ void FilePool::remove_image(const std::string& name) {
 std::string FilePool::path_of(const std::string& name, const char* ending) const {
   if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
       name.find('\0') != std::string::npos || name.size() > 200) {
-    throw Error(ErrorCode::InvalidArgument, in_quotes(name) + " cannot be the name of an image");
+    throw Error(ErrorCode::InvalidArgument, in_quotes(name) + " is not a valid image name");
   }
   return directory_ + "/" + name + ending;
 }
@@ -225,7 +226,7 @@ Image FilePool::read_image(const std::string& name, const std::string& device) c
   const std::string path = path_of(name, kImageEnding);
   const auto status = find_file(path);
   if (!status) throw Error(ErrorCode::NotFound, path + " does not exist");
-  if (!S_ISREG(status->st_mode)) throw Error(ErrorCode::Conflict, path + " is not a plain file");
+  if (!S_ISREG(status->st_mode)) throw Error(ErrorCode::Conflict, path + " is not a regular file");
   return {.name = name,
           .path = path,
           .device = device,
