@@ -254,8 +254,8 @@ class Run {
     hung_.add(command_.subject, pid_, process::to_text(command_));
     throw Error(
         ErrorCode::Unavailable,
-        fmt::format("{} and cannot be killed: process {} hangs in the kernel{}; see what the "
-                    "device below it waits for, or reboot this node",
+        fmt::format("{} and cannot be killed: process {} hangs in the kernel{}; find out what the "
+                    "device below it is waiting for, or reboot this node",
                     what, left.front(), where_it_hangs(left.front())));
   }
 
@@ -285,7 +285,7 @@ BoostRunner::BoostRunner() {
 Output BoostRunner::run(const Command& command) {
   if (command.argv.empty() || !command.argv.front().starts_with('/')) {
     throw Error(ErrorCode::Internal,
-                "a tool is called by its absolute path: " + process::to_text(command));
+                "a tool must be called by its absolute path: " + process::to_text(command));
   }
   reap_abandoned();
   hung_.refuse(command.subject);

@@ -74,7 +74,8 @@ std::vector<pid_t> list_openers(unsigned major, unsigned minor) {
 
 std::string holders_to_text(const std::string& device) {
   struct stat status {};
-  if (stat(device.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return "nobody: it is gone";
+  if (stat(device.c_str(), &status) != 0 || !S_ISBLK(status.st_mode))
+    return "nothing: the device no longer exists";
   const unsigned device_major = major(status.st_rdev);
   const unsigned device_minor = minor(status.st_rdev);
   const std::string number = fmt::format("{}:{}", device_major, device_minor);
@@ -91,7 +92,8 @@ std::string holders_to_text(const std::string& device) {
   } catch (const Error& error) {
     add(fmt::format("perhaps others ({})", error.what()));
   }
-  return text.empty() ? "nobody that can be seen (a mount in another mount namespace?)" : text;
+  return text.empty() ? "nothing that can be seen (perhaps a mount in another mount namespace)"
+                      : text;
 }
 
 }  // namespace plexvol::process

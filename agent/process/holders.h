@@ -12,8 +12,8 @@ namespace plexvol::process {
 // Throws when it cannot tell (see strict_proc.h).
 std::vector<pid_t> list_openers(unsigned major, unsigned minor);
 
-// For people: "process 4711 (mkfs.ext4)", "device dm-3 on top of it", "mounted on /mnt". "nobody
-// that can be seen" when empty.
+// For people: "process 4711 (mkfs.ext4)", "device dm-3 on top of it", "mounted on /mnt". "nothing
+// that can be seen (...)" when there is none.
 std::string holders_to_text(const std::string& device);
 
 }  // namespace plexvol::process

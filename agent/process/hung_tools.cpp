@@ -29,9 +29,9 @@ void HungTools::refuse(const std::string& subject) {
   const std::vector<pid_t> members = read_group(tool.group).members;
   const pid_t pid = members.empty() ? tool.group : members.front();
   throw Error(ErrorCode::Unavailable,
-              fmt::format("{}: an earlier tool still hangs in the kernel{}, so no other one is "
-                          "started: process {} ({}); see what the device below it waits for, or "
-                          "reboot this node",
+              fmt::format("{}: an earlier tool still hangs in the kernel{}, so no other tool is "
+                          "started: process {} ({}); find out what the device below it is waiting "
+                          "for, or reboot this node",
                           subject, where_it_hangs(pid), pid, tool.command));
 }
 

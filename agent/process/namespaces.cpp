@@ -57,8 +57,8 @@ MountNamespaces::MountNamespaces() {
   host_ = in_host_mount_namespace() ? own_ : strict::read_link("/proc/1/ns/mnt").value_or("");
   if (own_.empty() || host_.empty()) {
     throw Error(ErrorCode::Internal,
-                "cannot tell which mount namespace is the host's; the agent has to be privileged "
-                "and in the host's process namespace");
+                "cannot determine the host's mount namespace; run the agent privileged and in the "
+                "host's PID namespace");
   }
   // Process 1 may be this one, and alone in it.
   at_[host_] = 0;

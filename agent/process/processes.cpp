@@ -90,7 +90,7 @@ bool is_thread_doomed(const std::string& folder) {
 std::vector<pid_t> list_all_processes(const std::string& proc) {
   auto ids = list_ids(proc);
   if (!ids || ids->empty()) {
-    throw Error(ErrorCode::Unavailable, proc + " shows no process; is it mounted?");
+    throw Error(ErrorCode::Unavailable, proc + " shows no processes; is it mounted?");
   }
   return *ids;
 }

@@ -18,7 +18,7 @@ TEST_CASE("who has a block device open is named") {
   const plexvol::support::TemporaryDirectory directory;
   const plexvol::support::LoopDevice device(directory.path() / "image", 1U << 20U);
   CHECK(list_openers(device.major(), device.minor()).empty());
-  CHECK(holders_to_text(device.path()).starts_with("nobody that can be seen"));
+  CHECK(holders_to_text(device.path()).starts_with("nothing that can be seen"));
   const int held = open(device.path().c_str(), O_RDONLY | O_CLOEXEC);
   CHECK(list_openers(device.major(), device.minor()) == std::vector<pid_t>{getpid()});
   CHECK(holders_to_text(device.path()).starts_with("process " + std::to_string(getpid()) + " ("));
@@ -26,6 +26,6 @@ TEST_CASE("who has a block device open is named") {
 }
 
 TEST_CASE("a block device that is gone is held by nobody") {
-  CHECK(holders_to_text("/dev/no-such-device") == "nobody: it is gone");
-  CHECK(holders_to_text("/etc/passwd") == "nobody: it is gone");
+  CHECK(holders_to_text("/dev/no-such-device") == "nothing: the device no longer exists");
+  CHECK(holders_to_text("/etc/passwd") == "nothing: the device no longer exists");
 }
