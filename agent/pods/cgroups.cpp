@@ -122,7 +122,7 @@ void Pods::kill(const std::string& uid) const {
     if (std::chrono::steady_clock::now() > deadline) {
       throw Error(
           ErrorCode::Unavailable,
-          fmt::format("SIGKILL does not end the processes of pod {}, the first of them {} ({})",
+          fmt::format("processes of pod {} are still running after SIGKILL, for example {} ({})",
                       uid, members.front(), process::command_of(members.front())));
     }
     for (const pid_t pid : members) kill_member(pid, uid, settings_.proc);

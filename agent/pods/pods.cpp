@@ -75,8 +75,8 @@ Verdict Pods::find(const std::string& uid) const {
   try {
     processes = find_processes(uid, settings_.proc);
   } catch (const Error& error) {
-    return unknown(fmt::format("whose processes cannot be looked for: {}", error.what()),
-                   "make /proc of the host readable for the agent");
+    return unknown(fmt::format("whose processes cannot be searched for: {}", error.what()),
+                   "make the host's /proc readable for the agent");
   }
   if (!processes.empty()) {
     return {.life = Life::Alive,
@@ -88,8 +88,8 @@ Verdict Pods::find(const std::string& uid) const {
   try {
     return judge(list_sandboxes(settings_, uid));
   } catch (const Error& error) {
-    return unknown(fmt::format("which is not known to be gone, since {}", error.what()),
-                   "start the container runtime, or name its socket in runtime_sockets");
+    return unknown(fmt::format("which may still exist: {}", error.what()),
+                   "start the container runtime, or set runtime_sockets to its socket");
   }
 }
 

@@ -179,7 +179,7 @@ std::vector<Sandbox> list_sandboxes(const Settings& settings, const std::string&
   }
   if (is_answered) return sandboxes;
   throw Error(ErrorCode::Unavailable,
-              fmt::format("no container runtime was found: none of {} speaks CRI",
+              fmt::format("no container runtime was found: none of {} answers CRI calls",
                           base::join(settings.runtime_sockets)));
 }
 

@@ -25,8 +25,8 @@ PodUse unknown() {
           .mount = kMount,
           .verdict = {.life = pods::Life::Unknown,
                       .name = "",
-                      .why = "which is not known to be gone, since the container runtime does not "
-                             "answer: /run/x.sock: Connection refused",
+                      .why = "which may still exist: the container runtime does not answer: "
+                             "/run/x.sock: Connection refused",
                       .advice = "start the container runtime"}};
 }
 
@@ -49,9 +49,9 @@ TEST_CASE("plan: a pod without a process keeps its volume when another node want
         "running now but which still exists; delete the pod");
   CHECK(kinds(wanted, mounted_for(unknown())) == "RefuseRelease");
   CHECK(reason(wanted, mounted_for(unknown())) ==
-        std::string("volume v is in use on n1: mounted for pod uid u-1, which is not known to be "
-                    "gone, since the container runtime does not answer: /run/x.sock: Connection "
-                    "refused; start the container runtime; if the pod is gone, `plexvol unmount ") +
+        std::string("volume v is in use on n1: mounted for pod uid u-1, which may still exist: "
+                    "the container runtime does not answer: /run/x.sock: Connection refused; start "
+                    "the container runtime; if the pod is gone, `plexvol unmount ") +
             kMount + "` on n1 ends this");
   SUBCASE("until it is proved dead") {
     Seen seen = mounted_for(crash_looping());
