@@ -27,10 +27,11 @@ constexpr std::size_t kSlotBytes = 8192;
 constexpr std::size_t kHeaderBytes = 34;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
-  throw Error(ErrorCode::Internal,
-              fmt::format("{}: cannot {}: {}; without it no volume that changes its current set is "
-                          "used here",
-                          path, what, base::error_text(error)));
+  throw Error(
+      ErrorCode::Internal,
+      fmt::format("{}: cannot {}: {}; until this works, no volume whose current set changes "
+                  "can be used on this node",
+                  path, what, base::error_text(error)));
 }
 
 std::string to_slot(std::uint64_t sequence, const model::Acted& acted) {
@@ -129,8 +130,8 @@ std::string describe_contradiction(const model::Acted& acted, const model::Volum
   const std::string why = model::find_contradiction(acted, volume, current);
   if (why.empty()) return "";
   return fmt::format(
-      "volume {}: the store is older than this node ({}); was an old backup of it restored? The "
-      "replica here is left as it is: see `plexvol store repair`",
+      "volume {}: the store is older than what this node knows ({}); was an old backup of etcd "
+      "restored? This node's replica is left unchanged: see `plexvol store repair`",
       volume.name, why);
 }
 
@@ -144,7 +145,7 @@ void require_no_contradiction(const model::Acted& acted, model::Volume volume,
 std::string ActedSets::path_of(const std::string& volume_id) const {
   // It comes from the store, and names a file here.
   if (volume_id.empty() || volume_id.find('/') != std::string::npos || volume_id.front() == '.') {
-    throw Error(ErrorCode::Internal, fmt::format("\"{}\" is no volume's id", volume_id));
+    throw Error(ErrorCode::Internal, fmt::format("\"{}\" is not a volume id", volume_id));
   }
   return directory_ + "/" + volume_id;
 }
@@ -170,10 +171,11 @@ void ActedSets::read(const std::string& volume_id, File& file) const {
       if (slot && (!newest || slot->sequence > newest->sequence)) newest = std::move(slot);
     }
     if (!newest || newest->acted.volume_id != volume_id) {
-      throw Error(ErrorCode::Internal,
-                  path +
-                      ": is damaged, so nobody knows what this node acted on: if etcd was not "
-                      "restored from a backup, remove the file and restart the agent");
+      throw Error(
+          ErrorCode::Internal,
+          path +
+              ": damaged, so it is unknown which current set this node last used: if etcd was not "
+              "restored from a backup, remove the file and restart the agent");
     }
     file.sequence = newest->sequence;
     file.acted = std::move(newest->acted);
@@ -190,9 +192,8 @@ void ActedSets::write(const std::string& volume_id, File& file, model::Acted nex
     slot = to_slot(file.sequence + 1, next);
   }
   if (slot.size() > kSlotBytes) {
-    throw Error(
-        ErrorCode::Internal,
-        fmt::format("{}: the record of volume {} is too large to be kept", path, next.volume));
+    throw Error(ErrorCode::Internal,
+                fmt::format("{}: the record of volume {} is too large", path, next.volume));
   }
   if (!file.acted) {
     make_file(directory_, path, slot);

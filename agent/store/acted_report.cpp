@@ -97,7 +97,7 @@ void ActedReport::tell(const std::string& why, Change change) {
   const std::string key = keys::turned_back();
   const model::TurnedBack turned{.node = here_, .at = std::time(nullptr), .what = why};
   if (store_.commit(change.require(key, 0).put(key, model::to_json(turned)))) {
-    log::error("the store has been turned back: " + why);
+    log::error("the store was rolled back or replaced: " + why);
   }
 }
 
@@ -105,7 +105,7 @@ void ActedReport::tell(const std::string& why, Change change) {
 void ActedReport::look_for_empty_store() {
   const auto acted = acted_.list();
   if (!acted.empty() && store_.raw().list(keys::volume("")).empty()) {
-    tell(fmt::format("the store knows no volume, and {} has replicas of {}", here_, acted.size()),
+    tell(fmt::format("the store knows no volume, but {} has replicas of {}", here_, acted.size()),
          {});
   }
   has_looked_ = true;

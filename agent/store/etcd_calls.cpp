@@ -118,8 +118,8 @@ Meaning meaning(const grpc::Status& status) {
   }
   throw Error(
       ErrorCode::Unavailable,
-      fmt::format("etcd: cannot {}: no member is reached, so nothing was sent: {}; start etcd "
-                  "there, or open the way to it",
+      fmt::format("etcd: cannot {}: no member can be reached, so nothing was sent: {}; start "
+                  "etcd there, or check network and firewall",
                   call.what, each));
 }
 
@@ -216,8 +216,9 @@ std::string EtcdCaller::token(const EtcdCall& call, Clock::time_point deadline) 
   if (user_.empty()) return {};
   const std::unique_lock lock(token_mutex_, deadline);
   if (!lock) {
-    throw Error(ErrorCode::Unavailable,
-                "etcd: no login in time, so nothing was sent to " + call.what);
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("etcd: cannot {}: timed out logging in, so nothing was sent", call.what));
   }
   if (token_) return *token_;
   etcdserverpb::AuthenticateRequest request;

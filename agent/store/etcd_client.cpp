@@ -187,7 +187,7 @@ std::vector<std::optional<Entry>> EtcdClient::get_all(const std::vector<std::str
   noting.answer(response.header());
   if (response.responses_size() != request.success_size()) {
     throw Error(ErrorCode::Internal,
-                fmt::format("etcd: {} keys were asked for, and {} answered", request.success_size(),
+                fmt::format("etcd: asked for {} keys, received {}", request.success_size(),
                             response.responses_size()));
   }
   std::vector<std::optional<Entry>> entries;

@@ -55,7 +55,8 @@ Address parse_address(const EtcdSettings& settings, const std::string& endpoint)
            std::string_view("-._:[]%").find(static_cast<char>(byte)) != std::string_view::npos;
   });
   if (rest.empty() || !is_clean)
-    refuse_settings(fmt::format("'{}' is not an endpoint as in https://10.0.0.1:2379", endpoint));
+    refuse_settings(
+        fmt::format("'{}' is not a valid endpoint (example: https://10.0.0.1:2379)", endpoint));
   const std::size_t after_host = rest.starts_with('[') ? rest.find(']') : 0;
   const bool has_port = rest.find(':', after_host) != std::string_view::npos;
   address.host_and_port = std::string(rest) + (has_port ? "" : ":2379");
@@ -71,7 +72,7 @@ void check_readable(const std::string& what, const std::string& path) {
 
 std::shared_ptr<grpc::ChannelCredentials> make_tls_credentials(const EtcdSettings& settings) {
   if (settings.certificate_file.empty() != settings.key_file.empty()) {
-    refuse_settings("a client certificate and its key are given together or not at all");
+    refuse_settings("set both the client certificate and its key, or neither");
   }
   check_readable("certificate authority", settings.ca_file);
   check_readable("client certificate", settings.certificate_file);

@@ -75,7 +75,7 @@ class EtcdPresence : public Presence {
     if (lease_ == 0) lease_ = client_->grant_lease(ttl_, stop_);
     // Whatever is there is a left-over of a former life, under a lease that nobody keeps.
     if (!client_->put_with_lease(key_, lease_, stop_)) {
-      throw Error(ErrorCode::Conflict, key_.key + " is another machine's by now");
+      throw Error(ErrorCode::Conflict, key_.key + " now belongs to another machine");
     }
     is_written_ = true;
   }

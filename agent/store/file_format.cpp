@@ -177,28 +177,29 @@ bool has_unwritten_sector(std::string_view bytes, std::size_t offset) {
 // append were acknowledged, so the rest must be shown to be of one record only: by its header.
 void check_is_torn(std::string_view bytes, std::size_t offset) {
   if (has_record_after(bytes, offset)) {
-    refuse(offset, "a record is not readable, and complete ones follow it");
+    refuse(offset, "a record is not readable, but complete records follow it");
   }
   const std::string_view tail = bytes.substr(offset);
   const std::optional<Header> header = parse_header(tail);
   if (!header) {
     // Two whole records do not fit into this.
     if (tail.size() < kMaxHeaderBytes && tail.find('\n') == std::string_view::npos) return;
-    refuse(
-        offset,
-        fmt::format("no record begins there, so nobody knows how many there were and whether they "
-                    "were acknowledged; restore the file from a backup, or cut it off there, which "
-                    "gives up {} bytes of transactions",
-                    tail.size()));
+    refuse(offset,
+           fmt::format(
+               "no record begins there, so it is unknown how many there were and whether they "
+               "were acknowledged; restore the file from a backup, or truncate it there, which "
+               "loses {} bytes of transactions",
+               tail.size()));
   }
   const std::size_t record_bytes = header->header_bytes + header->body_bytes;
   if (tail.size() < record_bytes) return;
   if (tail.size() == record_bytes && has_unwritten_sector(bytes, offset)) return;
-  refuse(offset, tail.size() == record_bytes
-                     ? "the last record is whole but its checksum is wrong, so it may have been "
-                       "acknowledged; cutting the file off there gives that one transaction up"
-                     : "a record is not readable, and was acknowledged, since another was begun "
-                       "after it; cutting the file off there gives up this one and all after it");
+  refuse(offset,
+         tail.size() == record_bytes
+             ? "the last record is complete but its checksum is wrong, so it may have been "
+               "acknowledged; truncating the file there loses that one transaction"
+             : "a record is not readable, but was acknowledged, because another one was begun "
+               "after it; truncating the file there loses this record and all after it");
 }
 
 struct Record {
@@ -244,9 +245,9 @@ std::string to_base(const Contents& contents) {
 
 ParsedFile parse_file(std::string_view bytes) {
   if (bytes.starts_with(kMagic) && !bytes.starts_with(kFirstLine) && bytes.size() > kMagic.size()) {
-    refuse(0, "its format is not 1, a newer version of this program wrote it");
+    refuse(0, "its format is not 1: a newer version of plexvold wrote it");
   }
-  if (!bytes.starts_with(kFirstLine)) refuse(0, "it does not begin as a store's file does");
+  if (!bytes.starts_with(kFirstLine)) refuse(0, "it is not a store's file");
   ParsedFile parsed;
   std::size_t offset = kFirstLine.size();
   // The base was synced before the file got its name, so no crash can have torn it.

@@ -56,7 +56,7 @@ void make_directory(const std::filesystem::path& directory) {
   if (directory.empty() || std::filesystem::is_directory(directory)) return;
   make_directory(directory.parent_path());
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    fail("make the directory " + directory.string(), errno);
+    fail("create the directory " + directory.string(), errno);
   }
   const std::filesystem::path parent = directory.parent_path();
   sync_directory(parent.empty() ? "." : parent);
@@ -109,7 +109,7 @@ void FileLog::read() {
   compact_at_ = std::max(kMinCompactBytes, size_ + size_ / 2);
   if (size_ == bytes.size()) return;
   if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(file_.get()) != 0) {
-    fail("cut the interrupted transaction off " + path_.string(), errno);
+    fail("truncate the interrupted transaction at the end of " + path_.string(), errno);
   }
   opening_note_ = fmt::format(
       "{}: the last {} bytes were an interrupted transaction that was never acknowledged; dropped",
@@ -136,7 +136,7 @@ void FileLog::undo_append(int error) {
   }
   const bool is_full = error == ENOSPC || error == EDQUOT;
   throw Error(is_full ? ErrorCode::OutOfSpace : ErrorCode::Internal,
-              fmt::format("store: nothing was committed, cannot write {}: {}", path_.string(),
+              fmt::format("store: cannot write {}, so nothing was committed: {}", path_.string(),
                           base::error_text(error)));
 }
 
@@ -180,13 +180,13 @@ void FileLog::write_base(const Contents& contents) {
 void FileLog::check_usable() const {
   if (unusable_.empty()) return;
   throw Error(ErrorCode::Unavailable,
-              unusable_ + "; what the store holds is only known after the agent was restarted");
+              unusable_ + "; restart the agent to read what the store holds");
 }
 
 void FileLog::become_unusable(const std::string& what, int error) {
   unusable_ = fmt::format("store: cannot {}: {}", what, base::error_text(error));
   throw Error(ErrorCode::Unavailable,
-              unusable_ + "; this commit may or may not have happened, restart the agent");
+              unusable_ + "; this commit may or may not have been written: restart the agent");
 }
 
 }  // namespace plexvol::store

@@ -156,9 +156,10 @@ class FileStore::Core {
   // After a commit of which nobody knows whether it happened, neither answer would be the truth.
   void check_known() const {
     if (!is_unknown_) return;
-    throw Error(ErrorCode::Unavailable,
-                "store: a write to its file failed half-way, so what it holds is not known: "
-                "restart the agent");
+    throw Error(
+        ErrorCode::Unavailable,
+        "store: a write to its file failed halfway, so its contents are unknown: restart the "
+        "agent");
   }
 
   FileLog log_;
@@ -221,7 +222,7 @@ std::unique_ptr<Presence> FileStore::announce(const std::string& key, const std:
                                               std::chrono::seconds /*ttl*/,
                                               const std::vector<Condition>& conditions) {
   const auto revision = core_->put_session(key, value, conditions);
-  if (!revision) throw Error(ErrorCode::Conflict, key + " is another's by now");
+  if (!revision) throw Error(ErrorCode::Conflict, key + " now belongs to another session");
   return std::make_unique<KeyPresence>(core_, key, *revision);
 }
 

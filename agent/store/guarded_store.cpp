@@ -36,10 +36,10 @@ std::int64_t check_schema(const std::optional<Entry>& entry) {
     throw Refused(error.what());
   }
   if (schema.writers <= model::kSchema) return entry->revision;
-  throw Refused(
-      fmt::format("the store is kept by plexvold {} in a newer form ({}, this agent knows "
-                  "{}), which this agent would damage: upgrade the agent on this node",
-                  schema.by, schema.writers, model::kSchema));
+  throw Refused(fmt::format(
+      "the store was upgraded by plexvold {} to a newer format ({}, this agent supports "
+      "{}), which this agent would damage: upgrade the agent on this node",
+      schema.by, schema.writers, model::kSchema));
 }
 
 template <class T>
@@ -138,8 +138,8 @@ void GuardedStore::note_turn(const std::optional<Entry>& entry) {
                                                  time_to_text(turned->at), turned->what)
                                    : "";
     text = fmt::format(
-        "the store is older than before, or another one{}: no volume's current set is "
-        "changed until `plexvol store repair`",
+        "the store was rolled back or replaced{}: no volume's current set is changed "
+        "until you run `plexvol store repair`",
         who);
   }
   const std::lock_guard lock(mutex_);
@@ -167,16 +167,16 @@ std::int64_t GuardedStore::claim_name(const std::optional<Entry>& holder,
   const bool is_another = found || (!address.empty() && !own.empty() && address != own);
   if (alive && is_another) {
     throw Refused(
-        fmt::format("node {} is another machine{}, whose agent runs: give this machine a "
-                    "node_name of its own",
+        fmt::format("node {}: another machine{} has this name, and its agent runs: give "
+                    "this machine a different node_name",
                     name, there));
   }
   if (found && !inside_.list(keys::assigned_prefix(name)).empty()) {
     throw Refused(
-        fmt::format("node {0} is another machine{1}, which is down and has copies of "
-                    "volumes. If it is gone for good: plexvol node forget {0}. If its disks "
-                    "are in this machine, or its system was installed anew: plexvol node "
-                    "adopt {0}",
+        fmt::format("node {0}: another machine{1} has this name, is down, and has replicas of "
+                    "volumes. If it will not come back: plexvol node forget {0}. If its disks "
+                    "are in this machine, or its system was reinstalled: plexvol node adopt "
+                    "{0}",
                     name, there));
   }
   const std::string key = keys::machine(name);
@@ -189,7 +189,7 @@ std::int64_t GuardedStore::claim_name(const std::optional<Entry>& holder,
   const auto written = readable<model::Machine>(now);
   if (written && written->id == identity_.machine) return now->revision;
   throw Error(ErrorCode::Unavailable,
-              fmt::format("node {} {}: asking again", name,
+              fmt::format("node {} {}: retrying", name,
                           claimed ? "was claimed by another machine" : "has just changed"));
 }
 
@@ -289,7 +289,7 @@ void GuardedStore::give_name_up() {
   if (!inside_.commit(
           {.conditions = {{keys::alive(identity_.node), 0}}, .writes = {{key, std::nullopt}}})) {
     throw Error(ErrorCode::Conflict,
-                fmt::format("node {}: the agent of the machine that has this name runs, or ran a "
+                fmt::format("node {}: the agent of the machine with this name is running, or was a "
                             "moment ago: stop that machine first",
                             identity_.node));
   }

@@ -9,7 +9,7 @@ namespace plexvol::store {
 void throw_unreadable(const std::string& key, const std::string& why) {
   throw Error(ErrorCode::Internal,
               fmt::format("{}: the record cannot be read: {}; if a newer version wrote it, upgrade "
-                          "this agent, else restore this key from a backup of the store",
+                          "this agent; otherwise restore this key from a backup of the store",
                           key, why));
 }
 

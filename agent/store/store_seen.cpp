@@ -55,8 +55,8 @@ void StoreSeen::note(const Point& before, const Point& answer) {
     answered_ = answer;
     if (!contradiction_.empty()) return;
     contradiction_ =
-        fmt::format("etcd answers as {}, and it was {}", to_text(answer), to_text(before));
-    log::error("the store has been turned back: " + contradiction_);
+        fmt::format("etcd answers as {}, but was {}", to_text(answer), to_text(before));
+    log::error("the store was rolled back or replaced: " + contradiction_);
     return;
   }
   if (!contradiction_.empty()) return;
@@ -98,7 +98,7 @@ void StoreSeen::save() {
   if (base::replace_file(path_, text.str())) {
     saved_ = now;
   } else {
-    log::warn(path_ + ": cannot be written: a restored backup of the store may not be noticed");
+    log::warn(path_ + ": cannot write: a restored backup of the store may go unnoticed");
   }
 }
 

@@ -20,9 +20,8 @@ namespace {
 void check_transaction(const Transaction& transaction) {
   const std::size_t operations = transaction.conditions.size() + transaction.writes.size();
   if (operations > kMaxOperations) {
-    refuse_commit(
-        fmt::format("{} conditions and writes in one transaction, at most {} are possible",
-                    operations, kMaxOperations));
+    refuse_commit(fmt::format("{} conditions and writes in one transaction, at most {} are allowed",
+                              operations, kMaxOperations));
   }
   for (const Condition& condition : transaction.conditions) {
     if (condition.key.empty()) refuse_commit("a condition has an empty key");
@@ -38,7 +37,7 @@ void check_transaction(const Transaction& transaction) {
 void check_keys(const std::vector<std::string>& keys) {
   if (keys.empty() || keys.size() > kMaxOperations) {
     throw Error(ErrorCode::Internal,
-                fmt::format("refused to read {} keys of the store together: 1 to {} are possible",
+                fmt::format("refused to read {} keys of the store at once: 1 to {} are allowed",
                             keys.size(), kMaxOperations));
   }
 }

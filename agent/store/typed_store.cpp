@@ -334,7 +334,8 @@ std::set<unsigned> TypedStore::list_slots() {
     if (slot) {
       slots.insert(*slot);
     } else {
-      unreadable_log_.tell(entry, Error(ErrorCode::Internal, entry.key + ": is no slot's key"));
+      unreadable_log_.tell(entry,
+                           Error(ErrorCode::Internal, entry.key + ": not the key of a slot"));
     }
   }
   return slots;

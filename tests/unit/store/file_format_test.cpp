@@ -123,7 +123,7 @@ TEST_CASE("store file: damage before the end says where it is") {
   std::string bytes = whole();
   bytes[base().size() + 10] = 'X';
   CHECK(refusal(bytes).find("byte " + std::to_string(base().size()) + ":") != std::string::npos);
-  CHECK(refusal(bytes).find("complete ones follow") != std::string::npos);
+  CHECK(refusal(bytes).find("complete records follow") != std::string::npos);
 }
 
 TEST_CASE("store file: a missing or cut base is refused, since no crash of ours leaves one") {

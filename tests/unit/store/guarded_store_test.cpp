@@ -100,7 +100,7 @@ TEST_CASE("guard: another machine of a living node's name does nothing at all [D
   cluster.add_other();
   const auto guard = cluster.open("B", "10.0.0.2");
   const std::string said = refusal(*guard);
-  CHECK_MESSAGE(contains(said, "node n1 is another machine at 10.0.0.1, whose agent runs"), said);
+  CHECK_MESSAGE(contains(said, "node n1: another machine at 10.0.0.1 has this name"), said);
   CHECK(guard->refusal() == said);
   CHECK_THROWS_AS(put(*guard, "a", "1"), Error);
   CHECK_THROWS_AS(guard->list("volumes/"), Error);

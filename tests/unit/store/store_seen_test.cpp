@@ -56,7 +56,7 @@ TEST_CASE("store seen: an older revision, or another cluster, is a store turned 
     StoreSeen seen(c.path);
     answer(seen, kCluster, 119);
     CHECK(seen.contradiction() ==
-          "etcd answers as cluster cdf818194e3a8c32, revision 119, and it was cluster "
+          "etcd answers as cluster cdf818194e3a8c32, revision 119, but was cluster "
           "cdf818194e3a8c32, revision 120");
   }
   SUBCASE("another one, however new") {
