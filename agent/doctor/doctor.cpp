@@ -29,7 +29,7 @@ void Report::look(const std::string& what, const std::string& advice,
   try {
     at();
   } catch (const std::exception& error) {
-    fault(what, error.what(), "it can be looked at", advice);
+    fault(what, error.what(), "can be checked", advice);
   }
 }
 

@@ -42,20 +42,20 @@ void look_at_features(Report& report, const std::string& release) {
     }
   }
   const std::string wanted = "file systems that this kernel can mount";
-  report.ok("mkfs", off.empty() ? "with its defaults" : "leaves out " + off, wanted);
+  report.ok("mkfs", off.empty() ? "with its defaults" : "disables " + off, wanted);
 }
 
 void look_at_module(const std::string& module, const std::string& why,
                     const Examination& examination) {
   const std::string what = "kernel module " + module;
-  // Built in, loaded, or to be had.
+  // Built in, or loaded.
   if (::access((examination.subject.places.sys + "/module/" + module).c_str(), F_OK) == 0) {
-    return examination.report.ok(what, "loaded", "to be had");
+    return examination.report.ok(what, "loaded", "available");
   }
   const auto output = examination.runner.run(
       {.argv = {"/usr/sbin/modprobe", "--dry-run", "--quiet", module}, .input = {}});
-  if (output.exit_code == 0) return examination.report.ok(what, "to be had", "to be had");
-  examination.report.fault(what, "missing", fmt::format("to be had ({})", why),
+  if (output.exit_code == 0) return examination.report.ok(what, "available", "available");
+  examination.report.fault(what, "missing", fmt::format("available (needed for {})", why),
                            "install the distribution's package of extra kernel modules "
                            "(linux-modules-extra, kernel-modules-extra)");
 }
@@ -99,15 +99,15 @@ bool has_users(const std::string& passwd) {
 // sees other users' processes may see it at the moment of a connect.
 void look_at_arguments(const Subject& subject, Report& report) {
   constexpr const char* kWhat = "DRBD's secrets";
-  constexpr const char* kWanted = "not seen by other users of this node";
+  constexpr const char* kWanted = "hidden from other users of this node";
   const std::string mounts = base::read_file(subject.places.proc + "/1/mountinfo").value_or("");
   const std::string users =
       base::read_file(subject.places.proc + "/1/root/etc/passwd").value_or("");
   if (mounts.find("hidepid=") != std::string::npos) return report.ok(kWhat, "hidepid", kWanted);
-  if (!has_users(users)) return report.ok(kWhat, "root is the only one to log in", kWanted);
-  report.warn(kWhat, "in the arguments of drbdsetup while it connects", kWanted,
+  if (!has_users(users)) return report.ok(kWhat, "only root can log in", kWanted);
+  report.warn(kWhat, "visible in the arguments of drbdsetup while it connects", kWanted,
               "mount /proc with hidepid=2 (systemd-logind and polkit then need the mount option "
-              "gid= of a group that they are in), or let nobody but administrators log in");
+              "gid= of a group that they are in), or let only administrators log in");
 }
 
 }  // namespace
@@ -144,10 +144,10 @@ void look_at_drbd(const Examination& examination) {
     drbd.load_module();
   } catch (const Error& error) {
     return report.fault(kWhat, error.what(), kWanted,
-                        "until then this node can only have volumes with one replica");
+                        "until this is fixed, this node can only have volumes with one replica");
   }
   report.ok(kWhat, drbd.module_version(), kWanted);
-  report.look("DRBD's usermode_helper", "load the module drbd again (modprobe drbd)",
+  report.look("DRBD's usermode_helper", "load the kernel module drbd again (modprobe drbd)",
               [&] { look_at_helper(subject, report); });
   look_at_arguments(subject, report);
 }

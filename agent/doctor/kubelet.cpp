@@ -21,9 +21,9 @@ void look_at_driver(const Examination& examination) {
   constexpr const char* kWhat = "driver";
   // Without DRBD, drbd.helper is no setting that anybody needs, and the driver may be elsewhere.
   if (!is_mirroring(examination.subject) && ::access(driver.c_str(), F_OK) != 0) {
-    return examination.report.warn(
-        kWhat, driver + " is not there", "answers init",
-        "plexvol driver find tells where the kubelet looks; plexvol driver install puts it there");
+    return examination.report.warn(kWhat, driver + " does not exist", "answers init",
+                                   "plexvol driver find prints the kubelet's plugin directory; "
+                                   "plexvol driver install installs the driver there");
   }
   const auto output = examination.runner.run({.argv = {driver, "init"}, .input = {}});
   const Json reply = Json::parse(output.out + output.err, nullptr, false);
@@ -89,7 +89,7 @@ void look_at_propagation(const Examination& examination) {
 // A node without Kubernetes has none and needs none, and volumes are served without: no fault.
 void look_at_runtime(const Examination& examination) {
   constexpr const char* kWhat = "container runtime";
-  constexpr const char* kWanted = "answers whether a pod is gone";
+  constexpr const char* kWanted = "answers whether a pod still exists";
   const std::string fault = pods::find_fault_of_runtimes(examination.subject.pods);
   if (fault.empty()) return examination.report.ok(kWhat, kWanted, kWanted);
   examination.report.warn(
@@ -101,7 +101,7 @@ void look_at_runtime(const Examination& examination) {
 // A kubelet of 1.12 that is restarted while a pod is deleted never unmounts the pod's volumes.
 void look_at_ended_pods(const Examination& examination) {
   constexpr const char* kWhat = "mounts of pods";
-  constexpr const char* kWanted = "each of a pod that has a sandbox or a process";
+  constexpr const char* kWanted = "each belongs to a pod that has a sandbox or a process";
   if (!examination.subject.ended_pods) return;
   if (examination.subject.ended_pods->empty()) {
     return examination.report.ok(kWhat, kWanted, kWanted);
@@ -121,7 +121,7 @@ void look_at_kubelet(const Examination& examination) {
   report.look("container runtime", "set `runtime_sockets` to its CRI socket",
               [&] { look_at_runtime(examination); });
   look_at_ended_pods(examination);
-  report.look("mount propagation", "mount /proc of the host",
+  report.look("mount propagation", "mount the host's /proc",
               [&] { look_at_propagation(examination); });
 }
 

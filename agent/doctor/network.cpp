@@ -103,11 +103,11 @@ void look_at_endpoints(const Examination& examination) {
     }
   }
   constexpr const char* kWhat = "etcd's members";
-  const std::string wanted = "all of them answer";
+  const std::string wanted = "all answer";
   if (down.empty()) return examination.report.ok(kWhat, fmt::format("{} answer", up), wanted);
   examination.report.warn(
       kWhat, "no answer from " + down, wanted,
-      "start etcd there; volumes keep working while a majority of the members does");
+      "start etcd there; volumes keep working while a majority of the members answers");
 }
 
 void look_at_reach(const Examination& examination) {
@@ -116,7 +116,7 @@ void look_at_reach(const Examination& examination) {
   const std::string port = std::to_string(subject.first_port);
   for (const model::Node& node : subject.store->list_nodes()) {
     if (node.name == subject.here || node.address.empty() || !alive.contains(node.name)) continue;
-    const std::string what = "way to " + node.name;
+    const std::string what = "connection to " + node.name;
     const std::string where = fmt::format("{}:{}", node.address, port);
     const int error = try_to_reach({.what = node.name, .host = node.address, .port = port});
     const std::string wanted = "reachable (\"connection refused\" is fine)";
@@ -128,7 +128,7 @@ void look_at_reach(const Examination& examination) {
     examination.report.fault(
         what, fmt::format("{}: {}", where, words_of(error)), wanted,
         fmt::format("open TCP ports {} to {} between the two nodes in both directions (firewall, "
-                    "network policy, security group), and run plexvol doctor there, too",
+                    "network policy, security group), and run plexvol doctor on that node, too",
                     port, subject.first_port + kPorts - 1));
   }
 }
@@ -189,7 +189,7 @@ void look_at_ports(const Examination& examination) {
     return examination.report.fault(
         kWhat, "taken: " + taken, range_free,
         "set drbd.first_port to a free range, the same on all nodes, before you create volumes; or "
-        "move the program that listens there");
+        "move the program that listens on that port");
   }
   std::istringstream limits(
       base::read_file(subject.places.proc + "/sys/net/ipv4/ip_local_port_range").value_or(""));
@@ -201,7 +201,7 @@ void look_at_ports(const Examination& examination) {
     return examination.report.ok(kWhat, range_free, range_free);
   }
   examination.report.warn(
-      kWhat, fmt::format("outgoing connections use ports from {} on", low), range_free,
+      kWhat, fmt::format("outgoing connections use the ports from {}", low), range_free,
       fmt::format(
           "sysctl net.ipv4.ip_local_reserved_ports={}-{}: otherwise one of them may occupy a "
           "volume's port",
@@ -217,9 +217,10 @@ void try_to_write(store::TypedStore& store) {
 
 void look_at_records(const Examination& examination) {
   for (const store::Unreadable& unreadable : examination.subject.store->list_unreadable()) {
-    examination.report.fault(
-        "store's record " + unreadable.key, unreadable.why, "this version can read it",
-        "what it describes is left as it is until then; everything else goes on");
+    examination.report.fault("store's record " + unreadable.key, unreadable.why,
+                             "readable by this version",
+                             "until this is fixed, the agent leaves what this record describes "
+                             "unchanged; everything else works");
   }
 }
 
@@ -228,7 +229,8 @@ void look_at_name(const Examination& examination) {
   const Subject& subject = examination.subject;
   const auto session = subject.store->find_session(subject.here);
   if (subject.session.empty() || !session || *session == subject.session) return;
-  examination.report.fault("node name", "another agent runs as node " + subject.here, "this one",
+  examination.report.fault("node name", "another agent runs as node " + subject.here,
+                           "only this agent",
                            "stop the other agent, or give its machine another node_name");
 }
 
@@ -237,10 +239,11 @@ void look_at_turn(store::TypedStore& store, Report& report) {
   const auto turned = store.find_turned_back();
   if (!turned) return;
   const auto& [node, at, what, unknown] = turned->value;
-  report.fault("store's age", fmt::format("{} saw at {}: {}", node, time_to_text(at), what),
-               "the store that the volumes were used with",
-               "no volume's current set is changed: if a backup of etcd was restored, see "
-               "`plexvol store repair` on a node whose agent runs");
+  report.fault(
+      "store's age", fmt::format("{} saw at {}: {}", node, time_to_text(at), what),
+      "the same store as before",
+      "until the store is repaired, no volume's current set is changed: if a backup of etcd was "
+      "restored, see `plexvol store repair` on a node whose agent runs");
 }
 
 void look_at_store_itself(const Examination& examination) {
@@ -249,7 +252,7 @@ void look_at_store_itself(const Examination& examination) {
   constexpr const char* kWhat = "store";
   if (!subject.refusal.empty()) {
     return report.fault(kWhat, subject.refusal, "this agent may use it",
-                        "until then it leaves all of this node's volumes as they are");
+                        "until then the agent leaves all of this node's volumes unchanged");
   }
   if (!subject.decisions.empty()) {
     report.ok("arbiter", subject.decisions, "for information: since the agent's start");
@@ -259,12 +262,12 @@ void look_at_store_itself(const Examination& examination) {
     return report.ok(kWhat, "embedded: this node only", "embedded, or etcd for a cluster");
   }
   look_at_endpoints(examination);
-  const std::string wanted = "etcd answers, and takes writes";
+  const std::string wanted = "etcd answers and accepts writes";
   const std::string advice =
       "most of etcd's members must run and reach each other (etcdctl endpoint health), none "
       "may be out of space (etcdctl alarm list; compact, defrag, alarm disarm), and "
-      "certificates, user and password must be those of this cluster. Mounted "
-      "volumes go on meanwhile";
+      "certificates, user and password must be those of this cluster. Mounted volumes keep "
+      "working meanwhile";
   for (const std::string& problem : subject.store_problems) {
     report.fault(kWhat, problem, wanted,
                  "create the file, readable for root, or fix `store` in the configuration");
@@ -274,7 +277,7 @@ void look_at_store_itself(const Examination& examination) {
   try {
     const std::size_t nodes = subject.store->list_nodes().size();
     try_to_write(*subject.store);
-    report.ok(kWhat, fmt::format("etcd answers, and knows {} nodes", nodes), wanted);
+    report.ok(kWhat, fmt::format("etcd answers and lists {} nodes", nodes), wanted);
     look_at_turn(*subject.store, report);
   } catch (const Error& error) {
     report.fault(kWhat, error.what(), wanted, advice);
@@ -301,13 +304,14 @@ void look_at_network(const Examination& examination) {
   if (!subject.new_address.empty()) {
     report.warn(
         "address",
-        fmt::format("{}, and the default route's is {}", subject.address, subject.new_address),
-        "the same", "restart the agent to use the new one, or set `address`");
+        fmt::format("{}, but the default route uses {}", subject.address, subject.new_address),
+        "the same", "restart the agent to use the new address, or set `address`");
   } else if (is_ours(subject.address)) {
-    report.ok("address", subject.address, "one of this node's");
+    report.ok("address", subject.address, "an address of this node");
   } else {
-    report.fault("address", subject.address + " is on no interface", "one of this node's",
-                 "set `address` to this node's address in the network for replication");
+    report.fault("address", subject.address + " is not on any interface of this node",
+                 "an address of this node",
+                 "set `address` to this node's address in the replication network");
   }
   look_at_ports(examination);
   if (subject.store == nullptr) return;

@@ -24,7 +24,7 @@ namespace {
 // Below this a pool or file system counts as nearly full.
 constexpr std::uint64_t kTenth = 10;
 
-constexpr const char* kThereAndWhole = "there and whole";
+constexpr const char* kComplete = "present and complete";
 
 struct Measured {
   reconcile::PoolSettings settings;
@@ -86,7 +86,7 @@ std::optional<Elsewhere> ask_store(const std::string& pool, const Subject& subje
 // For a pool that the tools surely say is not there. Making it is right only where it never was:
 // vgcreate destroys a group whose disks are only not seen.
 std::string how_to_make(const reconcile::PoolSettings& settings) {
-  if (settings.type == "file") return "make the directory " + settings.directory;
+  if (settings.type == "file") return "create the directory " + settings.directory;
   if (settings.type == "lvm-thin") {
     return "check pvs and lvs -a; create it only if this node never had it (lvcreate --thinpool, "
            "in a new group: vgcreate)";
@@ -95,7 +95,7 @@ std::string how_to_make(const reconcile::PoolSettings& settings) {
 }
 
 void tell_missing(const Measured& missing, Report& report) {
-  report.fault(what_of(missing), missing.pool.error, kThereAndWhole,
+  report.fault(what_of(missing), missing.pool.error, kComplete,
                fmt::format("{}, or fix `pools` in the agent's configuration",
                            how_to_make(missing.settings)));
 }
@@ -103,7 +103,7 @@ void tell_missing(const Measured& missing, Report& report) {
 // It may be there: nothing is to be made then.
 void tell_broken(const Measured& broken, Report& report) {
   report.fault(
-      what_of(broken), broken.pool.error, kThereAndWhole,
+      what_of(broken), broken.pool.error, kComplete,
       broken.settings.type == "file"
           ? fmt::format("check the directory {} and its file system", broken.settings.directory)
           : "check pvs, vgs and lvs -a, and the kernel's log for its disks");
@@ -115,23 +115,23 @@ void tell_absent(const Measured& absent, bool others_here, const Examination& ex
   const auto elsewhere = ask_store(absent.settings.name, examination.subject);
   if (elsewhere && !elsewhere->copies_here.empty()) {
     return report.fault(what_of(absent),
-                        fmt::format("{}; the copies of {} on this node were in it",
-                                    absent.pool.error, elsewhere->copies_here),
-                        kThereAndWhole, "bring its disks back, then check pvs and vgs");
+                        fmt::format("{}; this node's replicas of {} were in it", absent.pool.error,
+                                    elsewhere->copies_here),
+                        kComplete, "bring its disks back, then check pvs and vgs");
   }
   if (!elsewhere || elsewhere->nodes.empty()) return tell_missing(absent, report);
   if (others_here || elsewhere->cordoned) {
     return report.ok(what_of(absent), "not on this node, only on " + elsewhere->nodes,
-                     "there, or on other nodes only");
+                     "present, or only on other nodes");
   }
-  report.fault(what_of(absent), absent.pool.error, "one of the pools on each node",
-               fmt::format("{}; or, if this node is to hold no volumes, plexvol node cordon {}",
+  report.fault(what_of(absent), absent.pool.error, "at least one of the pools on each node",
+               fmt::format("{}; or, if this node should hold no volumes: plexvol node cordon {}",
                            how_to_make(absent.settings), examination.subject.here));
 }
 
 void tell_room(const Measured& measured, Report& report) {
   const model::Pool& pool = measured.pool;
-  constexpr const char* kWanted = "a tenth of it free";
+  constexpr const char* kWanted = "at least a tenth free";
   const std::string found =
       fmt::format("{} of {} free", size_to_text(pool.free_bytes), size_to_text(pool.total_bytes));
   if (pool.free_bytes >= pool.total_bytes / kTenth) {
@@ -139,8 +139,8 @@ void tell_room(const Measured& measured, Report& report) {
   }
   report.warn(what_of(measured), found, kWanted,
               measured.settings.type == "lvm-thin"
-                  ? "extend it (lvextend) or delete volumes: a thin pool that is full fails the "
-                    "writes of all its volumes"
+                  ? "extend it (lvextend) or delete volumes: when a thin pool is full, writes to "
+                    "all its volumes fail"
                   : "extend it, or delete volumes: soon no new one will fit");
 }
 
@@ -170,8 +170,8 @@ void tell_promised(const Measured& measured, const Examination& examination) {
       fmt::format("at most {}%{}", limit, set == 0 ? "" : " (max_promised_percent)");
   examination.report.warn(
       "promised in " + what_of(measured), found, wanted,
-      "watch its free space, and extend it before it is full: a full pool fails the writes of all "
-      "its volumes; max_promised_percent of the pool limits new volumes");
+      "watch its free space, and extend it before it is full: when a pool is full, writes to all "
+      "its volumes fail; max_promised_percent of the pool limits new volumes");
 }
 
 std::optional<std::set<std::string>> list_ids_here(const Subject& subject) {
@@ -259,7 +259,7 @@ void look_at_state_directory(const Examination& examination) {
   if (::statvfs(existing.c_str(), &space) != 0 || ::access(existing.c_str(), W_OK) != 0 ||
       (space.f_flag & ST_RDONLY) != 0) {
     return examination.report.fault(what, "cannot be written to", kWanted,
-                                    "give the agent another state_directory, or mount it writable");
+                                    "configure another state_directory, or mount it writable");
   }
   constexpr std::uint64_t kLeast = 16ULL << 20;
   const std::uint64_t free = space.f_bavail * space.f_frsize;
@@ -286,7 +286,7 @@ void look_at_pools(const Examination& examination) {
   const Subject& subject = examination.subject;
   if (subject.pools.empty()) {
     examination.report.warn("pools", "none", "at least one on some nodes",
-                            "name them in `pools`: a node without a pool has no replicas, so no "
+                            "list them in `pools`: a node without a pool has no replicas, so no "
                             "pod on it can use a volume");
   }
   look_at_each(examination);

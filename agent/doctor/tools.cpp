@@ -55,12 +55,12 @@ bool accepts(const std::string& filter, const std::string& device) {
 
 void look_at_global_filter(const Examination& examination) {
   constexpr const char* kWhat = "lvm2's global_filter";
-  constexpr const char* kWanted = "leaves DRBD devices alone";
+  constexpr const char* kWanted = "ignores DRBD devices";
   // The first process sees the host's files, whatever this container has.
   std::string host = examination.subject.places.proc + "/1/root";
   if (::access(host.c_str(), R_OK) != 0) host = "";
   if (::access((host + "/sbin/lvm").c_str(), X_OK) != 0) {
-    return examination.report.ok(kWhat, "this node has no lvm2 of its own", kWanted);
+    return examination.report.ok(kWhat, "lvm2 is not installed on the host", kWanted);
   }
   const std::string folder = host + "/etc/lvm";
   const auto output =
@@ -74,22 +74,22 @@ void look_at_global_filter(const Examination& examination) {
   examination.report.warn(
       kWhat, filter.empty() ? "not set" : "accepts /dev/drbd*", kWanted,
       R"(in /etc/lvm/lvm.conf, section devices: global_filter = [ "r|^/dev/drbd|", )"
-      R"("r|^/dev/plexvol/|" ] before what is there: else one frozen volume makes every lvm command )"
-      R"(of this node hang)");
+      R"("r|^/dev/plexvol/|" ], before existing entries: otherwise one frozen volume makes every lvm )"
+      R"(command of this node hang)");
 }
 
 struct Tool {
   const char* path;
   const char* package;
-  const char* without;  // what cannot be done
+  const char* purpose;  // what it is needed for
 };
 
 void look_at_tool(const Tool& tool, Report& report) {
   const std::string path = tool.path;
   const std::string what = base::base_name(path);
-  if (::access(tool.path, X_OK) == 0) return report.ok(what, "there", "there");
+  if (::access(tool.path, X_OK) == 0) return report.ok(what, "installed", "installed");
   report.fault(
-      what, "missing", fmt::format("there: {}", tool.without),
+      what, "missing", fmt::format("installed (needed for {})", tool.purpose),
       fmt::format("install the package {} on this node (or in the agent's image)", tool.package));
 }
 
@@ -113,7 +113,7 @@ void look_at_tools(const Examination& examination) {
     look_at_tool({"/usr/sbin/losetup", "util-linux", "pools of type file"}, report);
   }
   if (has_pool_of(subject, "lvm-thin")) {
-    look_at_tool({"/usr/sbin/thin_check", "thin-provisioning-tools", "thin pools are activated"},
+    look_at_tool({"/usr/sbin/thin_check", "thin-provisioning-tools", "activating thin pools"},
                  report);
   }
   if (!is_mirroring(subject)) return;

@@ -119,7 +119,7 @@ def lines_of(report: str, what: str) -> str:
 def test_a_node_in_order_has_no_fault(cluster: Cluster, n3: Node) -> None:
     code, report = examine(n3, [])
     assert (code, "FAULT" in report) == (0, False), report
-    for what in ("kernel", "DRBD", "lvm2", "pool thick", "pool thin", "store", "way to n1", "way to n2", "driver"):
+    for what in ("kernel", "DRBD", "lvm2", "pool thick", "pool thin", "store", "connection to n1", "connection to n2", "driver"):
         assert lines_of(report, what).startswith("ok "), f"{what}:\n{report}"
     # The same from the agent that runs, as people ask for it.
     asked = cluster.plexvol("n3", "doctor", "-o", "json")
@@ -161,7 +161,7 @@ def test_a_pool_may_be_on_other_nodes_only_but_not_with_a_copy_here(
 def test_what_is_cut_off_is_found(cluster: Cluster, n3: Node) -> None:
     cluster.lab.cut("n1", "n3")
     code, report = examine(n3, [])
-    assert lines_of(report, "way to n1").startswith("FAULT ") and "open TCP ports 7000" in report
+    assert lines_of(report, "connection to n1").startswith("FAULT ") and "open TCP ports 7000" in report
     assert lines_of(report, "etcd's members").startswith("warning "), report
     assert lines_of(report, "store").startswith("ok "), report
     assert code == 1

@@ -36,7 +36,7 @@ def test_a_pool_whose_directory_is_gone_is_a_fault_with_a_remedy(host: Host) -> 
     gone.rename(host.pool)
     pool = next(finding for what, finding in findings.items() if what.startswith("pool "))
     assert (code, pool["level"]) == (1, "fault")
-    assert f"make the directory {host.pool}" in pool["advice"]
+    assert f"create the directory {host.pool}" in pool["advice"]
 
 
 def test_without_an_agent_it_says_where_to_look(host: Host) -> None:

@@ -108,7 +108,7 @@ TEST_CASE("doctor: a pool that is gone with copies in it is a fault, and the vol
   c.add_volume("x", "big", {{"n2", true}});
   const auto big = c.look("big");
   CHECK(big.level == "fault");
-  CHECK(says(big.found, "the copies of v, w"));
+  CHECK(says(big.found, "replicas of v, w"));
   CHECK(says(big.found, "does not exist on this node"));
 }
 
@@ -146,7 +146,7 @@ TEST_CASE("doctor: a pool that no node has is misspelt, or was never made") {
   c.put(keys::node("n2"), model::to_json(Case::node("n2", {{"big", "not there"}, {"fast", ""}})));
   const auto big = c.look("big");
   CHECK(big.level == "fault");
-  CHECK(says(big.advice, "make the directory"));
+  CHECK(says(big.advice, "create the directory"));
 }
 
 TEST_CASE("doctor: a node without any of its pools is a fault, unless nothing shall go there") {
@@ -154,7 +154,7 @@ TEST_CASE("doctor: a node without any of its pools is a fault, unless nothing sh
   c.subject.pools = {c.file_pool("big")};
   const auto missed = c.look("big");
   CHECK(missed.level == "fault");
-  CHECK(says(missed.advice, "make the directory"));
+  CHECK(says(missed.advice, "create the directory"));
   CHECK(says(missed.advice, "plexvol node cordon n1"));
   c.put(keys::cordon("n1"), model::to_json(model::Cordon{}));
   CHECK(c.look("big").level == "ok");
