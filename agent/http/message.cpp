@@ -22,7 +22,7 @@ BadMessage to_bad_message(const boost::system::error_code& error, const Limits& 
   if (error == beast::http::error::header_limit) {
     return {431, fmt::format("the headers are larger than {} bytes", limits.header_bytes)};
   }
-  return {400, "this is no HTTP request: " + error.message()};
+  return {400, "this is not an HTTP request: " + error.message()};
 }
 
 }  // namespace

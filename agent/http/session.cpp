@@ -39,15 +39,15 @@ int parse_protocol(const std::optional<std::string>& header) {
   if (!header) {
     throw Error(
         ErrorCode::InvalidArgument,
-        fmt::format("the caller names no protocol version (header {}); this plexvold speaks {}",
+        fmt::format("the request names no protocol version (header {}); this plexvold supports {}",
                     api::kProtocolHeader, ours));
   }
   const auto version = parse_number(*header);
   if (!version || *version < api::kOldestProtocolVersion || *version > api::kProtocolVersion) {
     throw Error(
         ErrorCode::InvalidArgument,
-        fmt::format("the caller speaks protocol version {}, this plexvold {}: install driver "
-                    "and agent of one release",
+        fmt::format("protocol version {} is not supported; this plexvold supports {}: install "
+                    "the driver and the agent of the same release",
                     *header, ours));
   }
   return static_cast<int>(*version);
@@ -58,7 +58,7 @@ milliseconds parse_timeout(const std::optional<std::string>& header, millisecond
   const auto timeout = parse_number(*header);
   if (!timeout || *timeout <= 0) {
     throw Error(ErrorCode::InvalidArgument,
-                fmt::format("{} is \"{}\", which is no number of milliseconds", api::kTimeoutHeader,
+                fmt::format("{} is \"{}\", expected a number of milliseconds", api::kTimeoutHeader,
                             *header));
   }
   return std::min(milliseconds(*timeout), kMaxTimeout);
@@ -196,19 +196,17 @@ void Session::answer_bad_message(const BadMessage& bad) {
 
 Response Session::answer(Message message) {
   if (peer_.uid != 0 && peer_.uid != settings_.allowed_uid) {
-    return to_response(
-        403, ErrorCode::InvalidArgument,
-        fmt::format("only root may talk to plexvold, and the caller is uid {}", peer_.uid));
+    return to_response(403, ErrorCode::InvalidArgument,
+                       fmt::format("only root may call plexvold; the caller is uid {}", peer_.uid));
   }
   if (!message.is_post) {
     return to_response(405, ErrorCode::InvalidArgument, "plexvold answers POST requests only");
   }
   if (use_ == SessionUse::UrgentOnly && !settings_.urgent_paths.contains(message.path)) {
-    return to_response(
-        503, ErrorCode::Unavailable,
-        fmt::format("plexvold is busy with {} calls (max_connections), each of which "
-                    "waits for something: see `plexvol volume list`",
-                    settings_.max_connections));
+    return to_response(503, ErrorCode::Unavailable,
+                       fmt::format("plexvold is busy with {} calls (max_connections), all of them "
+                                   "waiting: see `plexvol volume list`",
+                                   settings_.max_connections));
   }
   try {
     return call_handler(to_request(std::move(message)));

@@ -58,8 +58,9 @@ SocketLock::SocketLock(std::string path) : path_(std::move(path)) {
     std::filesystem::permissions(folder, std::filesystem::perms{0755}, error);
   }
   if (error) {
-    throw Error(ErrorCode::Internal, fmt::format("cannot make the folder {} for the socket: {}",
-                                                 folder.string(), error.message()));
+    throw Error(ErrorCode::Internal,
+                fmt::format("cannot create the directory {} for the socket: {}", folder.string(),
+                            error.message()));
   }
   const std::string file = path_ + ".lock";
   lock_ = base::Descriptor(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -68,7 +69,7 @@ SocketLock::SocketLock(std::string path) : path_(std::move(path)) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) fail("lock", file);
     throw Error(ErrorCode::Conflict,
-                fmt::format("another plexvold serves {} (it holds {}): stop it "
+                fmt::format("another plexvold is serving {} (it holds {}): stop it "
                             "first, or use another socket",
                             path_, file));
   }
@@ -89,13 +90,13 @@ void Listener::listen_and_rename() {
   address.sun_family = AF_UNIX;
   if (temporary.size() >= sizeof(address.sun_path)) {
     throw Error(ErrorCode::InvalidArgument,
-                fmt::format("the socket path {} is too long: at most {} characters can be used",
+                fmt::format("the socket path {} is too long: at most {} characters are allowed",
                             path, sizeof(address.sun_path) - sizeof(".new")));
   }
   std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
 
   base::Descriptor made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (made.get() < 0) fail("make a socket for", path);
+  if (made.get() < 0) fail("create a socket for", path);
   if (unlink(temporary.c_str()) != 0 && errno != ENOENT) fail("remove", temporary);
   // Before bind: on Linux the file is then made with this mode.
   if (fchmod(made.get(), 0600) != 0) fail("set the mode of", temporary);
@@ -112,7 +113,7 @@ Peer peer_of(int socket) {
   ucred credentials{};
   socklen_t size = sizeof(credentials);
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    throw Error(ErrorCode::Internal, "cannot read who is calling: " + reason());
+    throw Error(ErrorCode::Internal, "cannot read the caller's credentials: " + reason());
   }
   return Peer{.uid = credentials.uid, .pid = credentials.pid};
 }

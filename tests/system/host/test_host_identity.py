@@ -35,7 +35,7 @@ def test_a_second_agent_on_a_node_touches_nothing(host: Host) -> None:
     assert not (host.directory / "sock2").exists() and not (host.directory / "store2").exists()
     second = run_second(host, state_directory=str(host.directory / "state2"))
     assert second.returncode == 1, second.stdout
-    assert f"another plexvold serves {host.socket}" in second.stdout
+    assert f"another plexvold is serving {host.socket}" in second.stdout
     assert not (host.directory / "store2").exists()
     assert (host.mounts(), host.loops(), host.volumes()) == before
     host.mounting.must("unmount", pod)

@@ -142,12 +142,12 @@ TEST_CASE("http: what is wrong with a request is answered, and never reaches a h
   };
   const std::string long_header = "X: " + std::string(40UL * 1024, 'x') + "\r\n";
   const Case cases[] = {
-      {"no HTTP", "hello\r\n\r\n", 400, "this is no HTTP request"},
-      {"binary", std::string("\x16\x03\x01\x00\x00\x00\r\n\r\n", 10), 400, "no HTTP request"},
+      {"no HTTP", "hello\r\n\r\n", 400, "this is not an HTTP request"},
+      {"binary", std::string("\x16\x03\x01\x00\x00\x00\r\n\r\n", 10), 400, "not an HTTP request"},
       {"GET", "GET /v1/x HTTP/1.1\r\nPlexvol-Protocol: 1\r\n\r\n", 405, "POST"},
       {"no version", request_text("/v1/x", "{}", ""), 400, "names no protocol version"},
       {"newer version", request_text("/v1/x", "{}", "Plexvol-Protocol: 99\r\n"), 400,
-       "the caller speaks protocol version 99, this plexvold 1 to 1"},
+       "protocol version 99 is not supported; this plexvold supports 1 to 1"},
       {"no number", request_text("/v1/x", "{}", "Plexvol-Protocol: one\r\n"), 400, "version one"},
       {"bad timeout",
        request_text("/v1/x", "{}", "Plexvol-Protocol: 1\r\nPlexvol-Timeout-Ms: soon\r\n"), 400,
@@ -158,7 +158,8 @@ TEST_CASE("http: what is wrong with a request is answered, and never reaches a h
       {"huge body", request_text("/v1/x", std::string(2UL * 1024 * 1024, 'x')), 413,
        "larger than 1048576 bytes"},
       {"huge header", request_text("/v1/x", "{}", long_header), 431, "larger than 32768 bytes"},
-      {"bad length", "POST /v1/x HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400, "no HTTP request"},
+      {"bad length", "POST /v1/x HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400,
+       "not an HTTP request"},
   };
   std::atomic<int> handled = 0;
   TestServer server([&](const Request&) {
