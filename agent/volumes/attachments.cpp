@@ -34,9 +34,9 @@ Change Attachments::holding(const model::Volume& volume, const Attachment& next,
     if (in_use && taker.claim != Claim::Mount) {
       throw Error(
           ErrorCode::Conflict,
-          "volume " + volume.name + " cannot be attached to " + next.node + " as " + taker.name +
-              ": volume " + entry->value +
-              " is attached there under this name; give the pods' inline volumes different names");
+          fmt::format("volume {} cannot be attached to {} as {}: volume {} is attached there under "
+                      "this name; give the pods' inline volumes different names",
+                      volume.name, next.node, taker.name, entry->value));
     }
     if (in_use) return change;
   }
@@ -55,14 +55,15 @@ std::int64_t Attachments::hold(const model::Volume& volume, const Taker& taker, 
   if (volume.find_replica(taker.node) == nullptr) {
     std::string nodes;
     for (const std::string& other : volume.nodes()) nodes += (nodes.empty() ? "" : ", ") + other;
-    throw Error(ErrorCode::Conflict, "volume " + volume.name + " has no copy on " + taker.node +
-                                         "; it has copies on: " + nodes +
-                                         ". Let the pod run there (PV nodeAffinity)");
+    throw Error(ErrorCode::Conflict, fmt::format("volume {} has no copy on {}; it has copies on: "
+                                                 "{}. Let the pod run there (PV nodeAffinity)",
+                                                 volume.name, taker.node, nodes));
   }
   while (!try_hold(volume, taker, call)) {
     if (call.stop.stop_requested() || std::chrono::steady_clock::now() >= call.deadline) {
-      throw Error(ErrorCode::Unavailable,
-                  "the attachment of volume " + volume.name + " keeps changing; try again");
+      throw Error(
+          ErrorCode::Unavailable,
+          fmt::format("the attachment of volume {} keeps changing; try again", volume.name));
     }
   }
   const auto attachment = store_.find_attachment(volume.name);
@@ -76,17 +77,20 @@ bool Attachments::try_hold(const model::Volume& volume, const Taker& taker, cons
   const std::string key = keys::attachment(volume.name);
   const auto latest = store_.find_volume(volume.name);
   if (!latest || latest->value.id != volume.id || latest->value.deleting) {
-    throw Error(ErrorCode::Conflict, "volume " + volume.name + " is being deleted");
+    throw Error(ErrorCode::Conflict, fmt::format("volume {} is being deleted", volume.name));
   }
   if (latest->value.find_replica(node) == nullptr) {
-    throw Error(ErrorCode::Conflict,
-                "the copy of volume " + volume.name + " on " + node + " has just been replaced");
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format("the copy of volume {} on {} has just been replaced", volume.name, node));
   }
   const auto seen = store_.find_attachment(volume.name);
   if (taker.claim == Claim::StayAttached && (!seen || seen->value.node != node)) {
-    throw Error(ErrorCode::Conflict, "volume " + volume.name + " is not attached to " + node +
-                                         (seen ? " but to " + seen->value.node : "") +
-                                         ": it was detached and must be attached again first");
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format(
+            "volume {} is not attached to {}{}: it was detached and must be attached again first",
+            volume.name, node, seen ? " but to " + seen->value.node : ""));
   }
   Attachment mine{.node = node,
                   .since = std::time(nullptr),
@@ -115,8 +119,9 @@ bool Attachments::try_hold(const model::Volume& volume, const Taker& taker, cons
   // The lease says only that it is time to try; whether it is safe is the arbiter's word.
   if (releases_.is_gone(held.node)) return store_.commit(taking_over(volume, *seen, mine, taker));
   if (held.holder == Holder::Attach) {
-    throw Error(ErrorCode::Conflict, "volume " + volume.name + " is attached to " + held.node +
-                                         " and must be detached there first");
+    throw Error(ErrorCode::Conflict,
+                fmt::format("volume {} is attached to {} and must be detached there first",
+                            volume.name, held.node));
   }
   return ask_for(volume, *seen, mine, taker, call);
 }
@@ -126,7 +131,8 @@ bool Attachments::ask_for(const model::Volume& volume, const Versioned<Attachmen
                           Attachment mine, const Taker& taker, const Call& call) {
   const std::string holder = held.value.node;
   const auto silent = releases_.request(
-      volume, held, "volume " + volume.name + " is wanted on " + mine.node, mine.node, call);
+      volume, held, fmt::format("volume {} is wanted on {}", volume.name, mine.node), mine.node,
+      call);
   if (!silent) return false;
   mine.silent_session = silent->session;
   Change change = taking_over(volume, silent->attachment, mine, taker);
@@ -168,8 +174,8 @@ void Attachments::await_ready(const model::Volume& volume, const std::string& no
   };
   awaiter.until<bool>(call, look, [&] {
     const auto status = fresh();
-    return "waiting for volume " + volume.name + " to become ready on " + node +
-           (status && !status->error.empty() ? ": " + status->error : "");
+    return fmt::format("waiting for volume {} to become ready on {}{}", volume.name, node,
+                       status && !status->error.empty() ? ": " + status->error : "");
   });
 }
 

@@ -1,5 +1,7 @@
 #include "agent/volumes/await_made.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <chrono>
 #include <vector>
@@ -16,8 +18,9 @@ void await_announced(store::TypedStore& store, const std::string& here, const Ca
     if (store.is_alive(here) && store.find_node(here)) return true;
     return std::nullopt;
   };
-  awaiter.until<bool>(call, look,
-                      [&] { return "waiting for the agent on " + here + " to announce its node"; });
+  awaiter.until<bool>(call, look, [&] {
+    return fmt::format("waiting for the agent on {} to announce its node", here);
+  });
 }
 
 void await_made(store::TypedStore& store, const model::Volume& volume, const Call& call) {
@@ -31,7 +34,7 @@ void await_made(store::TypedStore& store, const model::Volume& volume, const Cal
   const auto made = [&]() -> std::optional<bool> {
     const auto now = store.find_volume(volume.name);
     if (!now || now->value.id != volume.id) {
-      throw Error(ErrorCode::Conflict, "volume " + volume.name + " was deleted meanwhile");
+      throw Error(ErrorCode::Conflict, fmt::format("volume {} was deleted meanwhile", volume.name));
     }
     for (const model::Replica& replica : now->value.replicas) {
       if (replica.made) continue;
@@ -39,17 +42,19 @@ void await_made(store::TypedStore& store, const model::Volume& volume, const Cal
       if (status && !status->error.empty() && status->error_code != ErrorCode::Unavailable) {
         throw Error(
             status->error_code,
-            "volume " + volume.name + " is recorded, but " + replica.node +
-                " cannot create its replica: " + status->error +
-                (volume.wanted_copies() > 1 ? "; another node with room creates it, or " : "; ") +
-                "`plexvol volume delete " + volume.name + "` undoes it");
+            fmt::format(
+                "volume {0} is recorded, but {1} cannot create its replica: {2}; {3}`plexvol "
+                "volume delete {0}` undoes it",
+                volume.name, replica.node, status->error,
+                volume.wanted_copies() > 1 ? "another node with room creates it, or " : ""));
       }
       return std::nullopt;
     }
     return true;
   };
   awaiter.until<bool>(call, made, [&] {
-    std::string text = "waiting for the replicas of volume " + volume.name + " to be created";
+    std::string text =
+        fmt::format("waiting for the replicas of volume {} to be created", volume.name);
     for (const std::string& node : volume.nodes()) {
       const std::string said = say(node);
       if (!said.empty()) text.append("; ").append(node).append(": ").append(said);

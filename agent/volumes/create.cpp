@@ -1,5 +1,7 @@
 #include "agent/volumes/create.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <set>
 
@@ -102,12 +104,11 @@ model::Volume Creation::create(const NewVolume& wanted) {
       const model::Volume& old = found->value;
       if (!old.deleting && is_same(wanted, fs_type, old)) return old;
       throw Error(old.deleting ? ErrorCode::Unavailable : ErrorCode::AlreadyExists,
-                  old.deleting
-                      ? "volume " + wanted.name + " is still being deleted"
-                      : "volume " + wanted.name + " already exists with other properties: size " +
-                            size_to_text(old.size_bytes) + ", " +
-                            std::to_string(old.wanted_copies()) + " replica(s), " + old.fs_type +
-                            " in pool " + old.pool);
+                  old.deleting ? fmt::format("volume {} is still being deleted", wanted.name)
+                               : fmt::format("volume {} already exists with other properties: size "
+                                             "{}, {} replica(s), {} in pool {}",
+                                             wanted.name, size_to_text(old.size_bytes),
+                                             old.wanted_copies(), old.fs_type, old.pool));
     }
     Placements placements;
     const auto placed = place(wanted, placements);
@@ -143,12 +144,13 @@ model::Volume Creation::find_or_create(const Wanted& wanted, const std::string& 
     return found->value;
   }
   if (found) {
-    throw Error(ErrorCode::Unavailable, "volume " + wanted.volume + " is being deleted");
+    throw Error(ErrorCode::Unavailable, fmt::format("volume {} is being deleted", wanted.volume));
   }
   if (!wanted.size_bytes) {
-    throw Error(ErrorCode::NotFound, "no volume named " + wanted.volume +
-                                         ", and no size is given to create it with; run "
-                                         "`plexvol volume create`, or add a size");
+    throw Error(ErrorCode::NotFound,
+                fmt::format("no volume named {}, and no size is given to create it with; run "
+                            "`plexvol volume create`, or add a size",
+                            wanted.volume));
   }
   return create({.name = wanted.volume,
                  .size_bytes = *wanted.size_bytes,
@@ -167,7 +169,8 @@ model::Volume Creation::take_up(const Wanted& wanted, const model::Volume& volum
   for (int race = 0; race < kMaxRaces; ++race) {
     const auto found = store_.find_volume(volume.name);
     if (!found || found->value.id != volume.id) {
-      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " was deleted meanwhile");
+      throw Error(ErrorCode::Unavailable,
+                  fmt::format("volume {} was deleted meanwhile", volume.name));
     }
     model::Volume next = found->value;
     if (!take_on(wanted, next)) return next;
@@ -179,7 +182,7 @@ model::Volume Creation::take_up(const Wanted& wanted, const model::Volume& volum
     if (store_.commit(change)) return next;
   }
   throw Error(ErrorCode::Unavailable,
-              "volume " + volume.name + ": changed concurrently; try again");
+              fmt::format("volume {}: changed concurrently; try again", volume.name));
 }
 
 }  // namespace plexvol::volumes

@@ -1,5 +1,7 @@
 #include "agent/volumes/delete.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/model/codec.h"
@@ -19,8 +21,8 @@ void Deletion::release_for_deletion(const model::Volume& volume,
                                     const Call& call) {
   const std::string& node = attachment.value.node;
   const auto refuse = [&](const std::string& why) {
-    const std::string attached = "volume " + volume.name + " is attached to " + node;
-    throw Error(ErrorCode::Conflict, attached + why);
+    throw Error(ErrorCode::Conflict,
+                fmt::format("volume {} is attached to {}{}", volume.name, node, why));
   };
   if (attachment.value.holder == model::Holder::Attach) {
     refuse(" and cannot be deleted; detach it first");
@@ -31,16 +33,16 @@ void Deletion::release_for_deletion(const model::Volume& volume,
   const auto status = releases_.ask_holder(volume, attachment, call);
   if (!status) return;
   if (!status->ready && status->mounts.empty()) {
-    refuse(", which cannot tell whether it is mounted: " + status->error + "; fix that first");
+    refuse(fmt::format(", which cannot tell whether it is mounted: {}; fix that first",
+                       status->error));
   }
   for (const std::string& mount : status->mounts) {
     if (pods::uid_in_path(mount)) continue;
-    std::string why = " and mounted on " + mount;
-    refuse(why.append("; unmount it there: `plexvol unmount ").append(mount).append("`"));
+    refuse(fmt::format(" and mounted on {0}; unmount it there: `plexvol unmount {0}`", mount));
   }
   const auto now = store_.find_attachment(volume.name);
   if (!now || now->revision != status->attachment_revision) return;  // mounted again meanwhile
-  releases_.request(volume, *now, "volume " + volume.name + " is to be deleted", "", call);
+  releases_.request(volume, *now, fmt::format("volume {} is to be deleted", volume.name), "", call);
 }
 
 std::vector<std::string> Deletion::remove(const std::string& name, const Call& call) {
@@ -82,7 +84,7 @@ std::vector<std::string> Deletion::remove(const std::string& name, const Call& c
     return away;
   };
   return awaiter.until<Nodes>(call, gone, [&] {
-    std::string text = "waiting for volume " + name + " to be deleted";
+    std::string text = fmt::format("waiting for volume {} to be deleted", name);
     for (const std::string& node : remaining()) {
       const auto status = store_.find_status(node, name);
       text += "; " + node +

@@ -1,5 +1,7 @@
 #include "agent/volumes/describe.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 
@@ -144,7 +146,8 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
   if (const auto current = known.current.find(volume.name); current != known.current.end()) {
     info.epoch = current->second.epoch;
     if (const auto& forced = current->second.last_forced) {
-      info.forced = forced->node + " by " + forced->by + " at " + time_to_text(forced->at);
+      info.forced =
+          fmt::format("{} by {} at {}", forced->node, forced->by, time_to_text(forced->at));
     }
   }
   for (const std::string& node : volume.nodes()) {

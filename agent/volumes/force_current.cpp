@@ -36,8 +36,10 @@ store::Change take_back(const std::string& node, const store::Versioned<model::V
     next.replicas.erase(unfilled);
   }
   if (next.replicas.size() >= next.wanted_copies()) {
-    throw Error(ErrorCode::Conflict, "the copy of volume " + next.name + " on " + node +
-                                         " was replaced, and its replacement is complete");
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format("the copy of volume {} on {} was replaced, and its replacement is complete",
+                    next.name, node));
   }
   next.add_replica({.node = node, .made = true});
   store::Change change;
@@ -64,8 +66,9 @@ void refuse_beside_living(const model::Volume& volume, const std::string& chosen
     const auto status = store.find_status(node, volume.name);
     if (session && (!status || status->session != *session)) {
       throw Error(ErrorCode::Unavailable,
-                  "volume " + volume.name + ": the agent on " + node +
-                      ", which has a current replica, has just started; try again in a moment");
+                  fmt::format("volume {}: the agent on {}, which has a current replica, has just "
+                              "started; try again in a moment",
+                              volume.name, node));
     }
     const auto witness = session ? std::nullopt : find_witness(volume, node, store);
     if (!witness) continue;
@@ -83,10 +86,10 @@ void refuse_needless(const model::Volume& volume, const std::string& node,
   const bool helps = disk == "Outdated" || disk == "Inconsistent" || disk == "Diskless";
   if (current.nodes != std::set<std::string>{node} || helps) return;
   const std::string said = chosen == nullptr || chosen->error.empty() ? "" : ": " + chosen->error;
-  throw Error(ErrorCode::Conflict, "volume " + volume.name + ": the replica on " + node +
-                                       " is already the only current one, so there is nothing to "
-                                       "force; find out why it cannot be used" +
-                                       said);
+  throw Error(ErrorCode::Conflict,
+              fmt::format("volume {}: the replica on {} is already the only current one, so there "
+                          "is nothing to force; find out why it cannot be used{}",
+                          volume.name, node, said));
 }
 
 // "It left the set at 2026-01-31T10:00:00Z and lacks at least 80Mi": what is given up by it.
@@ -97,8 +100,8 @@ std::string describe_loss(const std::string& node, const model::Current& current
   if (left != current.left.end()) text = " left the current set at " + time_to_text(left->second);
   const api::ReplicaInfo* chosen = find(replicas, node);
   if (chosen != nullptr && !chosen->current) {
-    text += (text.empty() ? " lacks at least " : " and lacks at least ") +
-            size_to_text(chosen->out_of_sync_bytes);
+    text += fmt::format("{} lacks at least {}", text.empty() ? "" : " and",
+                        size_to_text(chosen->out_of_sync_bytes));
   }
   return text.empty() ? " may lack acknowledged writes" : text;
 }
@@ -121,39 +124,43 @@ void force_current(store::TypedStore& store, arbiter::Arbiter& arbiter, const st
   const model::Replica* replica = volume.find_replica(request.node);
   const bool former = volume.former.contains(request.node);
   if (!former && (replica == nullptr || !replica->made)) {
-    throw Error(ErrorCode::Conflict, name + " has no replica on " + request.node + " to be used");
+    throw Error(ErrorCode::Conflict,
+                fmt::format("{} has no replica on {} to be used", name, request.node));
   }
   const auto usable = std::find_if(known.replicas.begin(), known.replicas.end(), is_usable);
   if (usable != known.replicas.end()) {
-    throw Error(ErrorCode::Conflict, "not needed: the replica of " + name + " on " + usable->node +
-                                         " is current and usable");
+    throw Error(ErrorCode::Conflict,
+                fmt::format("not needed: the replica of {} on {} is current and usable", name,
+                            usable->node));
   }
   const model::Current set = current ? current->value : model::Current{};
   const api::ReplicaInfo* chosen = find(known.replicas, request.node);
   if (!store.is_alive(request.node)) {
     throw Error(ErrorCode::Conflict,
-                name + ": the agent on " + request.node +
-                    " is not running, so it is unknown what its replica is connected to: start " +
-                    request.node + " and its agent first");
+                fmt::format("{0}: the agent on {1} is not running, so it is unknown what its "
+                            "replica is connected to: start {1} and its agent first",
+                            name, request.node));
   }
   refuse_beside_living(volume, request.node, set, store);
   refuse_needless(volume, request.node, set, chosen);
   if (!request.accept_data_loss) {
-    throw Error(ErrorCode::InvalidArgument,
-                name + ": the replica on " + request.node +
-                    describe_loss(request.node, set, known.replicas) +
-                    "; using it permanently discards data that only the others have; nothing was "
-                    "changed: add --i-accept-data-loss to do it");
+    throw Error(
+        ErrorCode::InvalidArgument,
+        fmt::format("{}: the replica on {}{}; using it permanently discards data that only the "
+                    "others have; nothing was changed: add --i-accept-data-loss to do it",
+                    name, request.node, describe_loss(request.node, set, known.replicas)));
   }
   const model::Current::Forced forced{.node = request.node,
                                       .at = std::time(nullptr),
-                                      .by = request.by + " on " + here,
+                                      .by = fmt::format("{} on {}", request.by, here),
                                       .disk_state = chosen == nullptr ? "" : chosen->disk_state};
   store::Change with;
   if (former && current) with = take_back(request.node, *found, current->value);
   if (!current || !arbiter.force(request.name, current->revision, forced, with)) {
-    throw Error(ErrorCode::Unavailable, "the current set of " + name +
-                                            " changed concurrently; nothing was forced, try again");
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("the current set of {} changed concurrently; nothing was forced, try again",
+                    name));
   }
   store.commit(store::Change().wake(get_volume(store, request.name)));
 }

@@ -1,5 +1,7 @@
 #include "agent/volumes/mounts.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -91,10 +93,11 @@ void Mounts::mounted(const std::string& call_id, const std::string& target,
   if (!calls_.find_volume(call_id)) {
     // A former agent gave the device out; what has become of the volume since then, this one cannot
     // vouch for.
-    throw Error(ErrorCode::Conflict,
-                "the agent was restarted while " + target + " was being mounted; retry the call");
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format("the agent was restarted while {} was being mounted; retry the call", target));
   }
-  if (!failure.empty()) log::warn("mount on " + target + " failed: " + failure);
+  if (!failure.empty()) log::warn(fmt::format("mount on {} failed: {}", target, failure));
   calls_.end(call_id);
 }
 

@@ -1,5 +1,7 @@
 #include "agent/volumes/new_volume.h"
 
+#include <fmt/core.h>
+
 #include "agent/api/error.h"
 #include "agent/api/names.h"
 
@@ -9,22 +11,22 @@ std::string check_fs_type(const std::string& fs_type) {
   if (fs_type.empty()) return "ext4";
   if (fs_type == "ext4" || fs_type == "xfs") return fs_type;
   throw Error(ErrorCode::InvalidArgument,
-              "file system type \"" + fs_type + "\" is not supported; use ext4 or xfs");
+              fmt::format("file system type \"{}\" is not supported; use ext4 or xfs", fs_type));
 }
 
 void check_replicas(unsigned replicas) {
   if (replicas == 1 || replicas == 2) return;
   throw Error(ErrorCode::InvalidArgument,
-              std::to_string(replicas) + " replicas are not supported; use 1 or 2");
+              fmt::format("{} replicas are not supported; use 1 or 2", replicas));
 }
 
 void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
   // mkfs.xfs refuses less since xfsprogs 5.19.
   constexpr std::uint64_t kSmallestXfs = 300ULL << 20;
   if (fs_type == "xfs" && size_bytes < kSmallestXfs) {
-    throw Error(ErrorCode::InvalidArgument, "size " + size_to_text(size_bytes) +
-                                                " is too small for xfs, which needs " +
-                                                size_to_text(kSmallestXfs) + "; ext4 takes less");
+    throw Error(ErrorCode::InvalidArgument,
+                fmt::format("size {} is too small for xfs, which needs {}; ext4 takes less",
+                            size_to_text(size_bytes), size_to_text(kSmallestXfs)));
   }
 }
 

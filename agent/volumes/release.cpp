@@ -1,5 +1,7 @@
 #include "agent/volumes/release.h"
 
+#include <fmt/core.h>
+
 #include "agent/api/random.h"
 #include "agent/model/codec.h"
 
@@ -103,8 +105,8 @@ std::optional<Silent> Releases::request(const model::Volume& volume,
   try {
     refusal = awaiter.until<std::string>(call, settled, [&] {
       const auto status = store_.find_status(node, volume.name);
-      return "waiting for " + node + " to release volume " + volume.name +
-             (status && !status->error.empty() ? ": " + status->error : "");
+      return fmt::format("waiting for {} to release volume {}{}", node, volume.name,
+                         status && !status->error.empty() ? ": " + status->error : "");
     });
   } catch (const Error&) {
     withdraw(volume.name, id);
@@ -148,7 +150,7 @@ std::optional<model::Status> Releases::ask_holder(
     return status;
   };
   return awaiter.until<Answer>(call, look, [&] {
-    return "waiting for " + node + " to say where volume " + volume.name + " is mounted";
+    return fmt::format("waiting for {} to say where volume {} is mounted", node, volume.name);
   });
 }
 

@@ -1,5 +1,7 @@
 #include "agent/volumes/tenants.h"
 
+#include <fmt/core.h>
+
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
 #include "agent/log.h"
@@ -26,11 +28,11 @@ bool may_mount(const model::Tenant& owner, const std::string& tenant) {
                          const std::string& tenant) {
   throw Error(
       ErrorCode::Conflict,
-      "volume " + volume.name + " belongs to namespace " + owner.name +
-          " and is not mounted for a pod of namespace " + tenant +
-          "; if another volume of the same name is meant, rename one; to give the volume to that "
-          "namespace (for example after its claim was bound again): `plexvol volume set " +
-          volume.name + " --namespace " + tenant + "`, or --any-namespace");
+      fmt::format("volume {0} belongs to namespace {1} and is not mounted for a pod of namespace "
+                  "{2}; if another volume of the same name is meant, rename one; to give the "
+                  "volume to that namespace (for example after its claim was bound again): "
+                  "`plexvol volume set {0} --namespace {2}`, or --any-namespace",
+                  volume.name, owner.name, tenant));
 }
 
 }  // namespace
@@ -61,12 +63,12 @@ void claim_for_tenant(store::TypedStore& store, const model::Volume& volume,
                          .require(keys::volume(volume.name), latest->revision)
                          .require(keys::tenant(volume.name), found ? found->revision : 0)
                          .put(keys::tenant(volume.name), model::to_json(owner)))) {
-      log::info("volume " + volume.name + " belongs to namespace " + tenant + " from now on");
+      log::info(fmt::format("volume {} belongs to namespace {} from now on", volume.name, tenant));
       return;
     }
   }
   throw Error(ErrorCode::Unavailable,
-              "volume " + volume.name + ": changed concurrently; try again");
+              fmt::format("volume {}: changed concurrently; try again", volume.name));
 }
 
 void set_tenant(store::TypedStore& store, const std::string& name, const std::string& tenant) {
@@ -78,8 +80,9 @@ void set_tenant(store::TypedStore& store, const std::string& name, const std::st
       !store.commit(store::Change()
                         .require(keys::volume(volume.name), latest->revision)
                         .put(keys::tenant(volume.name), model::to_json(owner)))) {
-    throw Error(ErrorCode::Unavailable,
-                "volume " + volume.name + ": changed concurrently; nothing was set, try again");
+    throw Error(
+        ErrorCode::Unavailable,
+        fmt::format("volume {}: changed concurrently; nothing was set, try again", volume.name));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "agent/volumes/wanted.h"
 
+#include <fmt/core.h>
+
 #include <sstream>
 #include <vector>
 
@@ -41,17 +43,16 @@ std::string describe_unmet(const Wanted& wanted, const model::Volume& volume) {
   std::string text;
   const unsigned copies = volume.wanted_copies();
   if (wanted.replicas && *wanted.replicas > copies) {
-    text = "volume " + volume.name + " has " + std::to_string(copies) + " copy, and " +
-           std::to_string(*wanted.replicas) +
-           " replicas are asked for: a copy cannot be added in this version; make a new volume "
-           "with replicas " +
-           std::to_string(*wanted.replicas) + " and copy the data";
+    text = fmt::format(
+        "volume {} has {} copy, and {} replicas are asked for: a copy cannot be added in this "
+        "version; make a new volume with replicas {} and copy the data",
+        volume.name, copies, *wanted.replicas, *wanted.replicas);
   }
   if (volume.format == model::Format::Done && !wanted.mkfs_options.empty() &&
       words_of(wanted.mkfs_options) != words_of(volume.mkfs_options)) {
-    text += (text.empty() ? "" : "; ") + std::string("volume ") + volume.name +
-            " was formatted with mkfsOptions " + in_quotes(volume.mkfs_options) + ", so " +
-            in_quotes(wanted.mkfs_options) + " changes nothing";
+    text += fmt::format("{}volume {} was formatted with mkfsOptions {}, so {} changes nothing",
+                        text.empty() ? "" : "; ", volume.name, in_quotes(volume.mkfs_options),
+                        in_quotes(wanted.mkfs_options));
   }
   return text;
 }
@@ -60,8 +61,9 @@ void check_same_volume(const Wanted& wanted, const model::Volume& volume) {
   const auto differs = [&](const std::string& what, const std::string& has,
                            const std::string& asks) {
     throw Error(ErrorCode::InvalidArgument,
-                "volume " + volume.name + " exists with " + what + " " + has + ", but " + asks +
-                    " is asked for" + "; if another volume of the same name is meant, rename one");
+                fmt::format("volume {} exists with {} {}, but {} is asked for; if another volume "
+                            "of the same name is meant, rename one",
+                            volume.name, what, has, asks));
   };
   if (wanted.size_bytes && *wanted.size_bytes > volume.size_bytes) {
     differs("size", size_to_text(volume.size_bytes), size_to_text(*wanted.size_bytes));
