@@ -1,5 +1,7 @@
 #include "agent/reconcile/apply.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <set>
 
@@ -32,7 +34,7 @@ void change_volume(const Wanted& wanted, const Tools& tools, F change) {
     auto found = tools.store.find_volume(wanted.volume.name);
     if (!found || found->value.id != wanted.volume.id) {
       throw Error(ErrorCode::Unavailable,
-                  "volume " + wanted.volume.name + " was deleted or replaced meanwhile");
+                  fmt::format("volume {} was deleted or replaced meanwhile", wanted.volume.name));
     }
     if (!change(found->value)) return;
     if (tools.store.commit(Change()
@@ -42,7 +44,8 @@ void change_volume(const Wanted& wanted, const Tools& tools, F change) {
       return;
     }
   }
-  throw Error(ErrorCode::Unavailable, "volume " + wanted.volume.name + " changes too often");
+  throw Error(ErrorCode::Unavailable,
+              fmt::format("volume {} changes too often", wanted.volume.name));
 }
 
 void record_made(const Wanted& wanted, const Tools& tools) {
@@ -60,7 +63,8 @@ void record_made(const Wanted& wanted, const Tools& tools) {
 void record_format(const Wanted& wanted, const Tools& tools, model::Format format) {
   change_volume(wanted, tools, [&](model::Volume& volume) {
     if (volume.format == model::Format::Done && format == model::Format::Started) {
-      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " was formatted meanwhile");
+      throw Error(ErrorCode::Unavailable,
+                  fmt::format("volume {} was formatted meanwhile", volume.name));
     }
     if (volume.format >= format) return false;
     volume.format = format;
@@ -75,7 +79,7 @@ void forget_replica(const Wanted& wanted, const Tools& tools) {
   if (!found || found->value.id != wanted.volume.id) return;
   if (!tools.store.commit(store::remove_part(*found, wanted.here))) {
     throw Error(ErrorCode::Unavailable,
-                "volume " + wanted.volume.name + " changed while it was deleted");
+                fmt::format("volume {} changed while it was deleted", wanted.volume.name));
   }
 }
 
@@ -158,12 +162,12 @@ std::vector<std::string> list_kernels(const Wanted& wanted, const Tools& tools) 
 
 std::string job_of(const actions::MakeFilesystem& /*action*/, const Wanted& wanted,
                    const Seen& seen) {
-  return "mkfs." + wanted.volume.fs_type + " on " + seen.device->path;
+  return fmt::format("mkfs.{} on {}", wanted.volume.fs_type, seen.device->path);
 }
 
 std::string job_of(const actions::CheckFilesystem& /*action*/, const Wanted& wanted,
                    const Seen& seen) {
-  return "the check of the " + wanted.volume.fs_type + " on " + seen.device->path;
+  return fmt::format("the check of the {} on {}", wanted.volume.fs_type, seen.device->path);
 }
 
 std::string job_of(const actions::Promote& /*action*/, const Wanted& wanted, const Seen& /*seen*/) {
@@ -192,11 +196,10 @@ void make_filesystem(const Wanted& wanted, Seen& seen, const Tools& tools) {
 void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const std::string& name = wanted.volume.name;
   // By hand the device would be a Secondary, which cannot be opened.
-  const std::string options = R"('{"volume":")" + name + R"("}')";
-  const std::string advice = "look at it on " + wanted.here + " with: plexvol attach " + options +
-                             " " + wanted.here + " && e2fsck -n " + tools.links.path(name) +
-                             "; e2fsck -f " + tools.links.path(name) +
-                             " mends it; then plexvol detach " + name + " " + wanted.here;
+  const std::string advice = fmt::format(
+      R"(look at it on {0} with: plexvol attach '{{"volume":"{1}"}}' {0} && e2fsck -n {2}; )"
+      "e2fsck -f {2} mends it; then plexvol detach {1} {0}",
+      wanted.here, name, tools.links.path(name));
   tools.jobs.run(
       name, job_of(actions::CheckFilesystem{}, wanted, seen), Jobs::Load::Disk,
       [&filesystem = tools.filesystem, device = seen.device->path, type = wanted.volume.fs_type,
@@ -215,9 +218,9 @@ void promote(const Wanted& wanted, const Seen& seen, const Tools& tools) {
 void unmount(const std::string& mount_point, const Wanted& wanted) {
   if (filesystem::unmount_in_host(mount_point)) return;
   // Processes that were killed a moment ago may still be on their way out.
-  throw Error(ErrorCode::Unavailable, "volume " + wanted.volume.name + " is in use on " +
-                                          wanted.here + ": " + mount_point +
-                                          " cannot be unmounted, it is busy");
+  throw Error(ErrorCode::Unavailable,
+              fmt::format("volume {} is in use on {}: {} cannot be unmounted, it is busy",
+                          wanted.volume.name, wanted.here, mount_point));
 }
 
 // What each action does.

@@ -1,12 +1,14 @@
 #include "agent/reconcile/apply_set.h"
 
+#include <fmt/core.h>
+
 namespace plexvol::reconcile {
 
 using store::Change;
 
 Error set_changed(const std::string& volume) {
   return {ErrorCode::Unavailable,
-          "volume " + volume + ": the current set changed concurrently; retrying"};
+          fmt::format("volume {}: the current set changed concurrently; retrying", volume)};
 }
 
 namespace {
@@ -28,7 +30,8 @@ void take_out(const std::string& node, const std::string& asker, const std::stri
               Wanted& wanted, const Tools& tools) {
   const std::string& volume = wanted.volume.name;
   if (!wanted.current) {
-    throw Error(ErrorCode::NotFound, "volume " + volume + " has no current set in the store");
+    throw Error(ErrorCode::NotFound,
+                fmt::format("volume {} has no current set in the store", volume));
   }
   const bool won = wanted.current->nodes.contains(asker) &&
                    tools.arbiter.take_out_with(volume, {*wanted.current, wanted.current_revision},
@@ -42,8 +45,8 @@ void take_out(const std::string& node, const std::string& asker, const std::stri
 void ask_arbiter(const std::string& peer, Wanted& wanted, const Tools& tools) {
   const std::string without = peer.empty() ? "a second copy" : peer;
   take_out(peer, wanted.here,
-           wanted.here + (wanted.attached_here() ? " is to use it without " : " goes on without ") +
-               without,
+           fmt::format("{} {} without {}", wanted.here,
+                       wanted.attached_here() ? "is to use it" : "goes on", without),
            wanted, tools);
 }
 
@@ -55,7 +58,8 @@ void leave_set(Wanted& wanted, const Tools& tools) {
 
 void take_out_peer(const std::string& peer, Wanted& wanted, const Tools& tools) {
   const std::string& here = wanted.here;
-  take_out(peer, here, here + " says that the copy of " + peer + " must not count", wanted, tools);
+  take_out(peer, here, fmt::format("{} says that the copy of {} must not count", here, peer),
+           wanted, tools);
 }
 
 void use_forced(Wanted& wanted, const Tools& tools) {

@@ -1,5 +1,7 @@
 #include "agent/reconcile/jobs.h"
 
+#include <fmt/core.h>
+
 #include <ctime>
 #include <exception>
 #include <utility>
@@ -16,7 +18,7 @@ Jobs::Jobs(std::function<void(const std::string&)> ended, std::chrono::milliseco
 Jobs::~Jobs() {
   for (auto& [volume, job] : jobs_) {
     if (const auto running = find_running(volume))
-      log::info("volume " + volume + ": " + *running + "; waits for its end");
+      log::info(fmt::format("volume {}: {}; waits for its end", volume, *running));
     job->thread.join();
   }
 }
@@ -32,7 +34,7 @@ void Jobs::run(const std::string& volume, const std::string& what, Load load,
       job.what == what && changed_.wait_for(lock, patience_, [&job] { return job.ended; });
   job.awaited = false;
   if (!ended) {
-    throw Error(ErrorCode::Unavailable, "volume " + volume + ": " + describe(job));
+    throw Error(ErrorCode::Unavailable, fmt::format("volume {}: {}", volume, describe(job)));
   }
   const std::optional<Error> error = std::move(job.error);
   remove(volume);
@@ -104,8 +106,8 @@ void Jobs::drop_ended(const std::string& volume, const std::string& wanted) {
 }
 
 std::string Jobs::describe(const Job& job) {
-  return job.what + (job.waits ? " waits for those of other volumes since " : " runs since ") +
-         job.since;
+  return fmt::format("{} {} since {}", job.what,
+                     job.waits ? "waits for those of other volumes" : "runs", job.since);
 }
 
 }  // namespace plexvol::reconcile

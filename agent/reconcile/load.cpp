@@ -1,5 +1,7 @@
 #include "agent/reconcile/load.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "agent/model/codec.h"
@@ -41,7 +43,8 @@ std::optional<Loaded> Loader::load(const std::optional<Loaded>& before) {
   }
   // What was seen and made in this pass was another's.
   if (before && before->wanted.volume.id != view.volume->value.id) {
-    throw Error(ErrorCode::Unavailable, "volume " + volume_ + " was replaced by a new one");
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("volume {} was replaced by a new one", volume_));
   }
   return interpret(std::move(view), contradiction);
 }
@@ -80,7 +83,7 @@ void Loader::tell_of_return(const store::Versioned<model::Volume>& found) {
                                       .require(key, found.revision)
                                       .put(key, model::to_json(volume))
                                       .wake(volume))) {
-    throw Error(ErrorCode::Unavailable, "volume " + volume_ + " has changed, looks again");
+    throw Error(ErrorCode::Unavailable, fmt::format("volume {} has changed, looks again", volume_));
   }
 }
 

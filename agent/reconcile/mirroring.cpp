@@ -1,5 +1,7 @@
 #include "agent/reconcile/mirroring.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "agent/api/error.h"
@@ -39,8 +41,10 @@ std::string Mirroring::look() {
         drbd::take_usermode_helper(settings_.helper, settings_.helper_memory, settings_.module);
     // At the agent's start it is nothing strange.
     if (looked_ && asked != settings_.helper) {
-      log::warn("DRBD's usermode_helper had become " + asked + ", and is " + settings_.helper +
-                " again: was the module loaded anew, or does another program write it?");
+      log::warn(
+          fmt::format("DRBD's usermode_helper had become {}, and is {} again: was the module "
+                      "loaded anew, or does another program write it?",
+                      asked, settings_.helper));
     }
   } catch (const Error& error) {
     return error.what();

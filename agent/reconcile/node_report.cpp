@@ -1,5 +1,7 @@
 #include "agent/reconcile/node_report.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -74,8 +76,8 @@ class NodeReport::Impl {
 
   void write(const std::optional<model::Node>& before, const model::Node& node) {
     if (before && before->address != node.address && !before->address.empty()) {
-      log::warn("this node's address for replication was " + before->address + ", and is " +
-                (node.address.empty() ? "unknown" : node.address));
+      log::warn(fmt::format("this node's address for replication was {}, and is {}",
+                            before->address, node.address.empty() ? "unknown" : node.address));
     }
     store_.put_node(node);
   }
@@ -100,8 +102,9 @@ class NodeReport::Impl {
     }
     tell(!session || *session == settings_.session
              ? ""
-             : "another agent runs as node " + settings_.here + " (its session: " + *session +
-                   "): end it, or give its machine a node_name of its own",
+             : fmt::format("another agent runs as node {} (its session: {}): end it, or give its "
+                           "machine a node_name of its own",
+                           settings_.here, *session),
          other_agent_);
   }
 

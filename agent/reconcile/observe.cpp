@@ -1,5 +1,6 @@
 #include "agent/reconcile/observe.h"
 
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -31,8 +32,10 @@ std::uint64_t copy_size_bytes(const Wanted& wanted) {
   for (const std::string& name : volume.nodes()) {
     const auto node = wanted.nodes.find(name);
     if (node == wanted.nodes.end()) {
-      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
-                                              ", whose agent has not announced its pools");
+      throw Error(
+          ErrorCode::Unavailable,
+          fmt::format("volume {} waits for node {}, whose agent has not announced its pools",
+                      volume.name, name));
     }
     const model::Pool* pool = node->second.find_pool(volume.pool);
     if (pool == nullptr || pool->extent_bytes == 0 || pool->extent_bytes > kMostExtent) continue;
@@ -46,8 +49,10 @@ std::uint64_t copy_size_bytes(const Wanted& wanted) {
 Pool& get_pool(const Tools& tools, const model::Volume& volume) {
   const auto found = tools.pools.find(volume.pool);
   if (found == tools.pools.end()) {
-    throw Error(ErrorCode::NotFound, "volume " + volume.name + " lives in pool " + volume.pool +
-                                         ", which this node's agent is not configured with");
+    throw Error(
+        ErrorCode::NotFound,
+        fmt::format("volume {} lives in pool {}, which this node's agent is not configured with",
+                    volume.name, volume.pool));
   }
   return *found->second;
 }
@@ -69,8 +74,10 @@ drbd::Resource to_resource(const Wanted& wanted, const Seen& seen) {
   const auto host = [&](const std::string& name) {
     const auto node = wanted.nodes.find(name.empty() ? wanted.here : name);
     if (node == wanted.nodes.end() || node->second.address.empty()) {
-      throw Error(ErrorCode::Unavailable, "volume " + volume.name + " waits for node " + name +
-                                              ", whose agent has not announced its address");
+      throw Error(
+          ErrorCode::Unavailable,
+          fmt::format("volume {} waits for node {}, whose agent has not announced its address",
+                      volume.name, name));
     }
     drbd::Host found =
         name.empty()
@@ -168,8 +175,7 @@ std::uint64_t device_size_bytes(const std::string& device) {
   constexpr std::uint64_t kSector = 512;  // of /sys, whatever the device's is
   const auto found = find_device(device);
   if (!found) return 0;
-  std::ifstream file("/sys/dev/block/" + std::to_string(found->major) + ":" +
-                     std::to_string(found->minor) + "/size");
+  std::ifstream file(fmt::format("/sys/dev/block/{}:{}/size", found->major, found->minor));
   std::uint64_t sectors = 0;
   file >> sectors;
   return sectors * kSector;

@@ -1,5 +1,7 @@
 #include "agent/reconcile/own_address.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "agent/log.h"
@@ -22,8 +24,10 @@ std::string OwnAddress::look() {
   }
   const std::string changed = found == address_ ? "" : found;
   if (changed != changed_to_ && !changed.empty()) {
-    log::warn("the default route's address has become " + changed + ", replication still uses " +
-              address_ + ": restart the agent to use the new one, or set `address`");
+    log::warn(
+        fmt::format("the default route's address has become {}, replication still uses {}: restart "
+                    "the agent to use the new one, or set `address`",
+                    changed, address_));
   }
   changed_to_ = changed;
   return address_;

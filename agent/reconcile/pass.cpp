@@ -133,7 +133,7 @@ bool Pass::settle() {
     if (const auto job = shared_.tools.jobs.find_running(volume_)) {
       only_arbitrated_ = true;
       settle_arbitration();
-      throw Error(ErrorCode::Unavailable, "volume " + volume_ + ": " + *job);
+      throw Error(ErrorCode::Unavailable, fmt::format("volume {}: {}", volume_, *job));
     }
     record_set();
     withdraw_loss();

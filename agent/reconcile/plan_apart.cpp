@@ -1,4 +1,6 @@
 // What is planned when the two copies are not together, or are to be parted: the arbiter's rules.
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/reconcile/planner.h"
@@ -59,12 +61,14 @@ bool Planner::plan_lone_disk() {
     add(actions::UseForced{});
     return true;
   }
-  const std::string force = "`plexvol volume force-current " + volume_.name + " --node ";
-  std::string text =
-      name() + ": the replica on " + wanted_.here +
-      " is the only current one, and its disk has failed. If the disk works again: " + force +
-      wanted_.here + "`";
-  if (!peer().empty()) text += "; to use what " + peer() + " has: " + force + peer() + "`";
+  std::string text = fmt::format(
+      "{0}: the replica on {1} is the only current one, and its disk has failed. If the disk works "
+      "again: `plexvol volume force-current {2} --node {1}`",
+      name(), wanted_.here, volume_.name);
+  if (!peer().empty()) {
+    text += fmt::format("; to use what {0} has: `plexvol volume force-current {1} --node {0}`",
+                        peer(), volume_.name);
+  }
   fail(ErrorCode::Conflict, text);
   return false;
 }
@@ -107,23 +111,25 @@ void Planner::hold_freeze(ErrorCode code, const std::string& text) {
 // since a peer that comes back ends the freeze.
 Then Planner::end_freeze() {
   if (!frozen(seen_)) return Then::GoOn;
-  const std::string what = "the I/O of " + name() + " on " + wanted_.here + " is held back ";
+  const std::string what = fmt::format("the I/O of {} on {} is held back ", name(), wanted_.here);
   if (seen_.resource->suspended.find("fencing") == std::string::npos) {
-    hold_freeze(ErrorCode::Unavailable, what + "by somebody else (" + seen_.resource->suspended +
-                                            "): `drbdsetup resume-io " +
-                                            std::to_string(volume_.minor) + "` ends it");
+    hold_freeze(ErrorCode::Unavailable,
+                fmt::format("{}by somebody else ({}): `drbdsetup resume-io {}` ends it", what,
+                            seen_.resource->suspended, volume_.minor));
   } else if (!disk_usable()) {
     // Who has nothing to go on with must not win.
     if (is_current(wanted_.here) && is_current(peer())) {
       add(actions::LeaveSet{peer()});
       add(actions::LookAgain{});
     } else if (connected()) {
-      hold_freeze(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
+      hold_freeze(ErrorCode::Unavailable,
+                  fmt::format("{}until DRBD and {} have agreed", what, peer()));
     } else {
       fail(ErrorCode::Conflict, what + "and its disk has failed, the last one that counts");
     }
   } else if (connected()) {
-    hold_freeze(ErrorCode::Unavailable, what + "until DRBD and " + peer() + " have agreed");
+    hold_freeze(ErrorCode::Unavailable,
+                fmt::format("{}until DRBD and {} have agreed", what, peer()));
   } else if (seen_.question_under_way || !seen_.question_time_over) {
     fail(ErrorCode::Unavailable, what + "until it is decided who goes on without the other");
   } else {
@@ -164,28 +170,30 @@ Then Planner::promote() {
 
 void Planner::plan_promotion() {
   if (connected() && seen_.resource->peer_role == "Primary") {
-    return fail(ErrorCode::Unavailable,
-                name() + " is still in use on " + peer() + ", which has not let go of it yet");
+    return fail(
+        ErrorCode::Unavailable,
+        fmt::format("{} is still in use on {}, which has not let go of it yet", name(), peer()));
   }
   if (!is_current(wanted_.here)) {
-    return fail(connected() ? ErrorCode::Unavailable : ErrorCode::Conflict,
-                "the copy of " + name() + " on " + wanted_.here +
-                    " may lack the newest writes and is not used alone: " +
-                    (connected() ? "it is being resynchronised from " + peer()
-                                 : "bring " + peer() + " back, which has them"));
+    return fail(
+        connected() ? ErrorCode::Unavailable : ErrorCode::Conflict,
+        fmt::format("the copy of {} on {} may lack the newest writes and is not used alone: {}",
+                    name(), wanted_.here,
+                    connected() ? "it is being resynchronised from " + peer()
+                                : fmt::format("bring {} back, which has them", peer())));
   }
   // Before anybody is asked: a node that cannot be promoted must not take its peer out.
   const bool by_force = !disk_usable() && !connected() && may_be_forced();
   if (!disk_usable() && !by_force) {
-    return fail(ErrorCode::Unavailable, "the disk of " + name() + " on " + wanted_.here + " is " +
-                                            seen_.resource->disk_state +
-                                            " and cannot be used before it has been "
-                                            "resynchronised from " +
-                                            peer());
+    return fail(ErrorCode::Unavailable,
+                fmt::format("the disk of {} on {} is {} and cannot be used before it has been "
+                            "resynchronised from {}",
+                            name(), wanted_.here, seen_.resource->disk_state, peer()));
   }
   if (!connected()) {
     if (wanted_.peer_alive && !seen_.connect_time_over) {
-      return fail(ErrorCode::Unavailable, name() + " waits for its connection to " + peer());
+      return fail(ErrorCode::Unavailable,
+                  fmt::format("{} waits for its connection to {}", name(), peer()));
     }
     add(actions::AskArbiter{peer()});
   }
@@ -219,7 +227,7 @@ Then Planner::retire_replaced_copy() {
 void Planner::plan_leaving() {
   if (in_use())
     return fail(ErrorCode::Conflict,
-                "the copy on " + wanted_.here + " was replaced, but " + why_in_use());
+                fmt::format("the copy on {} was replaced, but {}", wanted_.here, why_in_use()));
   unmount_all();
   if (seen_.linked) add(actions::Unlink{});
   if (primary()) add(actions::Demote{});

@@ -1,5 +1,7 @@
 // What is planned of backing devices: how they are made, what is said when they are lost, how they
 // are removed.
+#include <fmt/core.h>
+
 #include "agent/reconcile/planner.h"
 #include "agent/reconcile/stack.h"
 
@@ -15,9 +17,9 @@ Then Planner::tell_backing_error() {
 Then Planner::refuse_strangers() {
   for (const auto* backing : {&seen_.data, &seen_.metadata}) {
     if (*backing && !(*backing)->ours) {
-      fail(ErrorCode::Conflict,
-           (*backing)->device + " on " + wanted_.here + " was not made for this " + name() +
-               " and is not touched: remove or rename it, or choose another volume name");
+      fail(ErrorCode::Conflict, fmt::format("{} on {} was not made for this {} and is not touched: "
+                                            "remove or rename it, or choose another volume name",
+                                            (*backing)->device, wanted_.here, name()));
       return Then::End;
     }
   }
@@ -55,9 +57,9 @@ Then Planner::make_copy() {
 bool Planner::clear_former_copy() {
   if (primary()) {
     if (wanted_.attached_here()) {
-      fail(ErrorCode::Unavailable,
-           name() + ": the replica on " + wanted_.here + " is to be rebuilt from " + peer() +
-               ", which waits until the volume is released on " + wanted_.here);
+      fail(ErrorCode::Unavailable, fmt::format("{0}: the replica on {1} is to be rebuilt from {2}, "
+                                               "which waits until the volume is released on {1}",
+                                               name(), wanted_.here, peer()));
     } else {
       take_out_of_use();
     }
@@ -96,25 +98,26 @@ Then Planner::bring_up_layers() {
 Then Planner::tell_loss() {
   const std::string what = find_missing_part(volume_, seen_);
   if (what.empty()) return Then::GoOn;
-  std::string text = name() + ": the " + what + " of the replica on " + wanted_.here +
-                     " is gone: its device no longer exists in pool " + volume_.pool;
+  std::string text =
+      fmt::format("{}: the {} of the replica on {} is gone: its device no longer exists in pool {}",
+                  name(), what, wanted_.here, volume_.pool);
   if (volume_.wanted_copies() == 1 || volume_.find_replica(peer()) == nullptr) {
     text += ". It was the only replica: bring its disk back, or delete the volume";
   } else if (!is_current(peer())) {
-    text +=
-        ". It was the only current replica: bring its disk back. If it is lost for good, use "
-        "the older data on " +
-        peer() + ": `plexvol volume force-current " + volume_.name + " --node " + peer() + "`";
+    text += fmt::format(
+        ". It was the only current replica: bring its disk back. If it is lost for good, use the "
+        "older data on {0}: `plexvol volume force-current {1} --node {0}`",
+        peer(), volume_.name);
   } else if (seen_.absence_is_certain) {
-    text += ". The data is safe on " + peer() +
-            ", which has the replica rebuilt as soon as it is "
-            "UpToDate and " +
-            wanted_.here + " is not using the volume";
+    text += fmt::format(
+        ". The data is safe on {}, which has the replica rebuilt as soon as it is UpToDate and {} "
+        "is not using the volume",
+        peer(), wanted_.here);
   } else {
-    text += ". The data is safe on " + peer() +
-            "; mount what the pool's directory lies on, or "
-            "move the replica: `plexvol node drain " +
-            wanted_.here + "`";
+    text += fmt::format(
+        ". The data is safe on {}; mount what the pool's directory lies on, or move the replica: "
+        "`plexvol node drain {}`",
+        peer(), wanted_.here);
   }
   fail(ErrorCode::Conflict, text);
   return Then::End;

@@ -1,4 +1,6 @@
 // What is planned of DRBD's resource and its configuration.
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/reconcile/planner.h"
@@ -10,11 +12,11 @@ Then Planner::refuse_foreign_resource() {
     return Then::GoOn;
   }
   fail(ErrorCode::Conflict,
-       name() + ": DRBD on " + wanted_.here + " has a resource named " + volume_.name +
-           " that belongs to something else or to an older volume of this name, and it is not "
-           "touched: see `drbdsetup status " +
-           volume_.name +
-           "`; once nobody needs it, take it down, or delete this volume and choose another name");
+       fmt::format(
+           "{0}: DRBD on {1} has a resource named {2} that belongs to something else or to an "
+           "older volume of this name, and it is not touched: see `drbdsetup status {2}`; once "
+           "nobody needs it, take it down, or delete this volume and choose another name",
+           name(), wanted_.here, volume_.name));
   return Then::End;
 }
 
@@ -24,8 +26,11 @@ void Planner::plan_resource() {
   // under it, and when the link breaks then, DRBD ends what waits as a success by itself.
   if (primary() && has_no_disk()) return;
   if (has_no_disk() && !diskless()) {
-    return fail(ErrorCode::Unavailable, name() + ": the disk of the replica on " + wanted_.here +
-                                            " has just failed; waits until DRBD has detached it");
+    return fail(
+        ErrorCode::Unavailable,
+        fmt::format(
+            "{}: the disk of the replica on {} has just failed; waits until DRBD has detached it",
+            name(), wanted_.here));
   }
   if (!plan_lone_disk()) return;
   // Bump the epoch before bringing up a replica that is not in the set, so that a stale observation

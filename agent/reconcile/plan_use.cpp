@@ -1,4 +1,6 @@
 // What is planned of the volume's use on this node: how it is let go of, formatted and mounted.
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/base/text.h"
@@ -15,21 +17,22 @@ std::string describe(const std::vector<filesystem::User>& users) {
   for (std::size_t i = 0; i < users.size() && i < kShown; ++i) {
     if (i > 0) text += "; ";
     const filesystem::User& user = users[i];
-    text += user.pid == 0
-                ? "the kernel " + user.what
-                : "process " + std::to_string(user.pid) + " (" + user.command + ") " + user.what;
+    text += user.pid == 0 ? "the kernel " + user.what
+                          : fmt::format("process {} ({}) {}", user.pid, user.command, user.what);
   }
-  if (users.size() > kShown) text += "; and " + std::to_string(users.size() - kShown) + " more";
+  if (users.size() > kShown) text += fmt::format("; and {} more", users.size() - kShown);
   return text;
 }
 
 std::string describe(const PodUse& pod, const std::string& node) {
   const pods::Verdict& verdict = pod.verdict;
-  const std::string who = verdict.name.empty() ? "pod uid " + pod.uid
-                                               : "pod " + verdict.name + " (uid " + pod.uid + ")";
-  std::string text = who + ", " + verdict.why + "; " + verdict.advice;
+  const std::string who = verdict.name.empty()
+                              ? "pod uid " + pod.uid
+                              : fmt::format("pod {} (uid {})", verdict.name, pod.uid);
+  std::string text = fmt::format("{}, {}; {}", who, verdict.why, verdict.advice);
   if (verdict.life == pods::Life::Unknown) {
-    text += "; if the pod is gone, `plexvol unmount " + pod.mount + "` on " + node + " ends this";
+    text +=
+        fmt::format("; if the pod is gone, `plexvol unmount {}` on {} ends this", pod.mount, node);
   }
   return text;
 }
@@ -51,8 +54,8 @@ Then Planner::let_go_when_asked() {
       return Then::End;
     }
     // Told at the end: a failed disk must be taken out all the same, and a whole peer put back.
-    held_by_ = name() + " is no longer mounted on " + wanted_.here + ", but still " +
-               describe(seen_.users);
+    held_by_ = fmt::format("{} is no longer mounted on {}, but still {}", name(), wanted_.here,
+                           describe(seen_.users));
     return Then::GoOn;
   }
   if (!release || seen_.refused_release == release->id) return Then::GoOn;
@@ -66,13 +69,13 @@ Then Planner::let_go_when_asked() {
 
 std::string Planner::why_in_use() const {
   if (!seen_.users.empty()) {
-    return name() + " is in use on " + wanted_.here + ": " + describe(seen_.users);
+    return fmt::format("{} is in use on {}: {}", name(), wanted_.here, describe(seen_.users));
   }
   if (seen_.pod) {
-    return name() + " is in use on " + wanted_.here + ": mounted for " +
-           describe(*seen_.pod, wanted_.here);
+    return fmt::format("{} is in use on {}: mounted for {}", name(), wanted_.here,
+                       describe(*seen_.pod, wanted_.here));
   }
-  return "a mount of " + name() + " is under way on " + wanted_.here;
+  return fmt::format("a mount of {} is under way on {}", name(), wanted_.here);
 }
 
 Then Planner::leave_unattached() {
@@ -84,7 +87,7 @@ void Planner::take_out_of_use() {
   if (has_users() || seen_.calls.mounting > 0) {
     const std::string holder = wanted_.attachment ? "attached to " + wanted_.attachment->node
                                                   : std::string("not attached to any node");
-    return fail(ErrorCode::Conflict, name() + " is " + holder + ", but " + why_in_use());
+    return fail(ErrorCode::Conflict, fmt::format("{} is {}, but {}", name(), holder, why_in_use()));
   }
   unmount_all();
   if (seen_.linked) add(actions::Unlink{});
@@ -110,7 +113,7 @@ void Planner::let_go() {
 Then Planner::format() {
   if (!wanted_.attached_here()) return Then::GoOn;
   if (!seen_.device) {
-    fail(ErrorCode::Unavailable, "the device of " + name() + " has not appeared yet");
+    fail(ErrorCode::Unavailable, fmt::format("the device of {} has not appeared yet", name()));
     return Then::End;
   }
   if (volume_.format == model::Format::Done) return Then::GoOn;
@@ -120,10 +123,9 @@ Then Planner::format() {
   const bool stranger = content.content == filesystem::Content::Known && content.uuid != volume_.id;
   const bool may_format = volume_.format == model::Format::Never ? empty : !stranger;
   if (!may_format) {
-    fail(ErrorCode::Conflict, seen_.device->path + " of the new " + name() + " holds " +
-                                  content.detail +
-                                  ", which Plexvol did not put there; only what is surely empty "
-                                  "is formatted");
+    fail(ErrorCode::Conflict, fmt::format("{} of the new {} holds {}, which Plexvol did not put "
+                                          "there; only what is surely empty is formatted",
+                                          seen_.device->path, name(), content.detail));
     return Then::End;
   }
   if (volume_.format == model::Format::Never) add(actions::RecordFormatStarted{});
@@ -146,11 +148,11 @@ void Planner::plan_mount_calls() {
   }
   // One more mount would show the same file system, and each access to it fail.
   if (!seen_.mounted_fault.empty()) {
-    return fail(ErrorCode::Conflict,
-                name() + ": its file system on " + wanted_.here + " " + seen_.mounted_fault +
-                    " and must be unmounted everywhere before it can be mounted again, which "
-                    "repairs it; delete the pods that use it: " +
-                    base::join(seen_.mounts));
+    return fail(
+        ErrorCode::Conflict,
+        fmt::format("{}: its file system on {} {} and must be unmounted everywhere before it can "
+                    "be mounted again, which repairs it; delete the pods that use it: {}",
+                    name(), wanted_.here, seen_.mounted_fault, base::join(seen_.mounts)));
   }
   // While it is mounted, or may be at any moment, it was checked already and must not be
   // touched.
@@ -159,10 +161,10 @@ void Planner::plan_mount_calls() {
     const bool is_ours = content.content == filesystem::Content::Known &&
                          content.type == volume_.fs_type && content.uuid == volume_.id;
     if (!is_ours) {
-      return fail(ErrorCode::Conflict, name() + " was formatted as " + volume_.fs_type + ", but " +
-                                           seen_.device->path + " on " + wanted_.here +
-                                           " now holds " + describe_content() +
-                                           "; it is neither mounted nor formatted again");
+      return fail(ErrorCode::Conflict, fmt::format("{} was formatted as {}, but {} on {} now holds "
+                                                   "{}; it is neither mounted nor formatted again",
+                                                   name(), volume_.fs_type, seen_.device->path,
+                                                   wanted_.here, describe_content()));
     }
     if (!seen_.just_formatted) add(actions::CheckFilesystem{});
   }
@@ -175,7 +177,7 @@ std::string Planner::describe_content() const {
   const filesystem::Probe& content = *seen_.content;
   if (content.content == filesystem::Content::Empty) return "nothing, it is empty";
   if (content.type != volume_.fs_type || content.uuid == volume_.id) return content.detail;
-  return content.detail + " with the UUID " + content.uuid + " instead of " + volume_.id;
+  return fmt::format("{} with the UUID {} instead of {}", content.detail, content.uuid, volume_.id);
 }
 
 Then Planner::tell_holder() {

@@ -1,5 +1,7 @@
 #include "agent/reconcile/pools.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <mutex>
 #include <string_view>
@@ -160,18 +162,19 @@ class LvmPool : public Pool {
     }
     if (!volume.partial) return;
     throw Error(ErrorCode::Conflict,
-                path + ": a physical volume that it lies on is missing from volume group " +
-                    settings_.volume_group + " (see pvs and vgs): bring that disk back");
+                fmt::format("{}: a physical volume that it lies on is missing from volume group {} "
+                            "(see pvs and vgs): bring that disk back",
+                            path, settings_.volume_group));
   }
 
   // Nothing can be made in such a group, and what is there may be broken.
   void check_no_device_missing(unsigned count) const {
     if (count == 0) return;
-    throw Error(ErrorCode::Conflict,
-                "volume group " + settings_.volume_group + ": " + std::to_string(count) +
-                    (count == 1 ? " physical volume is" : " physical volumes are") +
-                    " missing (see pvs and vgs): bring the disk back, or, once it is surely "
-                    "lost, vgreduce --removemissing");
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format("volume group {}: {} physical {} missing (see pvs and vgs): bring the disk "
+                    "back, or, once it is surely lost, vgreduce --removemissing",
+                    settings_.volume_group, count, count == 1 ? "volume is" : "volumes are"));
   }
 
   std::map<std::string, std::string> active_uuids(const std::vector<std::string>& names) const {
@@ -244,7 +247,8 @@ class ImagePool : public Pool {
     files_.create_image(name, size_bytes, {kTag, kMakingTag, id_tag(volume_id)});
     const auto found = find({name}, volume_id);
     if (!found.empty()) return found.begin()->second;
-    throw Error(ErrorCode::Unavailable, "the new image " + name + " was removed by somebody else");
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("the new image {} was removed by somebody else", name));
   }
   void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
     for (const std::string& name : names) files_.set_tags(name, {kTag, id_tag(volume_id)});
@@ -281,8 +285,9 @@ std::unique_ptr<Pool> make_pool(const PoolSettings& settings, process::Runner& r
     return std::make_unique<LvmPool>(settings, runner);
   }
   if (settings.type == "file") return std::make_unique<ImagePool>(settings, runner);
-  throw Error(ErrorCode::InvalidArgument, "pool " + settings.name + " has the unknown type \"" +
-                                              settings.type + "\": lvm, lvm-thin or file");
+  throw Error(ErrorCode::InvalidArgument,
+              fmt::format("pool {} has the unknown type \"{}\": lvm, lvm-thin or file",
+                          settings.name, settings.type));
 }
 
 }  // namespace plexvol::reconcile

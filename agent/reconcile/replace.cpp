@@ -1,5 +1,7 @@
 #include "agent/reconcile/replace.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 
@@ -64,9 +66,9 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
   for (const model::Node& node : store.list_nodes()) {
     const store::Taken taken = store::find_taken(store, node.name);
     if (taken.minors.contains(volume.minor) || taken.ports.contains(volume.port)) {
-      barred.try_emplace(node.name, "something else uses DRBD minor " +
-                                        std::to_string(volume.minor) + " or port " +
-                                        std::to_string(volume.port) + " there");
+      barred.try_emplace(
+          node.name, fmt::format("something else uses DRBD minor {} or port {} there", volume.minor,
+                                 volume.port));
     }
   }
   try {
@@ -81,7 +83,8 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
                   .promised = {}},
                  store);
   } catch (const Error& error) {
-    if (must) throw Error(error.code(), "no second copy can be made: " + std::string(error.what()));
+    if (must)
+      throw Error(error.code(), fmt::format("no second copy can be made: {}", error.what()));
     // The store that does not answer says nothing about room.
     if (error.code() == ErrorCode::Unavailable) throw;
     return {};
@@ -115,7 +118,7 @@ std::string reason_of(const std::string& peer, PeerFate fate) {
   if (fate == PeerFate::Drained) return peer + " is drained";
   if (fate == PeerFate::Unable) return peer + " cannot make its copy";
   if (fate == PeerFate::Lost) return peer + " is forgotten";
-  if (fate == PeerFate::BackingGone) return "the disk of " + peer + " was lost";
+  if (fate == PeerFate::BackingGone) return fmt::format("the disk of {} was lost", peer);
   return peer + " has been away for too long";
 }
 
@@ -155,7 +158,7 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
       (wanted.peer_fate != PeerFate::Unable || is_unmade(volume->value, peer)) &&
       require_reason(name, peer, wanted.peer_fate, store, change);
   if (!still_so)
-    throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
+    throw Error(ErrorCode::Unavailable, fmt::format("volume {} has changed, looks again", name));
 
   const bool must = !may_do_without(volume->value, peer, wanted.peer_fate, store);
   const auto again = wanted.peer_fate == PeerFate::BackingGone
@@ -182,10 +185,11 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
     store.remove_names(attachment->value, name, change);
   }
   if (!arbiter.take_out_with(name, *current, peer, reason_of(peer, wanted.peer_fate), change)) {
-    throw Error(ErrorCode::Unavailable, "volume " + name + " has changed, looks again");
+    throw Error(ErrorCode::Unavailable, fmt::format("volume {} has changed, looks again", name));
   }
-  log::warn("the copy of " + name + " on " + (peer.empty() ? "a lost node" : peer) +
-            " is replaced by one on " + (chosen.empty() ? "no other node" : chosen));
+  log::warn(fmt::format("the copy of {} on {} is replaced by one on {}", name,
+                        peer.empty() ? "a lost node" : peer,
+                        chosen.empty() ? "no other node" : chosen));
   return true;
 }
 
