@@ -1,5 +1,7 @@
 #include "agent/cluster/nodes.h"
 
+#include <fmt/core.h>
+
 #include <ctime>
 
 #include "agent/api/names.h"
@@ -29,19 +31,20 @@ void set_cordon(const std::string& node, bool drain, bool forget, store::TypedSt
       .put(keys::cordon(node), model::to_json(next));
   if (forget) change.require(keys::alive(node), 0);
   if (!store.commit(change)) {
-    throw Error(ErrorCode::Unavailable, "node " + node + ": changed concurrently; try again");
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("node {}: changed concurrently; try again", node));
   }
 }
 
 // What keeps the copy on this node from being whole: ": n3 has 40%".
 std::string describe_unwhole(const std::string& node, const model::Volume& volume,
                              store::TypedStore& store) {
-  if (!store.is_alive(node)) return ": " + node + " does not answer";
+  if (!store.is_alive(node)) return fmt::format(": {} does not answer", node);
   const auto status = store.find_status(node, volume.name);
-  if (!status) return ": " + node + " has 0%";
-  if (!status->error.empty()) return ": " + node + ": " + status->error;
+  if (!status) return fmt::format(": {} has 0%", node);
+  if (!status->error.empty()) return fmt::format(": {}: {}", node, status->error);
   const auto percent = static_cast<int>(status->synced_percent);
-  return percent < 100 ? ": " + node + " has " + std::to_string(percent) + "%" : "";
+  return percent < 100 ? fmt::format(": {} has {}%", node, percent) : "";
 }
 
 // The reason why the copy of this volume is still there.
@@ -62,10 +65,11 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   const std::string peer = volume.peer_of(node);
   const auto current = store.find_current(volume.name);
   if (peer.empty() || !current || !current->value.nodes.contains(peer)) {
-    return left(peer.empty()
-                    ? "its only replica is there until a second one is complete"
-                    : "its newest data is only there until " + peer + " has been resynchronised",
-                !store.is_alive(node) || (!peer.empty() && !store.is_alive(peer)));
+    return left(
+        peer.empty()
+            ? "its only replica is there until a second one is complete"
+            : fmt::format("its newest data is only there until {} has been resynchronised", peer),
+        !store.is_alive(node) || (!peer.empty() && !store.is_alive(peer)));
   }
   const auto attachment = store.find_attachment(volume.name);
   if (attachment && attachment->value.node == node && store.is_alive(node)) {
@@ -74,7 +78,8 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   if (!store.is_alive(peer)) return left("waits for the agent on " + peer, false);
   const auto status = store.find_status(peer, volume.name);
   if (status && !status->error.empty()) {
-    return left(peer + ": " + status->error, status->error_code != ErrorCode::Unavailable);
+    return left(fmt::format("{}: {}", peer, status->error),
+                status->error_code != ErrorCode::Unavailable);
   }
   return left("waits for its turn to be moved", false);
 }
@@ -94,7 +99,8 @@ void remove_keys(const std::string& node, const std::vector<std::string>& names,
   change.require(keys::alive(node), 0);
   for (const std::string& name : names) change.remove(name);
   if (store.commit(change)) return;
-  throw Error(ErrorCode::Conflict, "node " + node + " is running again: it was not forgotten");
+  throw Error(ErrorCode::Conflict,
+              fmt::format("node {} is running again: it was not forgotten", node));
 }
 
 // With all that is kept under its name, and itself last. One by one: etcd takes 128 operations in a
@@ -108,7 +114,7 @@ void remove_node(const std::string& node, store::TypedStore& store) {
               {keys::node(node), keys::cordon(node), keys::placement(node), keys::taken(node),
                keys::machine(node)},
               store);
-  log::warn("node " + node + " is forgotten");
+  log::warn(fmt::format("node {} is forgotten", node));
 }
 
 // Who died with a volume has it no longer.
@@ -149,11 +155,12 @@ std::vector<Left> list_connected(const std::string& node, store::TypedStore& sto
   for (const auto& [name, volume] : listing.records) {
     const auto witness = volumes::find_witness(volume, node, store);
     if (!witness) continue;
-    std::string why = *witness;
-    why.append(" is still connected to its replica: ").append(node);
-    left.push_back({.volume = volume.name,
-                    .why = why.append(" is running, even if its agent is not"),
-                    .needs_person = false});
+    left.push_back(
+        {.volume = volume.name,
+         .why = fmt::format(
+             "{} is still connected to its replica: {} is running, even if its agent is not",
+             *witness, node),
+         .needs_person = false});
   }
   return left;
 }
@@ -164,14 +171,16 @@ std::vector<Left> list_connected(const std::string& node, store::TypedStore& sto
     known.append(known.empty() ? "" : ", ").append(other.name);
   }
   throw Error(ErrorCode::NotFound,
-              "no node named " + node + "; there are: " + (known.empty() ? "none" : known));
+              fmt::format("no node named {}; there are: {}", node, known.empty() ? "none" : known));
 }
 
 std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
   if (store.is_alive(node)) {
-    throw Error(ErrorCode::Conflict,
-                "the agent on " + node +
-                    " is running: to empty a running node, use `plexvol node drain " + node + "`");
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format(
+            "the agent on {0} is running: to empty a running node, use `plexvol node drain {0}`",
+            node));
   }
   if (auto connected = list_connected(node, store); !connected.empty()) return connected;
   set_cordon(node, true, true, store);
@@ -187,8 +196,9 @@ std::vector<Left> forget(const std::string& node, store::TypedStore& store) {
 // The next machine that calls itself so may be it.
 void give_name_up(const std::string& node, store::TypedStore& store) {
   if (store.commit(Change().require(keys::alive(node), 0).remove(keys::machine(node)))) return;
-  throw Error(ErrorCode::Conflict,
-              "node " + node + ": its agent runs, or did a moment ago: stop that machine first");
+  throw Error(
+      ErrorCode::Conflict,
+      fmt::format("node {}: its agent runs, or did a moment ago: stop that machine first", node));
 }
 
 std::string describe_cordon(const model::Cordon& cordon) {
@@ -245,8 +255,9 @@ api::NodeChangeReply change_node(store::TypedStore& store, const api::NodeChange
     return {};
   }
   if (request.action != "cordon" && request.action != "drain") {
-    throw Error(ErrorCode::InvalidArgument, "unknown action \"" + request.action +
-                                                "\"; use cordon, uncordon, drain, forget or adopt");
+    throw Error(ErrorCode::InvalidArgument,
+                fmt::format("unknown action \"{}\"; use cordon, uncordon, drain, forget or adopt",
+                            request.action));
   }
   const bool drain = request.action == "drain";
   // To cordon a node that is being drained, or forgotten, changes nothing.

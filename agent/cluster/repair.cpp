@@ -1,5 +1,7 @@
 #include "agent/cluster/repair.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -79,8 +81,8 @@ api::RepairVolume describe(const Subject& subject, const RepairTerms& terms) {
       known.volume ? known.volume->concerned_nodes() : std::set<std::string>();
   for (const Word& word : known.words) {
     silent.insert(word.acted.nodes.begin(), word.acted.nodes.end());
-    shown.nodes.push_back(word.node + " acted on " +
-                          describe_set(word.acted.epoch, word.acted.nodes));
+    shown.nodes.push_back(
+        fmt::format("{} acted on {}", word.node, describe_set(word.acted.epoch, word.acted.nodes)));
   }
   for (const std::string& node : silent) {
     if (!terms.answered.contains(node)) shown.nodes.push_back(node + " has not answered");
@@ -105,8 +107,8 @@ std::string write(const Subject& subject, const RepairDecision& decision, const 
     const std::string slot = keys::slot(*number);
     const auto owner = store.raw().get(slot);
     if (owner && owner->value != name) {
-      return "DRBD minor " + std::to_string(volume.minor) +
-             " is another volume's by now: " + owner->value;
+      return fmt::format("DRBD minor {} is another volume's by now: {}", volume.minor,
+                         owner->value);
     }
     change.require(slot, owner ? owner->revision : 0).put(slot, name);
   }
@@ -146,16 +148,17 @@ api::RepairReply repair(store::TypedStore& store, const api::RepairRequest& requ
   add_words(answered, store.raw(), subjects);
   for (const auto& [volume, node] : terms.use) {
     if (!subjects.contains(volume)) {
-      throw Error(ErrorCode::NotFound, "volume " + volume +
-                                           ": neither the store nor a node that "
-                                           "has answered knows it");
+      throw Error(ErrorCode::NotFound,
+                  fmt::format("volume {}: neither the store nor a node that has answered knows it",
+                              volume));
     }
   }
-  api::RepairReply reply{.turned_back = turned->value.node + " saw at " +
-                                        time_to_text(turned->value.at) + ": " + turned->value.what,
-                         .volumes = {},
-                         .applied = request.apply,
-                         .done = false};
+  api::RepairReply reply{
+      .turned_back = fmt::format("{} saw at {}: {}", turned->value.node,
+                                 time_to_text(turned->value.at), turned->value.what),
+      .volumes = {},
+      .applied = request.apply,
+      .done = false};
   for (auto& [name, subject] : subjects) {
     subject.known.name = name;
     api::RepairVolume shown = describe(subject, terms);
@@ -165,7 +168,7 @@ api::RepairReply repair(store::TypedStore& store, const api::RepairRequest& requ
     }
     if (request.apply && decision.kind == Kind::Write) {
       const std::string why = write(subject, decision, *turned, store);
-      if (why.empty()) log::warn("repaired " + name + ": " + decision.text);
+      if (why.empty()) log::warn(fmt::format("repaired {}: {}", name, decision.text));
       if (!why.empty()) decision = {.kind = Kind::Doubt, .text = why};
     }
     shown.action = decision.text;

@@ -1,5 +1,7 @@
 #include "agent/cluster/repair_plan.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -50,8 +52,8 @@ class Decider {
 
  private:
   std::string advise(const std::string& why) const {
-    return why + ": choose whose data counts, with --use " + known_.name +
-           "=NODE --i-accept-data-loss";
+    return fmt::format("{}: choose whose data counts, with --use {}=NODE --i-accept-data-loss", why,
+                       known_.name);
   }
 
   // The nodes that have, or may have, a replica.
@@ -68,9 +70,10 @@ class Decider {
       missing += (missing.empty() ? "" : ", ") + node;
     }
     if (missing.empty()) return "";
-    return missing +
-           " may know of a newer set and has not answered: start its agent, or go on "
-           "without it with --without NODE";
+    return fmt::format(
+        "{} may know of a newer set and has not answered: start its agent, or go on without it "
+        "with --without NODE",
+        missing);
   }
 
   const Word& newest() const {
@@ -89,14 +92,15 @@ class Decider {
     };
     for (const Word& word : known_.words) {
       if (!differs(word.acted.epoch, word.acted.id)) continue;
-      return word.node + " acted on " + describe_set(word.acted.epoch, word.acted.nodes) +
-             ", and " + owner + " came from another set " + std::to_string(word.acted.epoch);
+      return fmt::format("{} acted on {}, and {} came from another set {}", word.node,
+                         describe_set(word.acted.epoch, word.acted.nodes), owner, word.acted.epoch);
     }
     if (!same_ || !known_.current || known_.current->history.changes.empty()) return "";
     const auto& last = known_.current->history.changes.back();
     if (!differs(last.epoch, last.id)) return "";
-    return "the store has " + describe_set(known_.current->epoch, known_.current->nodes) +
-           ", and " + owner + " came from another set " + std::to_string(last.epoch);
+    return fmt::format("the store has {}, and {} came from another set {}",
+                       describe_set(known_.current->epoch, known_.current->nodes), owner,
+                       last.epoch);
   }
 
   RepairDecision follow() {
@@ -113,8 +117,8 @@ class Decider {
     if (line.find(best.acted.epoch) == nullptr) {
       line.changes = {{.epoch = best.acted.epoch, .id = best.acted.id}};
     }
-    const std::string other =
-        find_other_line(line, best.node + "'s " + describe_set(best.acted.epoch, best.acted.nodes));
+    const std::string other = find_other_line(
+        line, fmt::format("{}'s {}", best.node, describe_set(best.acted.epoch, best.acted.nodes)));
     if (!other.empty()) return doubt(advise(other));
     return write(best, best.acted.nodes, {{.epoch = best.acted.epoch, .id = best.acted.id}},
                  best.acted.epoch);
@@ -143,8 +147,9 @@ class Decider {
     auto volume = record_of(word.acted);
     if (!volume && same_) volume = known_.volume;
     if (!volume) {
-      return doubt("the store does not know it, and " + word.node +
-                   " kept no record of it: restore a newer backup");
+      return doubt(fmt::format(
+          "the store does not know it, and {} kept no record of it: restore a newer backup",
+          word.node));
     }
     if (is_formatted()) volume->format = model::Format::Done;
     model::Current set;
@@ -154,8 +159,9 @@ class Decider {
     set = store::next_set(std::move(set));
     const std::string set_text = describe_set(set.epoch, set.nodes);
     return {.kind = Kind::Write,
-            .text = (known_.volume ? "" : "recorded again, with ") + set_text + ", after " +
-                    word.node + " acted on " + describe_set(word.acted.epoch, word.acted.nodes),
+            .text = fmt::format("{}{}, after {} acted on {}",
+                                known_.volume ? "" : "recorded again, with ", set_text, word.node,
+                                describe_set(word.acted.epoch, word.acted.nodes)),
             .volume = std::move(*volume),
             .set = std::move(set)};
   }
@@ -187,7 +193,7 @@ class Decider {
 }  // namespace
 
 std::string describe_set(std::uint64_t epoch, const std::set<std::string>& nodes) {
-  return "set " + std::to_string(epoch) + " " + model::to_text(nodes);
+  return fmt::format("set {} {}", epoch, model::to_text(nodes));
 }
 
 RepairDecision decide_repair(const VolumeKnowledge& known, const RepairTerms& terms) {

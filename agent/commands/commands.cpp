@@ -1,5 +1,7 @@
 #include "agent/commands/commands.h"
 
+#include <fmt/core.h>
+
 #include "agent/api/names.h"
 #include "agent/cluster/nodes.h"
 #include "agent/cluster/repair.h"
@@ -29,9 +31,10 @@ api::VolumeInfo Commands::create_volume(const api::CreateVolumeRequest& request,
                                   .tenant = request.tenant});
   call.is_about(volume.name);
   if (!request.tenant.empty() && show_volume(volume.name).tenant != request.tenant) {
-    throw Error(ErrorCode::AlreadyExists, "volume " + volume.name +
-                                              " already exists, and does not belong to namespace " +
-                                              request.tenant + "; see `plexvol volume set`");
+    throw Error(ErrorCode::AlreadyExists,
+                fmt::format("volume {} already exists, and does not belong to namespace {}; see "
+                            "`plexvol volume set`",
+                            volume.name, request.tenant));
   }
   volumes::await_made(store, volume, call);
   return volumes::await_first_connection(store, volume, call);

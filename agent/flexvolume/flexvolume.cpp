@@ -1,5 +1,7 @@
 #include "agent/flexvolume/flexvolume.h"
 
+#include <fmt/core.h>
+
 #include "agent/api/names.h"
 #include "agent/base/text.h"
 #include "agent/log.h"
@@ -29,9 +31,9 @@ std::string FlexVolume::device_of(const std::string& volume) const {
 void FlexVolume::check_device(const std::string& device, const std::string& volume) const {
   if (device.empty() || base::base_name(device) == volume) return;
   throw Error(ErrorCode::InvalidArgument,
-              "device " + device + " does not belong to volume " + volume + ", whose device is " +
-                  device_of(volume) +
-                  "; if two pods have inline volumes of the same name, rename one");
+              fmt::format("device {} does not belong to volume {}, whose device is {}; if two pods "
+                          "have inline volumes of the same name, rename one",
+                          device, volume, device_of(volume)));
 }
 
 api::DeviceReply FlexVolume::attach(const api::AttachRequest& request, const Call& call) {

@@ -1,5 +1,7 @@
 #include "agent/flexvolume/options.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -73,10 +75,10 @@ void refuse_unknown(const api::Options& options) {
     for (const std::string_view word : kKnown) {
       known.append(known.empty() ? "" : ", ").append(word);
     }
-    throw Error(ErrorCode::InvalidArgument,
-                "option " + in_quotes(name) + " is unknown" +
-                    (near.empty() ? "" : "; did you mean " + in_quotes(near) + "?") +
-                    " Known are: " + known);
+    throw Error(
+        ErrorCode::InvalidArgument,
+        fmt::format("option {} is unknown{} Known are: {}", in_quotes(name),
+                    near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near)), known));
   }
 }
 
@@ -95,7 +97,7 @@ std::optional<unsigned> parse_replicas(const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), replicas);
   if (error != std::errc() || end != text.data() + text.size()) {
     throw Error(ErrorCode::InvalidArgument,
-                "option replicas is \"" + text + "\": it must be a number, 1 or 2");
+                fmt::format("option replicas is \"{}\": it must be a number, 1 or 2", text));
   }
   volumes::check_replicas(replicas);
   return replicas;
@@ -105,7 +107,7 @@ bool parse_flag(const std::string& name, const std::string& text) {
   if (text.empty() || text == "false") return false;
   if (text == "true") return true;
   throw Error(ErrorCode::InvalidArgument,
-              "option " + name + " is \"" + text + "\": it must be \"true\" or \"false\"");
+              fmt::format(R"(option {} is "{}": it must be "true" or "false")", name, text));
 }
 
 }  // namespace
