@@ -1,5 +1,7 @@
 #include "agent/arbiter/arbiter.h"
 
+#include <fmt/core.h>
+
 #include <ctime>
 #include <utility>
 
@@ -21,18 +23,18 @@ model::Current without(model::Current set, const std::string& node) {
 
 void log_change(const std::string& volume, const model::Current& from, const model::Current& to,
                 const std::string& reason) {
-  std::string text = "current of " + volume + ": " + model::to_text(from.nodes);
-  text += " -> " + model::to_text(to.nodes) + ", " + reason;
-  log::warn(text, {{"volume", volume}, {"epoch", std::to_string(to.epoch)}});
+  log::warn(fmt::format("current of {}: {} -> {}, {}", volume, model::to_text(from.nodes),
+                        model::to_text(to.nodes), reason),
+            {{"volume", volume}, {"epoch", std::to_string(to.epoch)}});
 }
 
 }  // namespace
 
 std::string to_text(const Counts& counts) {
-  return std::to_string(counts.won) + " won, " + std::to_string(counts.lost) + " lost, " +
-         std::to_string(counts.unanswered) + " without an answer of the store; put back " +
-         std::to_string(counts.put_back) + ", too late " +
-         std::to_string(counts.put_back_too_late) + "; forced " + std::to_string(counts.forced);
+  return fmt::format(
+      "{} won, {} lost, {} without an answer of the store; put back {}, too late {}; forced {}",
+      counts.won, counts.lost, counts.unanswered, counts.put_back, counts.put_back_too_late,
+      counts.forced);
 }
 
 Verdict Arbiter::take_out(const model::Volume& volume, const std::string& asker,
@@ -56,7 +58,8 @@ Verdict Arbiter::decide(const model::Volume& volume, const std::string& asker,
     const auto acted = acted_.find(volume.id);  // before the store is read, which must have it then
     const auto seen = store_.find_current(name);
     if (!seen) {
-      throw Error(ErrorCode::NotFound, "volume " + name + " has no current set in the store");
+      throw Error(ErrorCode::NotFound,
+                  fmt::format("volume {} has no current set in the store", name));
     }
     if (acted) store::require_no_contradiction(*acted, volume, seen->value);
     const bool won = seen->value.nodes.contains(asker);
@@ -67,9 +70,10 @@ Verdict Arbiter::decide(const model::Volume& volume, const std::string& asker,
       return won ? Verdict::Won : Verdict::Lost;
     }
   }
-  throw Error(ErrorCode::Unavailable, "the current set of volume " + name + " changed " +
-                                          std::to_string(kMaxRaces) +
-                                          " times while it was being decided");
+  throw Error(
+      ErrorCode::Unavailable,
+      fmt::format("the current set of volume {} changed {} times while it was being decided", name,
+                  kMaxRaces));
 }
 
 bool Arbiter::commit(const std::string& volume, std::int64_t seen_revision,

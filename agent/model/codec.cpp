@@ -1,5 +1,7 @@
 #include "agent/model/codec.h"
 
+#include <fmt/core.h>
+
 #include <limits>
 #include <utility>
 
@@ -31,7 +33,7 @@ E value_of(const std::pair<E, const char*> (&table)[N], const char* key, Members
   for (const auto& [candidate, word] : table) {
     if (text == word) return candidate;
   }
-  members.reject(key, "is \"" + text + "\", which this version does not know");
+  members.reject(key, fmt::format("is \"{}\", which this version does not know", text));
 }
 
 Json to_members(const Replica& replica) {

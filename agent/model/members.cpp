@@ -1,5 +1,7 @@
 #include "agent/model/members.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "agent/api/error.h"
@@ -27,7 +29,7 @@ Json parse_record(const std::string& text) {
     return Json::parse(text, watch_depth);
   } catch (const Json::parse_error& error) {
     // Not its own words: they show what was read last.
-    fail("it is no JSON from byte " + std::to_string(error.byte) + " on");
+    fail(fmt::format("it is no JSON from byte {} on", error.byte));
   } catch (const Json::exception&) {
     fail("it holds a number that is out of range");
   }
@@ -51,7 +53,7 @@ Members::Members(const Json& object, std::string place)
 }
 
 void Members::reject(const char* key, const std::string& what) const {
-  fail(place_ + key + " " + what);
+  fail(fmt::format("{}{} {}", place_, key, what));
 }
 
 const Json* Members::find(const char* key) {
@@ -137,7 +139,7 @@ std::vector<Members> Members::objects(const char* key) {
   if (!list.is_array()) reject(key, "is no list");
   std::vector<Members> objects;
   for (const Json& element : list) {
-    objects.emplace_back(element, place_ + key + "[" + std::to_string(objects.size()) + "].");
+    objects.emplace_back(element, fmt::format("{}{}[{}].", place_, key, objects.size()));
   }
   return objects;
 }
@@ -158,9 +160,9 @@ std::uint64_t Members::to_number(const char* key, const Json& value, bool may_be
   }
   const bool negative = value.is_number_integer() && !value.is_number_unsigned();
   if (negative && may_be_negative) return static_cast<std::uint64_t>(value.get<std::int64_t>());
-  reject(key, (value.is_number() ? "is " + value.dump() + ": " : "is ") +
-                  (may_be_negative ? "no whole number up to " : "no whole number from 0 to ") +
-                  std::to_string(most));
+  reject(key,
+         fmt::format("is {}no whole number {} {}", value.is_number() ? value.dump() + ": " : "",
+                     may_be_negative ? "up to" : "from 0 to", most));
 }
 
 Unknown Members::rest() const {

@@ -1,5 +1,7 @@
 #include "agent/mounting/ended_pods.h"
 
+#include <fmt/core.h>
+
 #include <set>
 #include <utility>
 
@@ -13,8 +15,9 @@ namespace {
 
 std::string describe(const std::string& volume, const std::string& path, const std::string& pod,
                      std::int64_t since) {
-  return "volume " + volume + " is mounted on " + path + " for pod uid " + pod +
-         ", which has had no sandbox and no process since " + time_to_text(since);
+  return fmt::format(
+      "volume {} is mounted on {} for pod uid {}, which has had no sandbox and no process since {}",
+      volume, path, pod, time_to_text(since));
 }
 
 }  // namespace
@@ -63,9 +66,11 @@ bool EndedPods::look_at(const std::string& path, Mount& mount,
   }
   if (now - *mount.dead_since < settings_.patience) return true;
   if (mount.had_sandbox) return !take_down(path, mount);
-  mount.report = {.found = describe(mount.volume, path, mount.pod, mount.dead_since_time),
-                  .advice = "if the pod is stuck in Terminating, run `plexvol unmount " + path +
-                            "` on this node; a pod that is still waiting to start needs the mount"};
+  mount.report = {
+      .found = describe(mount.volume, path, mount.pod, mount.dead_since_time),
+      .advice = fmt::format("if the pod is stuck in Terminating, run `plexvol unmount {}` on this "
+                            "node; a pod that is still waiting to start needs the mount",
+                            path)};
   return true;
 }
 
@@ -81,9 +86,10 @@ bool EndedPods::take_down(const std::string& path, Mount& mount) const {
   } catch (const Error& error) {
     problem = error.what();
   }
-  mount.report = {.found = describe(mount.volume, path, mount.pod, mount.dead_since_time) +
-                           ", and cannot be unmounted: " + problem,
-                  .advice = "end what uses it (retrying every minute)"};
+  mount.report = {
+      .found = fmt::format("{}, and cannot be unmounted: {}",
+                           describe(mount.volume, path, mount.pod, mount.dead_since_time), problem),
+      .advice = "end what uses it (retrying every minute)"};
   return false;
 }
 
@@ -131,7 +137,7 @@ std::vector<MountReport> EndedPods::list_reports() const {
 }
 
 std::string EndedPods::to_text(const std::optional<MountReport>& report) {
-  return report ? report->found + "; " + report->advice : "";
+  return report ? fmt::format("{}; {}", report->found, report->advice) : "";
 }
 
 }  // namespace plexvol::mounting

@@ -1,5 +1,6 @@
 #include "agent/mounting/mount_calls.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <utility>
@@ -15,7 +16,7 @@ std::string MountCalls::begin(const std::string& volume) {
     const std::lock_guard lock(mutex_);
     // With the process id, so that a driver that outlived a former agent cannot end a call of this
     // one.
-    id = std::to_string(getpid()) + "." + std::to_string(++next_id_);
+    id = fmt::format("{}.{}", getpid(), ++next_id_);
     calls_[id] = Call{.volume = volume, .prepared = {}, .error = {}};
   }
   on_change_(volume);
@@ -92,8 +93,9 @@ Prepared MountCalls::wait(const std::string& id, std::chrono::steady_clock::time
   found->second.interrupted = false;
   if (found->second.prepared) return *found->second.prepared;
   if (found->second.error) throw Error(*found->second.error);
-  throw Error(ErrorCode::Unavailable,
-              "volume " + found->second.volume + " was not ready for a mount within the time");
+  throw Error(
+      ErrorCode::Unavailable,
+      fmt::format("volume {} was not ready for a mount within the time", found->second.volume));
 }
 
 }  // namespace plexvol::mounting

@@ -1,5 +1,7 @@
 #include "agent/mounting/pod_directories.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -21,9 +23,10 @@ constexpr const char* kUsualPods = "/var/lib/kubelet/pods";
 constexpr std::size_t kMostKubelets = 16;
 
 std::string words_of(const std::string& path, const std::string& pod, const std::string& volume) {
-  return "volume " + volume + " is no longer mounted on " + path + ", but pod " + pod +
-         " may still be running: its containers cannot write there; delete the pod, so that its "
-         "controller creates a new one";
+  return fmt::format(
+      "volume {} is no longer mounted on {}, but pod {} may still be running: its containers "
+      "cannot write there; delete the pod, so that its controller creates a new one",
+      volume, path, pod);
 }
 
 }  // namespace
@@ -60,7 +63,7 @@ void PodDirectories::write_memory() const {
                                       ignored);
   if (base::replace_file(settings_.memory, text)) return;
   throw Error(ErrorCode::Internal,
-              "cannot write " + settings_.memory + ": " + base::error_text(errno));
+              fmt::format("cannot write {}: {}", settings_.memory, base::error_text(errno)));
 }
 
 Look PodDirectories::look() {

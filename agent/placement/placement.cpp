@@ -1,5 +1,7 @@
 #include "agent/placement/placement.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "agent/api/names.h"
@@ -15,7 +17,7 @@ std::string list_or_none(const std::vector<std::string>& words) {
 }
 
 std::string nodes_in_words(unsigned count) {
-  return std::to_string(count) + (count == 1 ? " more node" : " nodes");
+  return fmt::format("{} {}", count, count == 1 ? "more node" : "nodes");
 }
 
 std::string choose_pool(const PlacementRequest& request, const std::vector<model::Node>& nodes) {
@@ -26,13 +28,14 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
   const std::vector<std::string> known(names.begin(), names.end());
   if (!request.pool.empty()) {
     if (names.contains(request.pool)) return request.pool;
-    throw Error(ErrorCode::NotFound,
-                "no node has a pool named " + request.pool + "; there are: " + list_or_none(known));
+    throw Error(ErrorCode::NotFound, fmt::format("no node has a pool named {}; there are: {}",
+                                                 request.pool, list_or_none(known)));
   }
   if (names.size() == 1) return known.front();
   if (names.contains("default")) return "default";
-  throw Error(ErrorCode::InvalidArgument, "no pool was named; there are: " + list_or_none(known) +
-                                              "; name one, or call one \"default\"");
+  throw Error(ErrorCode::InvalidArgument,
+              fmt::format("no pool was named; there are: {}; name one, or call one \"default\"",
+                          list_or_none(known)));
 }
 
 // "8" of "8.4.11".
@@ -68,17 +71,17 @@ std::string why_no_room(const model::Pool& pool, const PlacementRequest& request
   const std::uint64_t free = pool.type == "lvm" ? room_of(pool, promise) : pool.free_bytes;
   if (free < needed) {
     const bool waits = promise.unmade_bytes > 0 && free < pool.free_bytes;
-    return "its pool " + pool.name + " has only " + size_to_text(free) + " free" +
-           (waits ? " besides what is promised to volumes that are being made" : "");
+    return fmt::format("its pool {} has only {} free{}", pool.name, size_to_text(free),
+                       waits ? " besides what is promised to volumes that are being made" : "");
   }
   if (pool.max_promised_percent == 0) return "";
   const double limit =
       static_cast<double>(pool.total_bytes) / 100 * static_cast<double>(pool.max_promised_percent);
   if (static_cast<double>(promise.bytes) + static_cast<double>(needed) <= limit) return "";
-  return "of its pool " + pool.name + " " + percent_text(promise.bytes, pool.total_bytes) +
-         " is promised to volumes already (" + size_to_text(promise.bytes) + " of " +
-         size_to_text(pool.total_bytes) + "), and max_promised_percent is " +
-         std::to_string(pool.max_promised_percent);
+  return fmt::format(
+      "of its pool {} {} is promised to volumes already ({} of {}), and max_promised_percent is {}",
+      pool.name, percent_text(promise.bytes, pool.total_bytes), size_to_text(promise.bytes),
+      size_to_text(pool.total_bytes), pool.max_promised_percent);
 }
 
 // Why this node cannot take a replica; "" when it can.
@@ -90,14 +93,15 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
   if (!alive.contains(node.name)) return "its agent is not running";
   const model::Pool* pool = node.find_pool(pool_name);
   if (pool == nullptr) return "it has no pool " + pool_name;
-  if (!pool->error.empty()) return "its pool " + pool_name + " has a fault: " + pool->error;
+  if (!pool->error.empty())
+    return fmt::format("its pool {} has a fault: {}", pool_name, pool->error);
   if (request.mirrored) {
     if (!node.mirror_error.empty()) return node.mirror_error;
     if (std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
     if (node.address.empty()) return "it has no address for replication";
     if (!request.drbd.empty() && generation_of(node.drbd_version) != generation_of(request.drbd)) {
-      return "its DRBD is " + node.drbd_version + ", that of the other copy's node is " +
-             request.drbd;
+      return fmt::format("its DRBD is {}, that of the other copy's node is {}", node.drbd_version,
+                         request.drbd);
     }
   }
   return why_no_room(*pool, request, find_promise(request, node.name, pool_name));
@@ -110,15 +114,15 @@ const model::Node& find_node(const std::vector<model::Node>& nodes, const std::s
   std::vector<std::string> known;
   known.reserve(nodes.size());
   for (const model::Node& node : nodes) known.push_back(node.name);
-  throw Error(ErrorCode::NotFound, "no node named " + name + "; there are: " + list_or_none(known));
+  throw Error(ErrorCode::NotFound,
+              fmt::format("no node named {}; there are: {}", name, list_or_none(known)));
 }
 
 Placement place_on_named(PlacementRequest request, const std::vector<model::Node>& nodes,
                          const std::set<std::string>& alive, const std::string& pool) {
   if (request.nodes.size() != request.replicas) {
-    throw Error(ErrorCode::InvalidArgument, std::to_string(request.replicas) + " replicas, but " +
-                                                std::to_string(request.nodes.size()) +
-                                                " nodes are named");
+    throw Error(ErrorCode::InvalidArgument, fmt::format("{} replicas, but {} nodes are named",
+                                                        request.replicas, request.nodes.size()));
   }
   if (std::set<std::string>(request.nodes.begin(), request.nodes.end()).size() !=
       request.nodes.size()) {
@@ -130,9 +134,8 @@ Placement place_on_named(PlacementRequest request, const std::vector<model::Node
     if (request.drbd.empty()) request.drbd = node.drbd_version;
     if (reason.empty()) continue;
     const ErrorCode code = alive.contains(name) ? ErrorCode::OutOfSpace : ErrorCode::Unavailable;
-    std::string text = "node " + name;
-    text.append(" cannot take a replica of ").append(size_to_text(request.size_bytes));
-    throw Error(code, text.append(": ").append(reason));
+    throw Error(code, fmt::format("node {} cannot take a replica of {}: {}", name,
+                                  size_to_text(request.size_bytes), reason));
   }
   return {.pool = pool, .nodes = request.nodes};
 }
@@ -143,7 +146,7 @@ std::string why_no_mirror(const std::string& drbd_version) {
   if (drbd_version.empty()) return "the kernel module drbd is not loaded there";
   constexpr base::Version kIgnoresLateAnswers{8, 4, 4};
   if (base::parse_version(drbd_version) >= kIgnoresLateAnswers) return "";
-  return "its drbd module is " + drbd_version + ", and two replicas need 8.4.4 or later";
+  return fmt::format("its drbd module is {}, and two replicas need 8.4.4 or later", drbd_version);
 }
 
 Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
@@ -158,7 +161,7 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     if (reason.empty()) {
       able.push_back(&node);
     } else {
-      reasons += (reasons.empty() ? "" : "; ") + node.name + ": " + reason;
+      reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", node.name, reason);
     }
   }
   std::sort(able.begin(), able.end(), [&](const model::Node* a, const model::Node* b) {
@@ -175,15 +178,16 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     alike.drbd = able.front()->drbd_version;
     std::erase_if(able, [&](const model::Node* node) {
       const std::string reason = why_not(*node, alike, pool, alive);
-      if (!reason.empty()) reasons += (reasons.empty() ? "" : "; ") + node->name + ": " + reason;
+      if (!reason.empty())
+        reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", node->name, reason);
       return !reason.empty();
     });
   }
   if (able.size() < request.replicas) {
-    throw Error(ErrorCode::OutOfSpace, "a volume of " + size_to_text(request.size_bytes) +
-                                           " in pool " + pool + " needs " +
-                                           nodes_in_words(request.replicas) + " with room, found " +
-                                           std::to_string(able.size()) + " (" + reasons + ")");
+    throw Error(ErrorCode::OutOfSpace,
+                fmt::format("a volume of {} in pool {} needs {} with room, found {} ({})",
+                            size_to_text(request.size_bytes), pool,
+                            nodes_in_words(request.replicas), able.size(), reasons));
   }
   Placement placement{.pool = pool, .nodes = {}};
   for (unsigned i = 0; i < request.replicas; ++i) placement.nodes.push_back(able[i]->name);
@@ -219,9 +223,9 @@ std::map<std::string, std::string> bar_cordoned(
     const std::map<std::string, model::Cordon>& cordons) {
   std::map<std::string, std::string> barred;
   for (const auto& [node, cordon] : cordons) {
-    barred[node] = std::string("it is ") + (cordon.forget  ? "being forgotten"
-                                            : cordon.drain ? "being drained"
-                                                           : "cordoned");
+    barred[node] = fmt::format("it is {}", cordon.forget  ? "being forgotten"
+                                           : cordon.drain ? "being drained"
+                                                          : "cordoned");
   }
   return barred;
 }

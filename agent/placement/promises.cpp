@@ -1,5 +1,7 @@
 #include "agent/placement/promises.h"
 
+#include <fmt/core.h>
+
 #include "agent/drbd/metadata.h"
 
 namespace plexvol::placement {
@@ -39,7 +41,7 @@ Promises promises_of(const std::string& node, const std::vector<model::Volume>& 
 std::string percent_text(std::uint64_t bytes, std::uint64_t total_bytes) {
   if (total_bytes == 0) return "0%";
   const double percent = static_cast<double>(bytes) / static_cast<double>(total_bytes) * 100;
-  return std::to_string(static_cast<std::uint64_t>(percent)) + '%';
+  return fmt::format("{}%", static_cast<std::uint64_t>(percent));
 }
 
 }  // namespace plexvol::placement
