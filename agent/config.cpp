@@ -1,5 +1,6 @@
 #include "agent/config.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -146,7 +147,7 @@ ordered_json::json_pointer pointer(const std::string& path) {
 // `where` is the file or the flag, to be found at a glance: "/etc/plexvol/plexvold.json:
 // store.kind".
 [[noreturn]] void fail(const std::string& where, const std::string& what) {
-  throw Error(ErrorCode::InvalidArgument, where + ": " + what);
+  throw Error(ErrorCode::InvalidArgument, fmt::format("{}: {}", where, what));
 }
 
 std::string to_string(const ordered_json& value, const std::string& where) {
@@ -231,15 +232,15 @@ class Reader {
 void Reader::read_file(const std::string& file) {
   std::ifstream stream(file);
   if (!stream) {
-    fail(file, "cannot be read (" + base::error_text(errno) +
-                   "); write it, name another by --config, or use --without-config to start with "
-                   "flags alone");
+    fail(file, fmt::format("cannot be read ({}); write it, name another by --config, or use "
+                           "--without-config to start with flags alone",
+                           base::error_text(errno)));
   }
   ordered_json document;
   try {
     document = ordered_json::parse(stream);
   } catch (const ordered_json::exception& error) {
-    fail(file, std::string("is no JSON: ") + error.what());
+    fail(file, fmt::format("is no JSON: {}", error.what()));
   }
   if (!document.is_object()) fail(file, "must be one JSON object");
   read_object(document, "", file);
@@ -264,7 +265,7 @@ void Reader::read_object(const ordered_json& object, const std::string& prefix,
 
 unsigned long number_from_flag(const std::string& text, const std::string& flag) {
   const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || text.size() > 9) fail(flag, "must be a number, and is \"" + text + "\"");
+  if (!digits || text.size() > 9) fail(flag, fmt::format("must be a number, and is \"{}\"", text));
   return std::stoul(text);
 }
 
@@ -274,7 +275,8 @@ ordered_json pool_from_flag(const std::string& text, const std::string& flag) {
   std::istringstream parts(text);
   for (std::string part; std::getline(parts, part, ',');) {
     const auto equals = part.find('=');
-    if (equals == std::string::npos) fail(flag, "\"" + part + "\" is not of the form key=value");
+    if (equals == std::string::npos)
+      fail(flag, fmt::format("\"{}\" is not of the form key=value", part));
     const std::string key = part.substr(0, equals);
     const std::string value = part.substr(equals + 1);
     if (key == kMaxPromised) {
@@ -329,8 +331,8 @@ std::string describe(const Key& key) {
   Config defaults;
   const ordered_json value = get(key.target(defaults));
   if (value.is_number() || (value.is_string() && !value.get<std::string>().empty())) {
-    return std::string(key.help) + " [" +
-           (value.is_string() ? value.get<std::string>() : value.dump()) + "]";
+    return fmt::format("{} [{}]", key.help,
+                       value.is_string() ? value.get<std::string>() : value.dump());
   }
   return key.help;
 }
@@ -376,7 +378,7 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     return {.config = {}, .answer = std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
     throw Error(ErrorCode::InvalidArgument,
-                std::string(error.what()) + "; plexvold --help names every flag");
+                fmt::format("{}; plexvold --help names every flag", error.what()));
   }
   Reader reader;
   // What is to be put back when all else is gone needs no more than the defaults.

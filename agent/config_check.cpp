@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,12 +35,11 @@ std::string host_name() {
 
 void check_range(const char* path, unsigned value, unsigned least, unsigned most) {
   if (value >= least && value <= most) return;
-  throw BadValue(path, "must be from " + std::to_string(least) + " to " + std::to_string(most) +
-                           ", and is " + std::to_string(value));
+  throw BadValue(path, fmt::format("must be from {} to {}, and is {}", least, most, value));
 }
 
 void check_absolute(const char* path, const std::string& value) {
-  if (!value.starts_with('/')) throw BadValue(path, "\"" + value + "\" must begin with /");
+  if (!value.starts_with('/')) throw BadValue(path, fmt::format("\"{}\" must begin with /", value));
 }
 
 void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
@@ -60,8 +60,8 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
     if (!names.insert(pool.name).second) throw BadValue("pools", who + " is there twice");
     const auto type = needed.find(pool.type);
     if (type == needed.end()) {
-      throw BadValue("pools",
-                     who + ": \"" + pool.type + "\" is not a type; use lvm, lvm-thin or file");
+      throw BadValue("pools", fmt::format("{}: \"{}\" is not a type; use lvm, lvm-thin or file",
+                                          who, pool.type));
     }
     const std::map<std::string, std::string> fields = {{"volume_group", pool.volume_group},
                                                        {"thin_pool", pool.thin_pool},
@@ -69,8 +69,8 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
     for (const auto& [key, value] : fields) {
       const bool there = !value.empty();
       if (type->second.contains(key) == there) continue;
-      const std::string what = there ? ", may not have a " : ", needs a ";
-      throw BadValue("pools", std::string(who).append(", of type " + pool.type).append(what + key));
+      throw BadValue("pools", fmt::format("{}, of type {}, {} a {}", who, pool.type,
+                                          there ? "may not have" : "needs", key));
     }
     if (pool.type == "lvm" && pool.max_promised_percent != 0) {
       throw BadValue("pools", who +
@@ -79,12 +79,14 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
     }
     constexpr unsigned kMostPercent = 100'000;
     if (pool.max_promised_percent > kMostPercent) {
-      throw BadValue("pools", who + ": max_promised_percent must be from 0 (no limit) to " +
-                                  std::to_string(kMostPercent) + ", and is " +
-                                  std::to_string(pool.max_promised_percent));
+      throw BadValue(
+          "pools",
+          fmt::format("{}: max_promised_percent must be from 0 (no limit) to {}, and is {}", who,
+                      kMostPercent, pool.max_promised_percent));
     }
     if (pool.type == "file" && pool.directory.front() != '/') {
-      throw BadValue("pools", who + ": directory \"" + pool.directory + "\" must begin with /");
+      throw BadValue("pools",
+                     fmt::format("{}: directory \"{}\" must begin with /", who, pool.directory));
     }
   }
 }
@@ -101,19 +103,21 @@ void check_store(const StoreConfig& store) {
   check_range("store.lease_seconds", store.lease_seconds, 5, 600);
   check_absolute("store.directory", store.directory);
   if (store.kind != "embedded" && store.kind != "etcd") {
-    throw BadValue("store.kind", "\"" + store.kind + "\" is not a kind; use embedded or etcd");
+    throw BadValue("store.kind",
+                   fmt::format("\"{}\" is not a kind; use embedded or etcd", store.kind));
   }
   if (store.kind == "embedded") return;
   if (store.endpoints.empty()) throw BadValue("store.endpoints", "etcd needs at least one");
   for (const std::string& endpoint : store.endpoints) {
     if (endpoint.starts_with("http://") || endpoint.starts_with("https://")) continue;
-    throw BadValue("store.endpoints", "\"" + endpoint + "\" must begin with http:// or https://");
+    throw BadValue("store.endpoints",
+                   fmt::format("\"{}\" must begin with http:// or https://", endpoint));
   }
   check_pair({"store.certificate_file", store.certificate_file},
              {"store.key_file", store.key_file});
   check_pair({"store.user", store.user}, {"store.password_file", store.password_file});
   if (!store.prefix.starts_with('/') || !store.prefix.ends_with('/')) {
-    throw BadValue("store.prefix", "\"" + store.prefix + "\" must begin and end with /");
+    throw BadValue("store.prefix", fmt::format("\"{}\" must begin and end with /", store.prefix));
   }
 }
 
@@ -122,9 +126,9 @@ void check_drbd(const DrbdConfig& drbd) {
   check_absolute("drbd.helper", drbd.helper);
   constexpr std::size_t kHelperLimit = 80;  // of the kernel module's parameter
   if (drbd.helper.size() >= kHelperLimit) {
-    throw BadValue("drbd.helper", "the kernel takes fewer than " + std::to_string(kHelperLimit) +
-                                      " characters, and these are " +
-                                      std::to_string(drbd.helper.size()));
+    throw BadValue("drbd.helper",
+                   fmt::format("the kernel takes fewer than {} characters, and these are {}",
+                               kHelperLimit, drbd.helper.size()));
   }
   check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
   check_range("drbd.max_resyncs", drbd.max_resyncs, 1, 100);
@@ -143,7 +147,7 @@ std::optional<std::string> problem_of(const std::string& key, const std::string&
   const std::string why = known ? "it is not a regular file" : base::error_text(errno);
   if (file >= 0) ::close(file);
   if (known && S_ISREG(info.st_mode)) return std::nullopt;
-  return key + ": cannot read " + path + ": " + why;
+  return fmt::format("{}: cannot read {}: {}", key, path, why);
 }
 
 }  // namespace
@@ -205,7 +209,7 @@ void check(const Config& config) {
   const std::string& address = config.address;
   if (!address.empty() && inet_pton(AF_INET, address.c_str(), ignored.data()) != 1 &&
       inet_pton(AF_INET6, address.c_str(), ignored.data()) != 1) {
-    throw BadValue("address", "\"" + address + "\" is not an IP address");
+    throw BadValue("address", fmt::format("\"{}\" is not an IP address", address));
   }
   if (config.sockets.empty()) throw BadValue("sockets", "at least one is needed");
   for (const std::string& socket : config.sockets) check_absolute("sockets", socket);
@@ -220,8 +224,9 @@ void check(const Config& config) {
   check_range("max_connections", config.max_connections, 8, 4096);
   const std::set<std::string> levels = {"trace", "debug", "info", "warning", "error"};
   if (!levels.contains(config.log_level)) {
-    throw BadValue("log_level", "\"" + config.log_level +
-                                    "\" is not a level; use trace, debug, info, warning or error");
+    throw BadValue("log_level",
+                   fmt::format("\"{}\" is not a level; use trace, debug, info, warning or error",
+                               config.log_level));
   }
   check_pools(config.pools);
   check_store(config.store);

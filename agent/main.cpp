@@ -1,4 +1,5 @@
 // Puts the agent's parts together and runs them; decides nothing.
+#include <fmt/core.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -43,7 +44,7 @@ void put_helper_back(const Config& config) {
   const std::string before =
       drbd::give_usermode_helper_back(config.drbd.helper, helper_memory(config));
   std::printf("%s\n", before.empty() ? "DRBD's helper is not ours: nothing to put back"
-                                     : ("DRBD asks " + before + " again").c_str());
+                                     : fmt::format("DRBD asks {} again", before).c_str());
 }
 
 // Blocked before any thread is started, so that only main() ever sees them.
@@ -108,8 +109,10 @@ store::Identity identity(const Config& config, const reconcile::OwnAddress& addr
   if (config.store.kind == "embedded") return {.node = config.node_name, .machine = {}};
   const std::string machine = find_machine_id(config.state_directory);
   if (machine.empty()) {
-    log::warn("this machine has no id, and none can be kept in " + config.state_directory +
-              ": another machine of the name " + config.node_name + " would not be noticed");
+    log::warn(
+        fmt::format("this machine has no id, and none can be kept in {}: another machine of the "
+                    "name {} would not be noticed",
+                    config.state_directory, config.node_name));
   }
   return {.node = config.node_name,
           .machine = machine,

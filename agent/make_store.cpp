@@ -1,5 +1,7 @@
 #include "agent/make_store.h"
 
+#include <fmt/core.h>
+
 #include <fstream>
 
 #include "agent/log.h"
@@ -16,7 +18,8 @@ std::string read_password(const std::string& path) {
   std::ifstream file(path);
   std::string password;
   if (!file || !std::getline(file, password)) {
-    throw Error(ErrorCode::InvalidArgument, "store.password_file: " + path + " cannot be read");
+    throw Error(ErrorCode::InvalidArgument,
+                fmt::format("store.password_file: {} cannot be read", path));
   }
   return password;
 }

@@ -1,6 +1,7 @@
 #include "agent/node_lock.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -24,8 +25,8 @@ constexpr auto kLimit = std::chrono::seconds(2);
 constexpr auto kInterval = std::chrono::milliseconds(10);
 
 [[noreturn]] void fail(const std::string& what, const std::string& directory, int error) {
-  throw Error(ErrorCode::Internal,
-              "state directory " + directory + ": cannot " + what + ": " + base::error_text(error));
+  throw Error(ErrorCode::Internal, fmt::format("state directory {}: cannot {}: {}", directory, what,
+                                               base::error_text(error)));
 }
 
 void make_directory(const std::string& directory) {
@@ -43,7 +44,7 @@ std::string holder_file(const std::string& directory) {
 std::string read_holder(const std::string& directory) {
   std::ifstream file(holder_file(directory));
   unsigned long pid = 0;
-  return file >> pid ? "process " + std::to_string(pid) : "another process";
+  return file >> pid ? fmt::format("process {}", pid) : "another process";
 }
 
 }  // namespace
@@ -60,9 +61,9 @@ NodeLock::NodeLock(const std::string& state_directory) {
     if (errno != EWOULDBLOCK) fail("lock it", state_directory, errno);
     if (std::chrono::steady_clock::now() >= deadline) {
       throw Error(ErrorCode::Conflict,
-                  "state directory " + state_directory + ": in use by " +
-                      read_holder(state_directory) +
-                      ", an agent that runs: a node has one agent; stop that one first");
+                  fmt::format("state directory {}: in use by {}, an agent that runs: a node has "
+                              "one agent; stop that one first",
+                              state_directory, read_holder(state_directory)));
     }
     std::this_thread::sleep_for(kInterval);
   }
