@@ -44,8 +44,9 @@ void change_volume(const Wanted& wanted, const Tools& tools, F change) {
       return;
     }
   }
-  throw Error(ErrorCode::Unavailable,
-              fmt::format("volume {} changes too often", wanted.volume.name));
+  throw Error(
+      ErrorCode::Unavailable,
+      fmt::format("volume {}: changed concurrently too often; retrying", wanted.volume.name));
 }
 
 void record_made(const Wanted& wanted, const Tools& tools) {
@@ -79,7 +80,8 @@ void forget_replica(const Wanted& wanted, const Tools& tools) {
   if (!found || found->value.id != wanted.volume.id) return;
   if (!tools.store.commit(store::remove_part(*found, wanted.here))) {
     throw Error(ErrorCode::Unavailable,
-                fmt::format("volume {} changed while it was deleted", wanted.volume.name));
+                fmt::format("volume {}: changed concurrently while it was being deleted; retrying",
+                            wanted.volume.name));
   }
 }
 
@@ -197,8 +199,8 @@ void check_filesystem(const Wanted& wanted, const Seen& seen, const Tools& tools
   const std::string& name = wanted.volume.name;
   // By hand the device would be a Secondary, which cannot be opened.
   const std::string advice = fmt::format(
-      R"(look at it on {0} with: plexvol attach '{{"volume":"{1}"}}' {0} && e2fsck -n {2}; )"
-      "e2fsck -f {2} mends it; then plexvol detach {1} {0}",
+      R"(inspect it on {0} with: plexvol attach '{{"volume":"{1}"}}' {0} && e2fsck -n {2}; )"
+      "repair it with: e2fsck -f {2}; then run: plexvol detach {1} {0}",
       wanted.here, name, tools.links.path(name));
   tools.jobs.run(
       name, job_of(actions::CheckFilesystem{}, wanted, seen), Jobs::Load::Disk,
@@ -219,7 +221,7 @@ void unmount(const std::string& mount_point, const Wanted& wanted) {
   if (filesystem::unmount_in_host(mount_point)) return;
   // Processes that were killed a moment ago may still be on their way out.
   throw Error(ErrorCode::Unavailable,
-              fmt::format("volume {} is in use on {}: {} cannot be unmounted, it is busy",
+              fmt::format("volume {} is in use on {}: {} is busy and cannot be unmounted",
                           wanted.volume.name, wanted.here, mount_point));
 }
 

@@ -43,23 +43,23 @@ void take_out(const std::string& node, const std::string& asker, const std::stri
 }  // namespace
 
 void ask_arbiter(const std::string& peer, Wanted& wanted, const Tools& tools) {
-  const std::string without = peer.empty() ? "a second copy" : peer;
+  const std::string without = peer.empty() ? "a second replica" : peer;
   take_out(peer, wanted.here,
            fmt::format("{} {} without {}", wanted.here,
-                       wanted.attached_here() ? "is to use it" : "goes on", without),
+                       wanted.attached_here() ? "is promoted" : "continues", without),
            wanted, tools);
 }
 
 void leave_set(Wanted& wanted, const Tools& tools) {
   const std::string& here = wanted.here;
-  take_out(here, wanted.volume.peer_of(here), here + " says that its copy must not count", wanted,
+  take_out(here, wanted.volume.peer_of(here), here + " took its own replica out of the set", wanted,
            tools);
 }
 
 void take_out_peer(const std::string& peer, Wanted& wanted, const Tools& tools) {
   const std::string& here = wanted.here;
-  take_out(peer, here, fmt::format("{} says that the copy of {} must not count", here, peer),
-           wanted, tools);
+  take_out(peer, here, fmt::format("{} took the replica on {} out of the set", here, peer), wanted,
+           tools);
 }
 
 void use_forced(Wanted& wanted, const Tools& tools) {

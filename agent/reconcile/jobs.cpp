@@ -18,7 +18,7 @@ Jobs::Jobs(std::function<void(const std::string&)> ended, std::chrono::milliseco
 Jobs::~Jobs() {
   for (auto& [volume, job] : jobs_) {
     if (const auto running = find_running(volume))
-      log::info(fmt::format("volume {}: {}; waits for its end", volume, *running));
+      log::info(fmt::format("volume {}: {}; waiting for it to end", volume, *running));
     job->thread.join();
   }
 }
@@ -107,7 +107,8 @@ void Jobs::drop_ended(const std::string& volume, const std::string& wanted) {
 
 std::string Jobs::describe(const Job& job) {
   return fmt::format("{} {} since {}", job.what,
-                     job.waits ? "waits for those of other volumes" : "runs", job.since);
+                     job.waits ? "has been waiting for those of other volumes" : "has been running",
+                     job.since);
 }
 
 }  // namespace plexvol::reconcile

@@ -47,7 +47,7 @@ class Jobs {
            std::function<void()> work);
 
   // What runs for the volume, in words that do not change while it does: "e2fsck on /dev/drbd1000
-  // runs since 2024-05-01T10:00:00Z".
+  // has been running since 2024-05-01T10:00:00Z".
   std::optional<std::string> find_running(const std::string& volume) const;
   // Forgets the result of one that has ended, unless it is of `wanted`.
   void drop_ended(const std::string& volume, const std::string& wanted);

@@ -83,7 +83,8 @@ void Loader::tell_of_return(const store::Versioned<model::Volume>& found) {
                                       .require(key, found.revision)
                                       .put(key, model::to_json(volume))
                                       .wake(volume))) {
-    throw Error(ErrorCode::Unavailable, fmt::format("volume {} has changed, looks again", volume_));
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("volume {}: changed concurrently; retrying", volume_));
   }
 }
 

@@ -27,9 +27,9 @@ std::string Mirroring::keep() {
   looked_ = true;
   if (error_ == before) return error_;
   if (error_.empty()) {
-    log::info("mirrored volumes are possible on this node again");
+    log::info("mirrored volumes are available on this node again");
   } else {
-    log::warn("no mirrored volumes on this node: " + error_);
+    log::warn("mirrored volumes are not available on this node: " + error_);
   }
   return error_;
 }
@@ -42,8 +42,8 @@ std::string Mirroring::look() {
     // At the agent's start it is nothing strange.
     if (looked_ && asked != settings_.helper) {
       log::warn(
-          fmt::format("DRBD's usermode_helper had become {}, and is {} again: was the module "
-                      "loaded anew, or does another program write it?",
+          fmt::format("DRBD's usermode_helper was {} and has been set to {} again: was the module "
+                      "reloaded, or does another program set it?",
                       asked, settings_.helper));
     }
   } catch (const Error& error) {

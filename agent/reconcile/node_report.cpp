@@ -76,7 +76,7 @@ class NodeReport::Impl {
 
   void write(const std::optional<model::Node>& before, const model::Node& node) {
     if (before && before->address != node.address && !before->address.empty()) {
-      log::warn(fmt::format("this node's address for replication was {}, and is {}",
+      log::warn(fmt::format("this node's address for replication changed from {} to {}",
                             before->address, node.address.empty() ? "unknown" : node.address));
     }
     store_.put_node(node);
@@ -102,8 +102,8 @@ class NodeReport::Impl {
     }
     tell(!session || *session == settings_.session
              ? ""
-             : fmt::format("another agent runs as node {} (its session: {}): end it, or give its "
-                           "machine a node_name of its own",
+             : fmt::format("another agent runs as node {} (session {}): stop it, or give its "
+                           "machine its own node_name",
                            settings_.here, *session),
          other_agent_);
   }

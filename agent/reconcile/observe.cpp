@@ -32,10 +32,9 @@ std::uint64_t copy_size_bytes(const Wanted& wanted) {
   for (const std::string& name : volume.nodes()) {
     const auto node = wanted.nodes.find(name);
     if (node == wanted.nodes.end()) {
-      throw Error(
-          ErrorCode::Unavailable,
-          fmt::format("volume {} waits for node {}, whose agent has not announced its pools",
-                      volume.name, name));
+      throw Error(ErrorCode::Unavailable,
+                  fmt::format("volume {}: waiting for the agent on {} to announce its pools",
+                              volume.name, name));
     }
     const model::Pool* pool = node->second.find_pool(volume.pool);
     if (pool == nullptr || pool->extent_bytes == 0 || pool->extent_bytes > kMostExtent) continue;
@@ -49,10 +48,9 @@ std::uint64_t copy_size_bytes(const Wanted& wanted) {
 Pool& get_pool(const Tools& tools, const model::Volume& volume) {
   const auto found = tools.pools.find(volume.pool);
   if (found == tools.pools.end()) {
-    throw Error(
-        ErrorCode::NotFound,
-        fmt::format("volume {} lives in pool {}, which this node's agent is not configured with",
-                    volume.name, volume.pool));
+    throw Error(ErrorCode::NotFound,
+                fmt::format("volume {} is in pool {}, which is not configured on this node",
+                            volume.name, volume.pool));
   }
   return *found->second;
 }
@@ -74,10 +72,9 @@ drbd::Resource to_resource(const Wanted& wanted, const Seen& seen) {
   const auto host = [&](const std::string& name) {
     const auto node = wanted.nodes.find(name.empty() ? wanted.here : name);
     if (node == wanted.nodes.end() || node->second.address.empty()) {
-      throw Error(
-          ErrorCode::Unavailable,
-          fmt::format("volume {} waits for node {}, whose agent has not announced its address",
-                      volume.name, name));
+      throw Error(ErrorCode::Unavailable,
+                  fmt::format("volume {}: waiting for the agent on {} to announce its address",
+                              volume.name, name));
     }
     drbd::Host found =
         name.empty()

@@ -25,7 +25,7 @@ std::string OwnAddress::look() {
   const std::string changed = found == address_ ? "" : found;
   if (changed != changed_to_ && !changed.empty()) {
     log::warn(
-        fmt::format("the default route's address has become {}, replication still uses {}: restart "
+        fmt::format("the default route's address is now {}, but replication still uses {}: restart "
                     "the agent to use the new one, or set `address`",
                     changed, address_));
   }

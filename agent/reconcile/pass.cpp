@@ -43,10 +43,11 @@ Outcome Pass::run() {
     error = Error(ErrorCode::Internal, thrown.what());
   }
   if (!error && rounds_left_ == 0) {
-    error = Error(ErrorCode::Unavailable,
-                  fmt::format("volume {}: it is not as it should be after {} rounds, the last of "
-                              "which did: {}; the agent tries again",
-                              volume_, kMaxRounds, last_round_));
+    error = Error(
+        ErrorCode::Unavailable,
+        fmt::format(
+            "volume {}: not in the wanted state after {} rounds; the last round did: {}; retrying",
+            volume_, kMaxRounds, last_round_));
   }
   PassResult ended = result();
   ended.error = error;

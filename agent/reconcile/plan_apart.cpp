@@ -111,11 +111,12 @@ void Planner::hold_freeze(ErrorCode code, const std::string& text) {
 // since a peer that comes back ends the freeze.
 Then Planner::end_freeze() {
   if (!frozen(seen_)) return Then::GoOn;
-  const std::string what = fmt::format("the I/O of {} on {} is held back ", name(), wanted_.here);
+  const std::string what = fmt::format("{}: I/O on {} is suspended", name(), wanted_.here);
   if (seen_.resource->suspended.find("fencing") == std::string::npos) {
-    hold_freeze(ErrorCode::Unavailable,
-                fmt::format("{}by somebody else ({}): `drbdsetup resume-io {}` ends it", what,
-                            seen_.resource->suspended, volume_.minor));
+    hold_freeze(
+        ErrorCode::Unavailable,
+        fmt::format("{}, but not by Plexvol ({}): run `drbdsetup resume-io {}` to resume it", what,
+                    seen_.resource->suspended, volume_.minor));
   } else if (!disk_usable()) {
     // Who has nothing to go on with must not win.
     if (is_current(wanted_.here) && is_current(peer())) {
@@ -123,15 +124,16 @@ Then Planner::end_freeze() {
       add(actions::LookAgain{});
     } else if (connected()) {
       hold_freeze(ErrorCode::Unavailable,
-                  fmt::format("{}until DRBD and {} have agreed", what, peer()));
+                  fmt::format("{} until DRBD has agreed with {}", what, peer()));
     } else {
-      fail(ErrorCode::Conflict, what + "and its disk has failed, the last one that counts");
+      fail(ErrorCode::Conflict, what + ", and its disk, the last current one, has failed");
     }
   } else if (connected()) {
     hold_freeze(ErrorCode::Unavailable,
-                fmt::format("{}until DRBD and {} have agreed", what, peer()));
+                fmt::format("{} until DRBD has agreed with {}", what, peer()));
   } else if (seen_.question_under_way || !seen_.question_time_over) {
-    fail(ErrorCode::Unavailable, what + "until it is decided who goes on without the other");
+    fail(ErrorCode::Unavailable,
+         what + " until it is decided which node continues without the other");
   } else {
     add(actions::AskArbiter{peer()});
     add(actions::Disconnect{});
@@ -172,28 +174,29 @@ void Planner::plan_promotion() {
   if (connected() && seen_.resource->peer_role == "Primary") {
     return fail(
         ErrorCode::Unavailable,
-        fmt::format("{} is still in use on {}, which has not let go of it yet", name(), peer()));
+        fmt::format("{} is still in use on {}, which has not released it yet", name(), peer()));
   }
   if (!is_current(wanted_.here)) {
     return fail(
         connected() ? ErrorCode::Unavailable : ErrorCode::Conflict,
-        fmt::format("the copy of {} on {} may lack the newest writes and is not used alone: {}",
+        fmt::format("{}: the replica on {} may lack the newest writes and cannot be used alone: {}",
                     name(), wanted_.here,
-                    connected() ? "it is being resynchronised from " + peer()
+                    connected() ? "it is resyncing from " + peer()
                                 : fmt::format("bring {} back, which has them", peer())));
   }
   // Before anybody is asked: a node that cannot be promoted must not take its peer out.
   const bool by_force = !disk_usable() && !connected() && may_be_forced();
   if (!disk_usable() && !by_force) {
-    return fail(ErrorCode::Unavailable,
-                fmt::format("the disk of {} on {} is {} and cannot be used before it has been "
-                            "resynchronised from {}",
-                            name(), wanted_.here, seen_.resource->disk_state, peer()));
+    return fail(
+        ErrorCode::Unavailable,
+        fmt::format(
+            "{}: the replica on {} is {} and cannot be used until it has been resynced from {}",
+            name(), wanted_.here, seen_.resource->disk_state, peer()));
   }
   if (!connected()) {
     if (wanted_.peer_alive && !seen_.connect_time_over) {
       return fail(ErrorCode::Unavailable,
-                  fmt::format("{} waits for its connection to {}", name(), peer()));
+                  fmt::format("{}: waiting for the connection to {}", name(), peer()));
     }
     add(actions::AskArbiter{peer()});
   }
@@ -227,7 +230,7 @@ Then Planner::retire_replaced_copy() {
 void Planner::plan_leaving() {
   if (in_use())
     return fail(ErrorCode::Conflict,
-                fmt::format("the copy on {} was replaced, but {}", wanted_.here, why_in_use()));
+                fmt::format("the replica on {} was replaced, but {}", wanted_.here, why_in_use()));
   unmount_all();
   if (seen_.linked) add(actions::Unlink{});
   if (primary()) add(actions::Demote{});

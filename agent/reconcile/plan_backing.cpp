@@ -17,9 +17,10 @@ Then Planner::tell_backing_error() {
 Then Planner::refuse_strangers() {
   for (const auto* backing : {&seen_.data, &seen_.metadata}) {
     if (*backing && !(*backing)->ours) {
-      fail(ErrorCode::Conflict, fmt::format("{} on {} was not made for this {} and is not touched: "
-                                            "remove or rename it, or choose another volume name",
-                                            (*backing)->device, wanted_.here, name()));
+      fail(ErrorCode::Conflict,
+           fmt::format("{}: {} on {} was not made for this volume; Plexvol does not touch it: "
+                       "remove or rename it, or choose another volume name",
+                       name(), (*backing)->device, wanted_.here));
       return Then::End;
     }
   }
@@ -57,9 +58,11 @@ Then Planner::make_copy() {
 bool Planner::clear_former_copy() {
   if (primary()) {
     if (wanted_.attached_here()) {
-      fail(ErrorCode::Unavailable, fmt::format("{0}: the replica on {1} is to be rebuilt from {2}, "
-                                               "which waits until the volume is released on {1}",
-                                               name(), wanted_.here, peer()));
+      fail(
+          ErrorCode::Unavailable,
+          fmt::format(
+              "{0}: the replica on {1} will be rebuilt from {2} once the volume is released on {1}",
+              name(), wanted_.here, peer()));
     } else {
       take_out_of_use();
     }
@@ -110,13 +113,13 @@ Then Planner::tell_loss() {
         peer(), volume_.name);
   } else if (seen_.absence_is_certain) {
     text += fmt::format(
-        ". The data is safe on {}, which has the replica rebuilt as soon as it is UpToDate and {} "
-        "is not using the volume",
+        ". The data is safe on {}, which rebuilds the replica once it is UpToDate and {} is not "
+        "using the volume",
         peer(), wanted_.here);
   } else {
     text += fmt::format(
-        ". The data is safe on {}; mount what the pool's directory lies on, or move the replica: "
-        "`plexvol node drain {}`",
+        ". The data is safe on {}; mount the file system of the pool's directory, or move the "
+        "replica: `plexvol node drain {}`",
         peer(), wanted_.here);
   }
   fail(ErrorCode::Conflict, text);

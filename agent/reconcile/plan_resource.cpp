@@ -14,8 +14,8 @@ Then Planner::refuse_foreign_resource() {
   fail(ErrorCode::Conflict,
        fmt::format(
            "{0}: DRBD on {1} has a resource named {2} that belongs to something else or to an "
-           "older volume of this name, and it is not touched: see `drbdsetup status {2}`; once "
-           "nobody needs it, take it down, or delete this volume and choose another name",
+           "older volume of this name; Plexvol does not touch it: see `drbdsetup status {2}`; take "
+           "it down once it is no longer needed, or delete this volume and choose another name",
            name(), wanted_.here, volume_.name));
   return Then::End;
 }
@@ -29,7 +29,7 @@ void Planner::plan_resource() {
     return fail(
         ErrorCode::Unavailable,
         fmt::format(
-            "{}: the disk of the replica on {} has just failed; waits until DRBD has detached it",
+            "{}: the disk of the replica on {} has just failed; waiting for DRBD to detach it",
             name(), wanted_.here));
   }
   if (!plan_lone_disk()) return;

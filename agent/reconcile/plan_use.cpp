@@ -31,8 +31,7 @@ std::string describe(const PodUse& pod, const std::string& node) {
                               : fmt::format("pod {} (uid {})", verdict.name, pod.uid);
   std::string text = fmt::format("{}, {}; {}", who, verdict.why, verdict.advice);
   if (verdict.life == pods::Life::Unknown) {
-    text +=
-        fmt::format("; if the pod is gone, `plexvol unmount {}` on {} ends this", pod.mount, node);
+    text += fmt::format("; if the pod is gone, run `plexvol unmount {}` on {}", pod.mount, node);
   }
   return text;
 }
@@ -75,7 +74,7 @@ std::string Planner::why_in_use() const {
     return fmt::format("{} is in use on {}: mounted for {}", name(), wanted_.here,
                        describe(*seen_.pod, wanted_.here));
   }
-  return fmt::format("a mount of {} is under way on {}", name(), wanted_.here);
+  return fmt::format("{} is being mounted on {}", name(), wanted_.here);
 }
 
 Then Planner::leave_unattached() {
@@ -113,7 +112,7 @@ void Planner::let_go() {
 Then Planner::format() {
   if (!wanted_.attached_here()) return Then::GoOn;
   if (!seen_.device) {
-    fail(ErrorCode::Unavailable, fmt::format("the device of {} has not appeared yet", name()));
+    fail(ErrorCode::Unavailable, fmt::format("{}: its device has not appeared yet", name()));
     return Then::End;
   }
   if (volume_.format == model::Format::Done) return Then::GoOn;
@@ -123,9 +122,10 @@ Then Planner::format() {
   const bool stranger = content.content == filesystem::Content::Known && content.uuid != volume_.id;
   const bool may_format = volume_.format == model::Format::Never ? empty : !stranger;
   if (!may_format) {
-    fail(ErrorCode::Conflict, fmt::format("{} of the new {} holds {}, which Plexvol did not put "
-                                          "there; only what is surely empty is formatted",
-                                          seen_.device->path, name(), content.detail));
+    fail(ErrorCode::Conflict,
+         fmt::format(
+             "{}: {} holds {}, which Plexvol did not put there; only an empty device is formatted",
+             name(), seen_.device->path, content.detail));
     return Then::End;
   }
   if (volume_.format == model::Format::Never) add(actions::RecordFormatStarted{});
@@ -175,7 +175,7 @@ void Planner::plan_mount_calls() {
 // A file system that was put there by somebody else differs in its UUID alone.
 std::string Planner::describe_content() const {
   const filesystem::Probe& content = *seen_.content;
-  if (content.content == filesystem::Content::Empty) return "nothing, it is empty";
+  if (content.content == filesystem::Content::Empty) return "nothing";
   if (content.type != volume_.fs_type || content.uuid == volume_.id) return content.detail;
   return fmt::format("{} with the UUID {} instead of {}", content.detail, content.uuid, volume_.id);
 }

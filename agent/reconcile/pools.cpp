@@ -162,8 +162,8 @@ class LvmPool : public Pool {
     }
     if (!volume.partial) return;
     throw Error(ErrorCode::Conflict,
-                fmt::format("{}: a physical volume that it lies on is missing from volume group {} "
-                            "(see pvs and vgs): bring that disk back",
+                fmt::format("{}: a physical volume under it is missing from volume group {} (see "
+                            "pvs and vgs): bring that disk back",
                             path, settings_.volume_group));
   }
 
@@ -173,7 +173,7 @@ class LvmPool : public Pool {
     throw Error(
         ErrorCode::Conflict,
         fmt::format("volume group {}: {} physical {} missing (see pvs and vgs): bring the disk "
-                    "back, or, once it is surely lost, vgreduce --removemissing",
+                    "back, or, if it is lost for good, run vgreduce --removemissing",
                     settings_.volume_group, count, count == 1 ? "volume is" : "volumes are"));
   }
 
@@ -248,7 +248,7 @@ class ImagePool : public Pool {
     const auto found = find({name}, volume_id);
     if (!found.empty()) return found.begin()->second;
     throw Error(ErrorCode::Unavailable,
-                fmt::format("the new image {} was removed by somebody else", name));
+                fmt::format("the new image {} was removed by another program", name));
   }
   void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
     for (const std::string& name : names) files_.set_tags(name, {kTag, id_tag(volume_id)});
@@ -286,7 +286,7 @@ std::unique_ptr<Pool> make_pool(const PoolSettings& settings, process::Runner& r
   }
   if (settings.type == "file") return std::make_unique<ImagePool>(settings, runner);
   throw Error(ErrorCode::InvalidArgument,
-              fmt::format("pool {} has the unknown type \"{}\": lvm, lvm-thin or file",
+              fmt::format("pool {} has the unknown type \"{}\": use lvm, lvm-thin or file",
                           settings.name, settings.type));
 }
 

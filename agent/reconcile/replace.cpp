@@ -61,14 +61,14 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
                    store::TypedStore& store) {
   const auto own = store.find_node(here);
   auto barred = placement::bar_cordoned(store.list_cordons());
-  for (const std::string& node : volume.former) barred[node] = "its former copy is still there";
-  for (const std::string& node : volume.nodes()) barred[node] = "it has a copy";
+  for (const std::string& node : volume.former) barred[node] = "its former replica is still there";
+  for (const std::string& node : volume.nodes()) barred[node] = "it already has a replica";
   for (const model::Node& node : store.list_nodes()) {
     const store::Taken taken = store::find_taken(store, node.name);
     if (taken.minors.contains(volume.minor) || taken.ports.contains(volume.port)) {
-      barred.try_emplace(
-          node.name, fmt::format("something else uses DRBD minor {} or port {} there", volume.minor,
-                                 volume.port));
+      barred.try_emplace(node.name,
+                         fmt::format("another program uses DRBD minor {} or port {} there",
+                                     volume.minor, volume.port));
     }
   }
   try {
@@ -84,7 +84,7 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
                  store);
   } catch (const Error& error) {
     if (must)
-      throw Error(error.code(), fmt::format("no second copy can be made: {}", error.what()));
+      throw Error(error.code(), fmt::format("cannot create a second replica: {}", error.what()));
     // The store that does not answer says nothing about room.
     if (error.code() == ErrorCode::Unavailable) throw;
     return {};
@@ -114,12 +114,12 @@ bool require_reason(const std::string& volume, const std::string& peer, PeerFate
 }
 
 std::string reason_of(const std::string& peer, PeerFate fate) {
-  if (peer.empty()) return "another node takes the second copy";
+  if (peer.empty()) return "another node takes the second replica";
   if (fate == PeerFate::Drained) return peer + " is drained";
-  if (fate == PeerFate::Unable) return peer + " cannot make its copy";
-  if (fate == PeerFate::Lost) return peer + " is forgotten";
+  if (fate == PeerFate::Unable) return peer + " cannot create its replica";
+  if (fate == PeerFate::Lost) return peer + " was forgotten";
   if (fate == PeerFate::BackingGone) return fmt::format("the disk of {} was lost", peer);
-  return peer + " has been away for too long";
+  return peer + " has been down for too long";
 }
 
 // The former copy stays until the peer's is whole, and its node takes no new one as long as it
@@ -158,7 +158,8 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
       (wanted.peer_fate != PeerFate::Unable || is_unmade(volume->value, peer)) &&
       require_reason(name, peer, wanted.peer_fate, store, change);
   if (!still_so)
-    throw Error(ErrorCode::Unavailable, fmt::format("volume {} has changed, looks again", name));
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("volume {}: changed concurrently; retrying", name));
 
   const bool must = !may_do_without(volume->value, peer, wanted.peer_fate, store);
   const auto again = wanted.peer_fate == PeerFate::BackingGone
@@ -185,9 +186,10 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
     store.remove_names(attachment->value, name, change);
   }
   if (!arbiter.take_out_with(name, *current, peer, reason_of(peer, wanted.peer_fate), change)) {
-    throw Error(ErrorCode::Unavailable, fmt::format("volume {} has changed, looks again", name));
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("volume {}: changed concurrently; retrying", name));
   }
-  log::warn(fmt::format("the copy of {} on {} is replaced by one on {}", name,
+  log::warn(fmt::format("volume {}: the replica on {} is replaced by one on {}", name,
                         peer.empty() ? "a lost node" : peer,
                         chosen.empty() ? "no other node" : chosen));
   return true;

@@ -84,7 +84,7 @@ void ResyncTurns::look(drbd::Drbd& drbd) const {
   auto resources = drbd.list_resources();
   std::erase_if(resources, [&](const auto& entry) { return !ours.contains(entry.first); });
   for (const Turn& turn : plan_turns(resources, limits_)) {
-    log::info(std::string(turn.runs ? "resync goes on" : "resync waits for its turn"),
+    log::info(std::string(turn.runs ? "resync continues" : "resync is waiting for its turn"),
               {{"volume", turn.resource}});
     if (turn.runs) {
       drbd.resume_resync(turn.resource);

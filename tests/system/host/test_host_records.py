@@ -146,11 +146,11 @@ def test_an_address_that_comes_after_the_agent_is_found(host: Host) -> None:
     host.machine.run("ip", "route", "delete", "default")
     add_route(host, "10.77.0.6")
     host.create("pv-1")  # the node looks at itself again
-    wait_until(lambda: "has become 10.77.0.6" in host.log_path.read_text(), 60, "the log tells of the other route")
+    wait_until(lambda: "is now 10.77.0.6" in host.log_path.read_text(), 60, "the log tells of the other route")
     assert node(host)["address"] == "10.77.0.5"
     host.restart()
     wait_until(lambda: node(host)["address"] == "10.77.0.6", 60, "a restarted agent uses it")
-    assert "was 10.77.0.5, and is 10.77.0.6" in host.log_path.read_text()
+    assert "changed from 10.77.0.5 to 10.77.0.6" in host.log_path.read_text()
 
 
 def add_route(host: Host, address: str) -> None:

@@ -211,7 +211,7 @@ def test_checks_that_take_long_are_told_and_keep_nobody_waiting(host: Host, wait
         fcntl.flock(lock, fcntl.LOCK_EX)
         calls = [host.mounting.start("mount", host.pod_dir(name), asked[name]) for name in names]
         wait_until(lambda: all("the check of the ext4 on /dev/loop" in told(name) for name in names), 60, "all are told")
-        assert sum("waits for those of other volumes since" in told(name) for name in names) == 2
+        assert sum("has been waiting for those of other volumes since" in told(name) for name in names) == 2
         other = host.pod_dir("other")
         host.mounting.must("mount", other, asked["other"])
         host.mounting.must("unmount", other)

@@ -41,7 +41,7 @@ TEST_CASE("arbitration: a freeze ends while a job of the volume runs, which is t
   CHECK_FALSE(node.is_current("n2"));
   const auto status = node.store.find_status("n1", "v");
   REQUIRE(status);
-  CHECK(status->error.starts_with("volume v: fsck runs since "));
+  CHECK(status->error.starts_with("volume v: fsck has been running since "));
   CHECK(status->error_code == ErrorCode::Unavailable);
   CHECK_FALSE(status->ready);
   CHECK(status->role == "Primary");

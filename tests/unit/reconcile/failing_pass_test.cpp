@@ -244,7 +244,7 @@ TEST_CASE("passes: what has no effect is told, and tried again") {
   for (int pass = 0; pass < 2; ++pass) {
     CHECK(node.reconciler.reconcile("v") == Outcome::TrySoon);
     const std::string error = node.store.find_status("n1", "v")->error;
-    CHECK(error.find("volume v: it is not as it should be after 12 rounds") == 0);
+    CHECK(error.find("volume v: not in the wanted state after 12 rounds") == 0);
     CHECK(error.find("Adjust") != std::string::npos);
   }
   node.runner.kernel.stays_down = false;

@@ -64,7 +64,7 @@ TEST_CASE("reconciler: another's resource of the volume's name is left alone [D1
   CHECK(node.runner.done.empty());
   CHECK(node.runner.suspended == "fencing");
   CHECK(node.raw.get(keys::current("v"))->value == before);
-  CHECK(node.store.find_status("n1", "v")->error.find("is not touched") != std::string::npos);
+  CHECK(node.store.find_status("n1", "v")->error.find("does not touch it") != std::string::npos);
   // Nor when it is deleted: its own part goes, the resource stays.
   model::Volume volume = node.store.find_volume("v")->value;
   volume.deleting = true;

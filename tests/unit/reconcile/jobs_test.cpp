@@ -38,7 +38,7 @@ struct Slow {
   }
 
   bool starts(const std::string& what) {
-    return run(what).starts_with("volume v: " + what + " runs since ");
+    return run(what).starts_with("volume v: " + what + " has been running since ");
   }
 
   // Until it has ended, and said so.
@@ -70,7 +70,7 @@ TEST_CASE("jobs: one that takes long keeps nobody; it is joined, and its result 
   Slow test;
   CHECK(test.starts("mkfs"));
   CHECK(test.starts("mkfs"));
-  CHECK(test.run("fsck").starts_with("volume v: mkfs runs since "));
+  CHECK(test.run("fsck").starts_with("volume v: mkfs has been running since "));
   CHECK(test.jobs.find_running("v"));
   CHECK_FALSE(test.jobs.find_running("w"));
   CHECK(test.finish() == "v");
@@ -121,7 +121,7 @@ TEST_CASE("jobs: only some keep the disks busy at a time, and a promotion waits 
   };
   const auto waits = [&](const std::string& volume) {
     const auto words = jobs.find_running(volume);
-    return words && words->starts_with("work waits for ");
+    return words && words->starts_with("work has been waiting for ");
   };
   for (const char* volume : {"1", "2", "3", "4", "5", "6"}) start(volume, Jobs::Load::Disk);
   std::promise<void> promoted;

@@ -51,8 +51,8 @@ TEST_CASE("plan: a pod without a process keeps its volume when another node want
   CHECK(reason(wanted, mounted_for(unknown())) ==
         std::string("volume v is in use on n1: mounted for pod uid u-1, which may still exist: "
                     "the container runtime does not answer: /run/x.sock: Connection refused; start "
-                    "the container runtime; if the pod is gone, `plexvol unmount ") +
-            kMount + "` on n1 ends this");
+                    "the container runtime; if the pod is gone, run `plexvol unmount ") +
+            kMount + "` on n1");
   SUBCASE("until it is proved dead") {
     Seen seen = mounted_for(crash_looping());
     seen.pod.reset();

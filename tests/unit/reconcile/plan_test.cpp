@@ -45,7 +45,7 @@ TEST_CASE("plan: a logical volume of that name that is not ours is never touched
   for (const bool made : {false, true}) {
     wanted.volume.replicas[0].made = made;
     CHECK(kinds(wanted, seen) == "Fail Conflict");
-    CHECK(reason(wanted, seen).find("/dev/vg/v on n1 was not made for this volume v") == 0);
+    CHECK(reason(wanted, seen).find("volume v: /dev/vg/v on n1 was not made for this volume") == 0);
   }
   wanted.volume.deleting = true;
   CHECK(kinds(wanted, seen) == "ForgetReplica");
