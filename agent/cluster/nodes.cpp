@@ -75,13 +75,13 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
   if (attachment && attachment->value.node == node && store.is_alive(node)) {
     return left("is in use there: move its pod away", true);
   }
-  if (!store.is_alive(peer)) return left("waits for the agent on " + peer, false);
+  if (!store.is_alive(peer)) return left("waiting for the agent on " + peer, false);
   const auto status = store.find_status(peer, volume.name);
   if (status && !status->error.empty()) {
     return left(fmt::format("{}: {}", peer, status->error),
                 status->error_code != ErrorCode::Unavailable);
   }
-  return left("waits for its turn to be moved", false);
+  return left("waiting for its turn to be moved", false);
 }
 
 // What a lost node was still to do itself: nobody does it any more.
@@ -114,7 +114,7 @@ void remove_node(const std::string& node, store::TypedStore& store) {
               {keys::node(node), keys::cordon(node), keys::placement(node), keys::taken(node),
                keys::machine(node)},
               store);
-  log::warn(fmt::format("node {} is forgotten", node));
+  log::warn(fmt::format("node {} was forgotten", node));
 }
 
 // Who died with a volume has it no longer.
@@ -198,7 +198,8 @@ void give_name_up(const std::string& node, store::TypedStore& store) {
   if (store.commit(Change().require(keys::alive(node), 0).remove(keys::machine(node)))) return;
   throw Error(
       ErrorCode::Conflict,
-      fmt::format("node {}: its agent runs, or did a moment ago: stop that machine first", node));
+      fmt::format("node {}: its agent is running or was a moment ago: stop that machine first",
+                  node));
 }
 
 std::string describe_cordon(const model::Cordon& cordon) {

@@ -107,7 +107,7 @@ std::string write(const Subject& subject, const RepairDecision& decision, const 
     const std::string slot = keys::slot(*number);
     const auto owner = store.raw().get(slot);
     if (owner && owner->value != name) {
-      return fmt::format("DRBD minor {} is another volume's by now: {}", volume.minor,
+      return fmt::format("DRBD minor {} now belongs to another volume: {}", volume.minor,
                          owner->value);
     }
     change.require(slot, owner ? owner->revision : 0).put(slot, name);
@@ -119,7 +119,7 @@ std::string write(const Subject& subject, const RepairDecision& decision, const 
       change.remove(keys::assigned(node, name)).remove(keys::status(node, name));
     }
   }
-  return store.commit(change) ? "" : "it has just changed: run this again";
+  return store.commit(change) ? "" : "changed concurrently: run this again";
 }
 
 RepairTerms to_terms(const api::RepairRequest& request, std::set<std::string> answered) {

@@ -41,7 +41,8 @@ class Decider {
     if (known_.words.empty()) {
       return {
           .kind = Kind::Keep,
-          .text = "kept: no node has acted on it; if it was deleted after the backup, delete it"};
+          .text =
+              "kept: no node has acted on it; if it was deleted after the backup, delete it again"};
     }
     std::set<std::string> ids;
     for (const Word& word : known_.words) ids.insert(word.acted.volume_id);
@@ -71,8 +72,8 @@ class Decider {
     }
     if (missing.empty()) return "";
     return fmt::format(
-        "{} may know of a newer set and has not answered: start its agent, or go on without it "
-        "with --without NODE",
+        "{} may know of a newer set and has not answered: start its agent, or continue without it: "
+        "--without NODE",
         missing);
   }
 
@@ -131,7 +132,7 @@ class Decider {
   // The set is right; whether the volume was formatted goes without one.
   RepairDecision keep() const {
     if (known_.volume->format == model::Format::Done || !is_formatted()) {
-      return {.kind = Kind::Keep, .text = "kept: the store has what was acted on last"};
+      return {.kind = Kind::Keep, .text = "kept: the store has the newest set"};
     }
     model::Volume volume = *known_.volume;
     volume.format = model::Format::Done;
@@ -171,7 +172,7 @@ class Decider {
     const auto word = std::ranges::find_if(
         known_.words, [&](const Word& candidate) { return candidate.node == node; });
     if (word == known_.words.end()) {
-      return doubt(node + " has acted on no set of it, and cannot be chosen");
+      return doubt(node + " never acted on a set of this volume and cannot be chosen");
     }
     if (const std::string missing = find_missing(); !missing.empty()) return doubt(missing);
     same_ = known_.volume && known_.volume->id == word->acted.volume_id;

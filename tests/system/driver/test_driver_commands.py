@@ -172,19 +172,19 @@ def test_a_node_is_cordoned_at_once(driver: Driver, agent: FakeAgent, verb: str)
 
 
 def test_a_drained_node_is_asked_about_until_nothing_is_left(driver: Driver, agent: FakeAgent) -> None:
-    waits = {"volume": "data", "why": "waits for its turn to be moved", "needs_person": False}
+    waits = {"volume": "data", "why": "waiting for its turn to be moved", "needs_person": False}
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), result({"left": [waits]}), result({"left": []})]
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out == "data: waits for its turn to be moved\nnode n2 is empty\n"
+    assert outcome.out == "data: waiting for its turn to be moved\nnode n2 is empty\n"
 
 
 def test_a_drain_waits_for_a_store_that_does_not_answer(driver: Driver, agent: FakeAgent) -> None:
-    waits, no = {"volume": "data", "why": "waits for its turn to be moved", "needs_person": False}, "etcd: no answer in time"
+    waits, no = {"volume": "data", "why": "waiting for its turn to be moved", "needs_person": False}, "etcd: no answer in time"
     agent.answers["/v1/node/change"] = [result({"left": [waits]}), error("Unavailable", no), result({"left": []})]
     outcome = driver.run("node", "drain", "n2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out == f"data: waits for its turn to be moved\n{no}\nnode n2 is empty\n"
+    assert outcome.out == f"data: waiting for its turn to be moved\n{no}\nnode n2 is empty\n"
     # What was never heard is not waited for.
     agent.answers["/v1/node/change"] = error("Unavailable", no)
     outcome = driver.run("node", "drain", "n2")

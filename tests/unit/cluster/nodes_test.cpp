@@ -70,7 +70,7 @@ TEST_CASE("forget: a node that nobody knows is an error that names those that ar
 TEST_CASE("drain: says of each volume what it waits for") {
   NodesCase test;
   CHECK(test.drain("n3").empty());
-  CHECK(test.drain("n2") == "waits for its turn to be moved");
+  CHECK(test.drain("n2") == "waiting for its turn to be moved");
   SUBCASE("its pod") {
     test.put(keys::attachment("v"),
              model::to_json(model::Attachment{"n2", 0, model::Holder::Mount, {}, {}, {}}));
@@ -81,8 +81,8 @@ TEST_CASE("drain: says of each volume what it waits for") {
     CHECK(test.drain("n2") == "its newest data is only there until n1 has been resynchronised");
   }
   SUBCASE("room anywhere") {
-    test.say("n1", "no second copy can be made", ErrorCode::OutOfSpace);
-    CHECK(test.drain("n2") == "!n1: no second copy can be made");
+    test.say("n1", "cannot create a second replica", ErrorCode::OutOfSpace);
+    CHECK(test.drain("n2") == "!n1: cannot create a second replica");
   }
 }
 
