@@ -32,7 +32,7 @@ void log_change(const std::string& volume, const model::Current& from, const mod
 
 std::string to_text(const Counts& counts) {
   return fmt::format(
-      "{} won, {} lost, {} without an answer of the store; put back {}, too late {}; forced {}",
+      "{} won, {} lost, {} without an answer from the store; put back {}, too late {}; forced {}",
       counts.won, counts.lost, counts.unanswered, counts.put_back, counts.put_back_too_late,
       counts.forced);
 }
@@ -134,7 +134,7 @@ bool Arbiter::use_forced(const std::string& volume, std::int64_t seen_revision) 
   model::Current next = store::next_set(seen->value);
   next.forced->disk_state.clear();
   const bool done = commit(volume, seen_revision, next);
-  if (done) log_change(volume, seen->value, next, "the forced copy is attached");
+  if (done) log_change(volume, seen->value, next, "the forced replica is attached");
   return done;
 }
 

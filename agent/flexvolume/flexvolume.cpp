@@ -32,7 +32,7 @@ void FlexVolume::check_device(const std::string& device, const std::string& volu
   if (device.empty() || base::base_name(device) == volume) return;
   throw Error(ErrorCode::InvalidArgument,
               fmt::format("device {} does not belong to volume {}, whose device is {}; if two pods "
-                          "have inline volumes of the same name, rename one",
+                          "have inline volumes of the same name, rename one of them",
                           device, volume, device_of(volume)));
 }
 

@@ -75,10 +75,10 @@ void refuse_unknown(const api::Options& options) {
     for (const std::string_view word : kKnown) {
       known.append(known.empty() ? "" : ", ").append(word);
     }
-    throw Error(
-        ErrorCode::InvalidArgument,
-        fmt::format("option {} is unknown{} Known are: {}", in_quotes(name),
-                    near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near)), known));
+    throw Error(ErrorCode::InvalidArgument,
+                fmt::format("option {} is unknown{}; known options: {}", in_quotes(name),
+                            near.empty() ? "" : fmt::format(" (did you mean {}?)", in_quotes(near)),
+                            known));
   }
 }
 
@@ -97,7 +97,7 @@ std::optional<unsigned> parse_replicas(const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), replicas);
   if (error != std::errc() || end != text.data() + text.size()) {
     throw Error(ErrorCode::InvalidArgument,
-                fmt::format("option replicas is \"{}\": it must be a number, 1 or 2", text));
+                fmt::format("option replicas is \"{}\": it must be 1 or 2", text));
   }
   volumes::check_replicas(replicas);
   return replicas;

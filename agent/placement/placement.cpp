@@ -16,10 +16,6 @@ std::string list_or_none(const std::vector<std::string>& words) {
   return words.empty() ? "none" : base::join(words);
 }
 
-std::string nodes_in_words(unsigned count) {
-  return fmt::format("{} {}", count, count == 1 ? "more node" : "nodes");
-}
-
 std::string choose_pool(const PlacementRequest& request, const std::vector<model::Node>& nodes) {
   std::set<std::string> names;
   for (const model::Node& node : nodes) {
@@ -72,15 +68,15 @@ std::string why_no_room(const model::Pool& pool, const PlacementRequest& request
   if (free < needed) {
     const bool waits = promise.unmade_bytes > 0 && free < pool.free_bytes;
     return fmt::format("its pool {} has only {} free{}", pool.name, size_to_text(free),
-                       waits ? " besides what is promised to volumes that are being made" : "");
+                       waits ? " besides what is promised to volumes that are being created" : "");
   }
   if (pool.max_promised_percent == 0) return "";
   const double limit =
       static_cast<double>(pool.total_bytes) / 100 * static_cast<double>(pool.max_promised_percent);
   if (static_cast<double>(promise.bytes) + static_cast<double>(needed) <= limit) return "";
   return fmt::format(
-      "of its pool {} {} is promised to volumes already ({} of {}), and max_promised_percent is {}",
-      pool.name, percent_text(promise.bytes, pool.total_bytes), size_to_text(promise.bytes),
+      "{} of its pool {} is already promised to volumes ({} of {}), and max_promised_percent is {}",
+      percent_text(promise.bytes, pool.total_bytes), pool.name, size_to_text(promise.bytes),
       size_to_text(pool.total_bytes), pool.max_promised_percent);
 }
 
@@ -100,8 +96,8 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
     if (std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
     if (node.address.empty()) return "it has no address for replication";
     if (!request.drbd.empty() && generation_of(node.drbd_version) != generation_of(request.drbd)) {
-      return fmt::format("its DRBD is {}, that of the other copy's node is {}", node.drbd_version,
-                         request.drbd);
+      return fmt::format("its DRBD is {}, but that of the other replica's node is {}",
+                         node.drbd_version, request.drbd);
     }
   }
   return why_no_room(*pool, request, find_promise(request, node.name, pool_name));
@@ -143,10 +139,10 @@ Placement place_on_named(PlacementRequest request, const std::vector<model::Node
 }  // namespace
 
 std::string why_no_mirror(const std::string& drbd_version) {
-  if (drbd_version.empty()) return "the kernel module drbd is not loaded there";
+  if (drbd_version.empty()) return "its kernel module drbd is not loaded";
   constexpr base::Version kIgnoresLateAnswers{8, 4, 4};
   if (base::parse_version(drbd_version) >= kIgnoresLateAnswers) return "";
-  return fmt::format("its drbd module is {}, and two replicas need 8.4.4 or later", drbd_version);
+  return fmt::format("its drbd module is {}, but two replicas need 8.4.4 or later", drbd_version);
 }
 
 Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
@@ -185,9 +181,11 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
   }
   if (able.size() < request.replicas) {
     throw Error(ErrorCode::OutOfSpace,
-                fmt::format("a volume of {} in pool {} needs {} with room, found {} ({})",
-                            size_to_text(request.size_bytes), pool,
-                            nodes_in_words(request.replicas), able.size(), reasons));
+                fmt::format("{} can take a replica of {} in pool {} ({})",
+                            able.empty() ? "no node"
+                                         : fmt::format("only {} of the {} nodes needed",
+                                                       able.size(), request.replicas),
+                            size_to_text(request.size_bytes), pool, reasons));
   }
   Placement placement{.pool = pool, .nodes = {}};
   for (unsigned i = 0; i < request.replicas; ++i) placement.nodes.push_back(able[i]->name);

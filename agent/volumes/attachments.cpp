@@ -55,15 +55,14 @@ std::int64_t Attachments::hold(const model::Volume& volume, const Taker& taker, 
   if (volume.find_replica(taker.node) == nullptr) {
     std::string nodes;
     for (const std::string& other : volume.nodes()) nodes += (nodes.empty() ? "" : ", ") + other;
-    throw Error(ErrorCode::Conflict, fmt::format("volume {} has no copy on {}; it has copies on: "
-                                                 "{}. Let the pod run there (PV nodeAffinity)",
+    throw Error(ErrorCode::Conflict, fmt::format("volume {} has no replica on {}; run the pod on a "
+                                                 "node that has one: {} (PV nodeAffinity)",
                                                  volume.name, taker.node, nodes));
   }
   while (!try_hold(volume, taker, call)) {
     if (call.stop.stop_requested() || std::chrono::steady_clock::now() >= call.deadline) {
-      throw Error(
-          ErrorCode::Unavailable,
-          fmt::format("the attachment of volume {} keeps changing; try again", volume.name));
+      throw Error(ErrorCode::Unavailable,
+                  fmt::format("volume {}: its attachment keeps changing; try again", volume.name));
     }
   }
   const auto attachment = store_.find_attachment(volume.name);
@@ -82,7 +81,7 @@ bool Attachments::try_hold(const model::Volume& volume, const Taker& taker, cons
   if (latest->value.find_replica(node) == nullptr) {
     throw Error(
         ErrorCode::Conflict,
-        fmt::format("the copy of volume {} on {} has just been replaced", volume.name, node));
+        fmt::format("volume {}: the replica on {} has just been replaced", volume.name, node));
   }
   const auto seen = store_.find_attachment(volume.name);
   if (taker.claim == Claim::StayAttached && (!seen || seen->value.node != node)) {
@@ -140,7 +139,7 @@ bool Attachments::ask_for(const model::Volume& volume, const Versioned<Attachmen
   // With the arbiter's own step: it moves only when this copy has won, and the holder has not.
   const bool won = arbiter_.take_out_with(
       volume.name, silent->current, holder,
-      holder + " has it attached, but is cut off and does not answer", change);
+      holder + " has the volume attached, but is disconnected and does not answer", change);
   if (!won) releases_.withdraw(volume.name, silent->attachment.value.release->id);
   return won;
 }

@@ -19,7 +19,7 @@ void await_announced(store::TypedStore& store, const std::string& here, const Ca
     return std::nullopt;
   };
   awaiter.until<bool>(call, look, [&] {
-    return fmt::format("waiting for the agent on {} to announce its node", here);
+    return fmt::format("waiting for the agent on {} to register its node", here);
   });
 }
 
@@ -43,10 +43,10 @@ void await_made(store::TypedStore& store, const model::Volume& volume, const Cal
         throw Error(
             status->error_code,
             fmt::format(
-                "volume {0} is recorded, but {1} cannot create its replica: {2}; {3}`plexvol "
-                "volume delete {0}` undoes it",
+                "volume {0}: {1} cannot create its replica: {2}; {3}to undo this, run `plexvol "
+                "volume delete {0}`",
                 volume.name, replica.node, status->error,
-                volume.wanted_copies() > 1 ? "another node with room creates it, or " : ""));
+                volume.wanted_copies() > 1 ? "another node with room will create it; " : ""));
       }
       return std::nullopt;
     }

@@ -134,7 +134,7 @@ model::Volume Creation::create(const NewVolume& wanted) {
     }
   }
   throw Error(ErrorCode::Unavailable,
-              "the store keeps changing; try again to create volume " + wanted.name);
+              fmt::format("volume {}: the store keeps changing; try again", wanted.name));
 }
 
 model::Volume Creation::find_or_create(const Wanted& wanted, const std::string& node) {
@@ -148,8 +148,8 @@ model::Volume Creation::find_or_create(const Wanted& wanted, const std::string& 
   }
   if (!wanted.size_bytes) {
     throw Error(ErrorCode::NotFound,
-                fmt::format("no volume named {}, and no size is given to create it with; run "
-                            "`plexvol volume create`, or add a size",
+                fmt::format("no volume named {}, and no size to create it with; run `plexvol "
+                            "volume create`, or add the option size",
                             wanted.volume));
   }
   return create({.name = wanted.volume,

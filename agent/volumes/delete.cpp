@@ -88,7 +88,8 @@ std::vector<std::string> Deletion::remove(const std::string& name, const Call& c
     for (const std::string& node : remaining()) {
       const auto status = store_.find_status(node, name);
       text += "; " + node +
-              (status && !status->error.empty() ? ": " + status->error : " is not done yet");
+              (status && !status->error.empty() ? ": " + status->error
+                                                : " has not removed its part yet");
     }
     return text;
   });

@@ -83,7 +83,8 @@ api::ReplicaInfo describe_replica(const model::Volume& volume, const std::string
   info.out_of_sync_bytes = status->second.out_of_sync_bytes;
   if (!info.alive) {
     // What else it last said of itself says nothing about now.
-    info.error = "its agent is not running" + (info.error.empty() ? "" : "; before: " + info.error);
+    info.error =
+        "its agent is not running" + (info.error.empty() ? "" : "; its last error: " + info.error);
     return info;
   }
   info.role = status->second.role;

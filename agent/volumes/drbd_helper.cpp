@@ -11,20 +11,21 @@ api::HelperReply answer_drbd(store::TypedStore& store, arbiter::Arbiter& arbiter
   constexpr int kPeerOutdated = 4;  // DRBD trap 3: I/O goes on
   constexpr int kUnknown = 1;       // it stays frozen, a promotion is refused
   if (request.event != "fence-peer") {
-    log::info(fmt::format("DRBD reports {} of {}", request.event, request.object));
+    log::info(fmt::format("DRBD reports {} for {}", request.event, request.object));
     return {.exit_code = 0};
   }
   const auto volume = store.find_volume(request.object);
   if (!volume || !volume->value.slot() || !settings.owns_resource(volume->value)) {
-    log::warn(fmt::format("DRBD asks to fence the peer of {}, which is not a Plexvol volume",
-                          request.object));
+    log::warn(
+        fmt::format("DRBD asks to fence the peer of resource {}, which is not a Plexvol volume",
+                    request.object));
     return {.exit_code = kUnknown};
   }
   const std::string peer = volume->value.peer_of(settings.here);
   const arbiter::Arbiter::Question question(arbiter, request.object);
   const auto verdict =
       arbiter.take_out(volume->value, settings.here, peer,
-                       fmt::format("DRBD on {} asks, it lost {}", settings.here, peer));
+                       fmt::format("DRBD on {} lost its connection to {}", settings.here, peer));
   try {
     // The answer may come too late for the kernel, which then has nothing more to say: somebody has
     // to put the peer back all the same.

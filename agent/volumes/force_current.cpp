@@ -38,7 +38,7 @@ store::Change take_back(const std::string& node, const store::Versioned<model::V
   if (next.replicas.size() >= next.wanted_copies()) {
     throw Error(
         ErrorCode::Conflict,
-        fmt::format("the copy of volume {} on {} was replaced, and its replacement is complete",
+        fmt::format("volume {}: the replica on {} was replaced, and its replacement is complete",
                     next.name, node));
   }
   next.add_replica({.node = node, .made = true});
@@ -87,8 +87,8 @@ void refuse_needless(const model::Volume& volume, const std::string& node,
   if (current.nodes != std::set<std::string>{node} || helps) return;
   const std::string said = chosen == nullptr || chosen->error.empty() ? "" : ": " + chosen->error;
   throw Error(ErrorCode::Conflict,
-              fmt::format("volume {}: the replica on {} is already the only current one, so there "
-                          "is nothing to force; find out why it cannot be used{}",
+              fmt::format("volume {}: the replica on {} is already the only current one; forcing "
+                          "it would not help: find out why it cannot be used{}",
                           volume.name, node, said));
 }
 
@@ -125,13 +125,13 @@ void force_current(store::TypedStore& store, arbiter::Arbiter& arbiter, const st
   const bool former = volume.former.contains(request.node);
   if (!former && (replica == nullptr || !replica->made)) {
     throw Error(ErrorCode::Conflict,
-                fmt::format("{} has no replica on {} to be used", name, request.node));
+                fmt::format("{} has no replica on {} that could be used", name, request.node));
   }
   const auto usable = std::find_if(known.replicas.begin(), known.replicas.end(), is_usable);
   if (usable != known.replicas.end()) {
-    throw Error(ErrorCode::Conflict,
-                fmt::format("not needed: the replica of {} on {} is current and usable", name,
-                            usable->node));
+    throw Error(
+        ErrorCode::Conflict,
+        fmt::format("not needed: {} has a current, usable replica of {}", usable->node, name));
   }
   const model::Current set = current ? current->value : model::Current{};
   const api::ReplicaInfo* chosen = find(known.replicas, request.node);
@@ -159,7 +159,7 @@ void force_current(store::TypedStore& store, arbiter::Arbiter& arbiter, const st
   if (!current || !arbiter.force(request.name, current->revision, forced, with)) {
     throw Error(
         ErrorCode::Unavailable,
-        fmt::format("the current set of {} changed concurrently; nothing was forced, try again",
+        fmt::format("{}: the current set changed concurrently; nothing was forced, try again",
                     name));
   }
   store.commit(store::Change().wake(get_volume(store, request.name)));

@@ -150,7 +150,7 @@ std::optional<model::Status> Releases::ask_holder(
     return status;
   };
   return awaiter.until<Answer>(call, look, [&] {
-    return fmt::format("waiting for {} to say where volume {} is mounted", node, volume.name);
+    return fmt::format("waiting for {} to report where volume {} is mounted", node, volume.name);
   });
 }
 

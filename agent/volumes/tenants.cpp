@@ -26,13 +26,12 @@ bool may_mount(const model::Tenant& owner, const std::string& tenant) {
 
 [[noreturn]] void refuse(const model::Volume& volume, const model::Tenant& owner,
                          const std::string& tenant) {
-  throw Error(
-      ErrorCode::Conflict,
-      fmt::format("volume {0} belongs to namespace {1} and is not mounted for a pod of namespace "
-                  "{2}; if another volume of the same name is meant, rename one; to give the "
-                  "volume to that namespace (for example after its claim was bound again): "
-                  "`plexvol volume set {0} --namespace {2}`, or --any-namespace",
-                  volume.name, owner.name, tenant));
+  throw Error(ErrorCode::Conflict,
+              fmt::format("volume {0} belongs to namespace {1} and cannot be mounted for a pod of "
+                          "namespace {2}; if these are two different volumes, rename one; to hand "
+                          "the volume over (for example after its claim was bound again), run "
+                          "`plexvol volume set {0} --namespace {2}`, or use --any-namespace",
+                          volume.name, owner.name, tenant));
 }
 
 }  // namespace
@@ -63,7 +62,7 @@ void claim_for_tenant(store::TypedStore& store, const model::Volume& volume,
                          .require(keys::volume(volume.name), latest->revision)
                          .require(keys::tenant(volume.name), found ? found->revision : 0)
                          .put(keys::tenant(volume.name), model::to_json(owner)))) {
-      log::info(fmt::format("volume {} belongs to namespace {} from now on", volume.name, tenant));
+      log::info(fmt::format("volume {} now belongs to namespace {}", volume.name, tenant));
       return;
     }
   }

@@ -44,13 +44,13 @@ std::string describe_unmet(const Wanted& wanted, const model::Volume& volume) {
   const unsigned copies = volume.wanted_copies();
   if (wanted.replicas && *wanted.replicas > copies) {
     text = fmt::format(
-        "volume {} has {} copy, and {} replicas are asked for: a copy cannot be added in this "
-        "version; make a new volume with replicas {} and copy the data",
-        volume.name, copies, *wanted.replicas, *wanted.replicas);
+        "volume {0} has {1} replica, but {2} are requested: this version cannot add one; create a "
+        "new volume with replicas {2} and copy the data",
+        volume.name, copies, *wanted.replicas);
   }
   if (volume.format == model::Format::Done && !wanted.mkfs_options.empty() &&
       words_of(wanted.mkfs_options) != words_of(volume.mkfs_options)) {
-    text += fmt::format("{}volume {} was formatted with mkfsOptions {}, so {} changes nothing",
+    text += fmt::format("{}volume {} was formatted with mkfsOptions {}; {} has no effect now",
                         text.empty() ? "" : "; ", volume.name, in_quotes(volume.mkfs_options),
                         in_quotes(wanted.mkfs_options));
   }
@@ -61,8 +61,8 @@ void check_same_volume(const Wanted& wanted, const model::Volume& volume) {
   const auto differs = [&](const std::string& what, const std::string& has,
                            const std::string& asks) {
     throw Error(ErrorCode::InvalidArgument,
-                fmt::format("volume {} exists with {} {}, but {} is asked for; if another volume "
-                            "of the same name is meant, rename one",
+                fmt::format("volume {} exists with {} {}, but {} is requested; if these are two "
+                            "different volumes, rename one",
                             volume.name, what, has, asks));
   };
   if (wanted.size_bytes && *wanted.size_bytes > volume.size_bytes) {

@@ -25,7 +25,7 @@ PLEXLAB = "tests/lab/plexlab "
 VOLATILE = [(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"), (r"\b\d+(\.\d+)? ?(s|min|h)\b", "TIME"),
             (r"\b\d+(\.\d+)?([KMGT]i\b|%)", "SIZE"), (r"[ \t]+", " "), (r"(?<=SIZE)( was)? 0 ", r"\1 SIZE "), (r" $", ""),
             (r"\d+\.\d+\.\d+-\d+-amd64", "KERNEL"), (r"process \d+", "process PID"), (r"^(Epoch|DRBD minor): \d+", r"\1: N"),
-            (r"; before: .*", ""), (r"\d+ won, .*", "COUNTS")]
+            (r"; its last error: .*", ""), (r"\d+ won, .*", "COUNTS")]
 
 
 QUESTIONS = re.compile(r"plexvol (node list|volume list|volume show|doctor)\b")

@@ -101,7 +101,7 @@ def test_a_node_without_a_copy_is_refused_with_the_names_of_those_that_have_one(
     cluster.create_volume("n1", name, "64Mi", "n1", "n2")
     reply = cluster.driver("n3").call("mount", pod_dir(name), options(name))
     assert not reply.succeeded
-    assert "no copy on n3" in reply.message and "n1, n2" in reply.message
+    assert "no replica on n3" in reply.message and "n1, n2" in reply.message
     cluster.delete_volume("n1", name)
 
 

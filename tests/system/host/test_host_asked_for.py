@@ -37,7 +37,7 @@ def mounted_once(host: Host, name: str, asked: str) -> str:
 def test_an_unknown_option_makes_no_volume(host: Host, option: str, near: str) -> None:
     asked = host.options("pv-1", size="64Mi", **{option: "2"})
     before = host.wishes()
-    naming = (f'option "{option}" is unknown; did you mean "{near}"?',)
+    naming = (f'option "{option}" is unknown (did you mean "{near}"?)',)
     host.mounting.refused("mount", host.pod_dir("pv-1"), asked, naming=naming)
     host.attaching.refused("attach", asked, NODE, naming=naming)
     assert host.wishes() == before
@@ -59,7 +59,7 @@ def test_fewer_copies_than_asked_for_are_told_everywhere(host: Host) -> None:
     asked = host.options("pv-1", size="64Mi")
     assert mounted_once(host, "pv-1", asked) == ""
     said = mounted_once(host, "pv-1", host.options("pv-1", replicas="2"))
-    assert said.startswith("volume pv-1 has 1 copy, and 2 replicas are asked for: ")
+    assert said.startswith("volume pv-1 has 1 replica, but 2 are requested: ")
     assert said in host.log_path.read_text()
     assert "1 of 2 asked for" in host.plexvol("volume", "show", "pv-1").stdout
     assert f"{NODE} (1 of 2 asked for)" in host.plexvol("volume", "list").stdout
@@ -163,7 +163,7 @@ def test_what_is_promised_is_seen_and_can_be_limited(host: Host) -> None:
     assert pool(host)["max_promised_percent"] == 1
     done = host.plexvol("volume", "create", "pv-4", "--size", "64Mi")
     assert done.returncode == 1
-    assert "is promised to volumes already" in done.stderr and "max_promised_percent is 1" in done.stderr
+    assert "is already promised to volumes" in done.stderr and "max_promised_percent is 1" in done.stderr
     assert "promised in pool files" in host.plexvol("doctor").stdout
 
 

@@ -141,7 +141,7 @@ TEST_CASE("arbiter: what a person forces counts until a copy is put back, and st
   CHECK(c.current().left.empty());
   CHECK(c.arbiter.counts().forced == 1);
   CHECK(to_text(c.arbiter.counts()) ==
-        "2 won, 1 lost, 0 without an answer of the store; put back 1, too late 0; forced 1");
+        "2 won, 1 lost, 0 without an answer from the store; put back 1, too late 0; forced 1");
 }
 
 TEST_CASE("arbiter: when a copy was taken out is remembered, and not renewed") {

@@ -71,7 +71,7 @@ TEST_CASE("options: one that is not known is refused, with the nearest that is [
   const auto near = [](const std::string& name) {
     const std::string message = refusal({{kName, "a"}, {name, "2"}});
     CHECK(message.find("option \"" + name.substr(0, 80)) == 0);
-    CHECK(message.find("Known are: volume, volumeID, size, replicas,") != std::string::npos);
+    CHECK(message.find("; known options: volume, volumeID, size, replicas,") != std::string::npos);
     const std::string ask = "did you mean \"";
     const std::size_t at = message.find(ask);
     if (at == std::string::npos) return std::string();

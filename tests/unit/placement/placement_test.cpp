@@ -60,10 +60,10 @@ TEST_CASE("placement: a refusal says what was found on which node") {
   const PlacementRequest request = for_copies(2, 15 * kGi);
   std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
   nodes[2].drbd_version = "8.4.3";
-  CHECK(refusal(request, nodes, {"n1", "n2", "n3"}) ==
-        "OutOfSpace: a volume of 15Gi in pool p needs 2 nodes with room, found 1 "
-        "(n1: its pool p has only 10Gi free; n3: its drbd module is 8.4.3, and two replicas need "
-        "8.4.4 or later)");
+  CHECK(
+      refusal(request, nodes, {"n1", "n2", "n3"}) ==
+      "OutOfSpace: only 1 of the 2 nodes needed can take a replica of 15Gi in pool p (n1: its pool "
+      "p has only 10Gi free; n3: its drbd module is 8.4.3, but two replicas need 8.4.4 or later)");
   CHECK(refusal(on_nodes(for_copies(1), {"nx"}), nodes, {"n1"}) ==
         "NotFound: no node named nx; there are: n1, n2, n3");
   PlacementRequest of_another_pool = for_copies(1);
@@ -101,8 +101,9 @@ TEST_CASE("placement: the copies of a volume are of one generation of DRBD") {
   request.asking = "n1";
   CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n1", "n3"});
   const std::string refused = refusal(on_nodes(request, {"n1", "n2"}), nodes, alive);
-  CHECK_MESSAGE(refused.ends_with("its DRBD is 8.4.11, that of the other copy's node is 9.1.7"),
-                refused);
+  CHECK_MESSAGE(
+      refused.ends_with("its DRBD is 8.4.11, but that of the other replica's node is 9.1.7"),
+      refused);
   PlacementRequest replacement = for_copies(1);
   replacement.mirrored = true;
   replacement.drbd = "8.4.10";
@@ -145,11 +146,10 @@ TEST_CASE("placement: what is promised and not made yet is not free [D16]") {
   request.promised["n1"]["p"] = {.bytes = 6 * kGi, .unmade_bytes = 6 * kGi};
   CHECK(place(request, nodes, alive).nodes.front() == "n2");
   request.promised["n2"]["p"] = {.bytes = 2 * kGi, .unmade_bytes = 2 * kGi};
-  CHECK(
-      refusal(request, nodes, alive) ==
-      "OutOfSpace: a volume of 5Gi in pool p needs 1 more node with room, found 0 "
-      "(n1: its pool p has only 4Gi free besides what is promised to volumes that are being made; "
-      "n2: its pool p has only 4Gi free besides what is promised to volumes that are being made)");
+  CHECK(refusal(request, nodes, alive) ==
+        "OutOfSpace: no node can take a replica of 5Gi in pool p (n1: its pool p has only 4Gi free "
+        "besides what is promised to volumes that are being created; n2: its pool p has only 4Gi "
+        "free besides what is promised to volumes that are being created)");
   // In another pool.
   request.promised["n1"] = {{"q", {.bytes = 90 * kGi, .unmade_bytes = 90 * kGi}}};
   CHECK(place(request, nodes, alive).nodes.front() == "n1");
@@ -173,7 +173,7 @@ TEST_CASE("placement: a pool that fills up as it is written to promises as much 
   CHECK(place(request, nodes, {"n1"}).nodes.front() == "n1");
   nodes[0].pools[0].max_promised_percent = 109;
   CHECK(refusal(request, nodes, {"n1"})
-            .find("(n1: of its pool p 90% is promised to volumes already (90Gi of 100Gi), and "
+            .find("(n1: 90% of its pool p is already promised to volumes (90Gi of 100Gi), and "
                   "max_promised_percent is 109)") != std::string::npos);
 }
 

@@ -59,7 +59,7 @@ TEST_CASE("tenants: a volume is of the namespace that first mounts it, and of no
   const auto attachment = test.store.find_attachment("v");
   const std::string refusal = test.mount("b");
   CHECK(refusal.find(
-            "volume v belongs to namespace a and is not mounted for a pod of namespace b") == 0);
+            "volume v belongs to namespace a and cannot be mounted for a pod of namespace b") == 0);
   CHECK(refusal.find("`plexvol volume set v --namespace b`") != std::string::npos);
   // Nothing was asked of the volume for it.
   CHECK(test.store.find_attachment("v")->revision == attachment->revision);

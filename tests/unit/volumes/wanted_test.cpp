@@ -51,7 +51,7 @@ TEST_CASE(
   CHECK_FALSE(take_on(corrected, volume));
   CHECK(volume.mkfs_options == "-I 100");
   CHECK(describe_unmet(corrected, volume) ==
-        "volume data was formatted with mkfsOptions \"-I 100\", so \"-I  256\" changes nothing");
+        "volume data was formatted with mkfsOptions \"-I 100\"; \"-I  256\" has no effect now");
   volume.mkfs_options = " -I 256 ";
   CHECK(describe_unmet(corrected, volume).empty());
 }
@@ -63,8 +63,7 @@ TEST_CASE("wanted: more copies than the volume has are remembered, and told of [
   CHECK(take_on(two, volume));
   CHECK(volume.copies_asked == 2);
   CHECK_FALSE(take_on(two, volume));
-  CHECK(describe_unmet(two, volume).find("volume data has 1 copy, and 2 replicas are asked for") ==
-        0);
+  CHECK(describe_unmet(two, volume).find("volume data has 1 replica, but 2 are requested") == 0);
   const Wanted none = of_data();
   CHECK_FALSE(take_on(none, volume));
   CHECK(describe_unmet(none, volume).empty());
