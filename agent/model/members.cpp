@@ -29,7 +29,7 @@ Json parse_record(const std::string& text) {
     return Json::parse(text, watch_depth);
   } catch (const Json::parse_error& error) {
     // Not its own words: they show what was read last.
-    fail(fmt::format("it is no JSON from byte {} on", error.byte));
+    fail(fmt::format("it is not JSON (error at byte {})", error.byte));
   } catch (const Json::exception&) {
     fail("it holds a number that is out of range");
   }
@@ -49,7 +49,7 @@ std::string dump_any(const Json& json) {
 Members::Members(const Json& object, std::string place)
     : object_(object), place_(std::move(place)) {
   if (object.is_object()) return;
-  fail((place_.empty() ? "it" : place_.substr(0, place_.size() - 1)) + " is no object");
+  fail((place_.empty() ? "it" : place_.substr(0, place_.size() - 1)) + " is not an object");
 }
 
 void Members::reject(const char* key, const std::string& what) const {
@@ -69,7 +69,7 @@ const Json& Members::get(const char* key) {
 }
 
 std::string Members::to_text(const char* key, const Json& value) const {
-  if (!value.is_string()) reject(key, "is no text");
+  if (!value.is_string()) reject(key, "is not a string");
   return value.get<std::string>();
 }
 
@@ -93,7 +93,7 @@ bool Members::flag(const char* key, bool fallback) {
 }
 
 std::vector<std::string> Members::to_texts(const char* key, const Json& value) const {
-  if (!value.is_array()) reject(key, "is no list");
+  if (!value.is_array()) reject(key, "is not a list");
   std::vector<std::string> texts;
   for (const Json& element : value) texts.push_back(to_text(key, element));
   return texts;
@@ -116,7 +116,7 @@ std::vector<std::string> Members::text_list(const char* key) {
 double Members::percent(const char* key, double fallback) {
   const Json* found = find(key);
   if (found == nullptr) return fallback;
-  if (!found->is_number()) reject(key, "is no number");
+  if (!found->is_number()) reject(key, "is not a number");
   const auto value = found->get<double>();
   if (!(value >= 0 && value <= 100)) reject(key, "is not from 0 to 100");
   return value;
@@ -126,7 +126,7 @@ std::map<std::string, std::int64_t> Members::times(const char* key) {
   std::map<std::string, std::int64_t> times;
   const Json* found = find(key);
   if (found == nullptr) return times;
-  if (!found->is_object()) reject(key, "is no object");
+  if (!found->is_object()) reject(key, "is not an object");
   for (const auto& [name, time] : found->items()) {
     times[name] = static_cast<std::int64_t>(
         to_number(key, time, true, widen(std::numeric_limits<std::int64_t>::max())));
@@ -136,7 +136,7 @@ std::map<std::string, std::int64_t> Members::times(const char* key) {
 
 std::vector<Members> Members::objects(const char* key) {
   const Json& list = get(key);
-  if (!list.is_array()) reject(key, "is no list");
+  if (!list.is_array()) reject(key, "is not a list");
   std::vector<Members> objects;
   for (const Json& element : list) {
     objects.emplace_back(element, fmt::format("{}{}[{}].", place_, key, objects.size()));
@@ -161,7 +161,7 @@ std::uint64_t Members::to_number(const char* key, const Json& value, bool may_be
   const bool negative = value.is_number_integer() && !value.is_number_unsigned();
   if (negative && may_be_negative) return static_cast<std::uint64_t>(value.get<std::int64_t>());
   reject(key,
-         fmt::format("is {}no whole number {} {}", value.is_number() ? value.dump() + ": " : "",
+         fmt::format("is {}not a whole number {} {}", value.is_number() ? value.dump() + ", " : "",
                      may_be_negative ? "up to" : "from 0 to", most));
 }
 

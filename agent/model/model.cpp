@@ -66,18 +66,18 @@ std::string find_contradiction(const Acted& acted, const Volume& volume,
                                const std::optional<Current>& current) {
   if (acted.volume_id != volume.id) return "";
   const std::string known =
-      fmt::format("set {} {} was acted on here", acted.epoch, to_text(acted.nodes));
-  if (!current) return known + ", and the store has no set";
+      fmt::format("this node acted on set {} {}", acted.epoch, to_text(acted.nodes));
+  if (!current) return known + ", but the store has no set";
   const std::string there =
       fmt::format("the store has set {} {}", current->epoch, to_text(current->nodes));
-  if (acted.epoch > current->epoch) return fmt::format("{}, and {}", known, there);
+  if (acted.epoch > current->epoch) return fmt::format("{}, but {}", known, there);
   // An epoch without an entry says nothing: it is older than the history, or of 0.1.0.
   const SetChange* change = current->history.find(acted.epoch);
   if (change != nullptr && change->id != acted.id) {
-    return fmt::format("{}, and {}, which came from another set {}", known, there, acted.epoch);
+    return fmt::format("{}, but {}, which came from another set {}", known, there, acted.epoch);
   }
   if (acted.formatted && volume.format != Format::Done) {
-    return "its file system was made, and the store says that it was not";
+    return "its file system was created, but the store says that it was not";
   }
   return "";
 }

@@ -79,7 +79,7 @@ bool EndedPods::take_down(const std::string& path, Mount& mount) const {
   try {
     if (settings_.unmount(path)) {
       log::warn(describe(mount.volume, path, mount.pod, mount.dead_since_time) +
-                    ": its kubelet has lost sight of it, unmounted",
+                    "; unmounted it, because the kubelet no longer tracks this pod",
                 {{"volume", mount.volume}});
       return true;
     }
@@ -89,7 +89,7 @@ bool EndedPods::take_down(const std::string& path, Mount& mount) const {
   mount.report = {
       .found = fmt::format("{}, and cannot be unmounted: {}",
                            describe(mount.volume, path, mount.pod, mount.dead_since_time), problem),
-      .advice = "end what uses it (retrying every minute)"};
+      .advice = "stop the process that uses it (retrying every minute)"};
   return false;
 }
 

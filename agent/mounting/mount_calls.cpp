@@ -88,14 +88,14 @@ Prepared MountCalls::wait(const std::string& id, std::chrono::steady_clock::time
   changed_.wait_until(lock, deadline, settled);
   const auto found = calls_.find(id);
   if (found == calls_.end()) {
-    throw Error(ErrorCode::Unavailable, "the mount call was ended by its caller");
+    throw Error(ErrorCode::Unavailable, "cancelled: the caller ended the mount call");
   }
   found->second.interrupted = false;
   if (found->second.prepared) return *found->second.prepared;
   if (found->second.error) throw Error(*found->second.error);
-  throw Error(
-      ErrorCode::Unavailable,
-      fmt::format("volume {} was not ready for a mount within the time", found->second.volume));
+  throw Error(ErrorCode::Unavailable,
+              fmt::format("timed out waiting for volume {} to become ready to mount",
+                          found->second.volume));
 }
 
 }  // namespace plexvol::mounting

@@ -196,7 +196,7 @@ TEST_CASE("records: a number that is none of its kind is refused, never rounded 
     return refusal<model::Volume>(record.dump());
   };
   CHECK(with("/size_bytes", 1e300) ==
-        "size_bytes is 1e+300: no whole number from 0 to 9223372036854775807");
+        "size_bytes is 1e+300, not a whole number from 0 to 9223372036854775807");
   for (const json& size :
        {json(-1), json(1.5), json(std::uint64_t{1} << 63U), json("1"), json(nullptr), json(true)}) {
     CAPTURE(size.dump());
@@ -219,26 +219,26 @@ TEST_CASE("records: a number that is none of its kind is refused, never rounded 
 }
 
 TEST_CASE("records: garbage is refused in words that show nothing of it [D6]") {
-  CHECK(refusal<model::Volume>("") == "it is no JSON from byte 1 on");
-  CHECK(refusal<model::Volume>("[]") == "it is no object");
-  CHECK(refusal<model::Volume>("null") == "it is no object");
+  CHECK(refusal<model::Volume>("") == "it is not JSON (error at byte 1)");
+  CHECK(refusal<model::Volume>("[]") == "it is not an object");
+  CHECK(refusal<model::Volume>("null") == "it is not an object");
   CHECK(refusal<model::Volume>(std::string(1 << 20, '[')) == "it is nested too deeply");
-  CHECK(refusal<model::Volume>("\xff\xfe").starts_with("it is no JSON"));
+  CHECK(refusal<model::Volume>("\xff\xfe").starts_with("it is not JSON"));
   CHECK(refusal<model::Volume>(R"({"size_bytes": 1e999})") ==
         "it holds a number that is out of range");
   CHECK(refusal<model::Volume>(R"({"secret": "hush" "hush"})").find("hush") == std::string::npos);
   json record = volume_record();
   record["replicas"] = {"n1"};
-  CHECK(refusal<model::Volume>(record.dump()) == "replicas[0] is no object");
+  CHECK(refusal<model::Volume>(record.dump()) == "replicas[0] is not an object");
   record["replicas"] = 7;
-  CHECK(refusal<model::Volume>(record.dump()) == "replicas is no list");
+  CHECK(refusal<model::Volume>(record.dump()) == "replicas is not a list");
   record = volume_record();
   record["format"] = "Encrypted";
   CHECK(refusal<model::Volume>(record.dump()) ==
         "format is \"Encrypted\", which this version does not know");
   record = current_record();
   record["forced"] = nullptr;
-  CHECK(refusal<model::Current>(record.dump()) == "forced is no object");
+  CHECK(refusal<model::Current>(record.dump()) == "forced is not an object");
 }
 
 TEST_CASE("records: reports are written whatever bytes their words hold") {

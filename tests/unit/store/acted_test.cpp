@@ -158,12 +158,12 @@ TEST_CASE("acted: what contradicts a store, and what does not [D19]") {
   SUBCASE("another change of the same epoch") {
     acted.id = "another six";
     CHECK(why() ==
-          "set 6 {n1} was acted on here, and the store has set 9 {n1,n2}, which came from "
+          "this node acted on set 6 {n1}, but the store has set 9 {n1,n2}, which came from "
           "another set 6");
   }
   SUBCASE("an epoch that the store does not have yet") {
     acted.epoch = 10;
-    CHECK(why() == "set 10 {n1} was acted on here, and the store has set 9 {n1,n2}");
+    CHECK(why() == "this node acted on set 10 {n1}, but the store has set 9 {n1,n2}");
   }
   SUBCASE("older than the history: a node that slept") {
     acted = {.volume = "v",
@@ -187,7 +187,7 @@ TEST_CASE("acted: what contradicts a store, and what does not [D19]") {
   }
   SUBCASE("a file system that was made") {
     acted.formatted = true;
-    CHECK(why() == "its file system was made, and the store says that it was not");
+    CHECK(why() == "its file system was created, but the store says that it was not");
     c.volume.format = model::Format::Done;
     CHECK(why() == "");
   }

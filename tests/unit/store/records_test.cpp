@@ -84,7 +84,7 @@ TEST_CASE("records: one that nobody can read keeps no list from being read [D6]"
   std::vector<std::string> named;
   for (const Unreadable& unreadable : cluster.store.list_unreadable()) {
     CHECK(
-        unreadable.why.starts_with(unreadable.key + ": the record cannot be read: it is no JSON"));
+        unreadable.why.starts_with(unreadable.key + ": the record cannot be read: it is not JSON"));
     named.push_back(unreadable.key);
   }
   auto expected = garbage;
