@@ -52,8 +52,7 @@ constexpr std::array kKeys = {
         [](Config& c) -> Target { return &c.sockets; }},
     Key{"runtime_sockets", "--runtime-socket",
         "CRI sockets of the container runtimes, asked before a pod counts as gone, once per "
-        "socket; "
-        "default: those of containerd, CRI-O, dockershim, cri-dockerd and k3s",
+        "socket; default: those of containerd, CRI-O, dockershim, cri-dockerd and k3s",
         [](Config& c) -> Target { return &c.runtime_sockets; }},
     Key{"store.kind", "--store-kind", "embedded (one node) or etcd (a cluster)",
         [](Config& c) -> Target { return &c.store.kind; }},
@@ -151,24 +150,24 @@ ordered_json::json_pointer pointer(const std::string& path) {
 }
 
 std::string to_string(const ordered_json& value, const std::string& where) {
-  if (!value.is_string()) fail(where, "must be a text, and is " + value.dump());
+  if (!value.is_string()) fail(where, "must be a string, not " + value.dump());
   return value.get<std::string>();
 }
 
 unsigned to_number(const ordered_json& value, const std::string& where) {
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() > UINT_MAX) {
-    fail(where, "must be a number, and is " + value.dump());
+    fail(where, "must be a number, not " + value.dump());
   }
   return value.get<unsigned>();
 }
 
 const ordered_json& to_list(const ordered_json& value, const std::string& where) {
-  if (!value.is_array()) fail(where, "must be a list, and is " + value.dump());
+  if (!value.is_array()) fail(where, "must be a list, not " + value.dump());
   return value;
 }
 
 reconcile::PoolSettings to_pool(const ordered_json& value, const std::string& where) {
-  if (!value.is_object()) fail(where, "each must be an object, and one is " + value.dump());
+  if (!value.is_object()) fail(where, "each entry must be an object, not " + value.dump());
   reconcile::PoolSettings pool;
   for (const auto& [key, field] : value.items()) {
     const std::string place = std::string(where).append(".").append(key);
@@ -232,7 +231,7 @@ class Reader {
 void Reader::read_file(const std::string& file) {
   std::ifstream stream(file);
   if (!stream) {
-    fail(file, fmt::format("cannot be read ({}); write it, name another by --config, or use "
+    fail(file, fmt::format("cannot be read ({}); create it, name another with --config, or use "
                            "--without-config to start with flags alone",
                            base::error_text(errno)));
   }
@@ -240,7 +239,7 @@ void Reader::read_file(const std::string& file) {
   try {
     document = ordered_json::parse(stream);
   } catch (const ordered_json::exception& error) {
-    fail(file, fmt::format("is no JSON: {}", error.what()));
+    fail(file, fmt::format("is not valid JSON: {}", error.what()));
   }
   if (!document.is_object()) fail(file, "must be one JSON object");
   read_object(document, "", file);
@@ -265,7 +264,7 @@ void Reader::read_object(const ordered_json& object, const std::string& prefix,
 
 unsigned long number_from_flag(const std::string& text, const std::string& flag) {
   const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || text.size() > 9) fail(flag, fmt::format("must be a number, and is \"{}\"", text));
+  if (!digits || text.size() > 9) fail(flag, fmt::format("must be a number, not \"{}\"", text));
   return std::stoul(text);
 }
 
@@ -378,7 +377,7 @@ CommandLine read_command_line(const std::vector<std::string>& arguments) {
     return {.config = {}, .answer = std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
     throw Error(ErrorCode::InvalidArgument,
-                fmt::format("{}; plexvold --help names every flag", error.what()));
+                fmt::format("{}; plexvold --help lists all flags", error.what()));
   }
   Reader reader;
   // What is to be put back when all else is gone needs no more than the defaults.

@@ -35,7 +35,7 @@ std::string host_name() {
 
 void check_range(const char* path, unsigned value, unsigned least, unsigned most) {
   if (value >= least && value <= most) return;
-  throw BadValue(path, fmt::format("must be from {} to {}, and is {}", least, most, value));
+  throw BadValue(path, fmt::format("must be from {} to {}, not {}", least, most, value));
 }
 
 void check_absolute(const char* path, const std::string& value) {
@@ -57,11 +57,11 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
       throw BadValue("pools", error.what());
     }
     const std::string who = "pool " + pool.name;
-    if (!names.insert(pool.name).second) throw BadValue("pools", who + " is there twice");
+    if (!names.insert(pool.name).second) throw BadValue("pools", who + " is defined twice");
     const auto type = needed.find(pool.type);
     if (type == needed.end()) {
-      throw BadValue("pools", fmt::format("{}: \"{}\" is not a type; use lvm, lvm-thin or file",
-                                          who, pool.type));
+      throw BadValue("pools", fmt::format("{}: unknown type \"{}\"; use lvm, lvm-thin or file", who,
+                                          pool.type));
     }
     const std::map<std::string, std::string> fields = {{"volume_group", pool.volume_group},
                                                        {"thin_pool", pool.thin_pool},
@@ -79,10 +79,9 @@ void check_pools(const std::vector<reconcile::PoolSettings>& pools) {
     }
     constexpr unsigned kMostPercent = 100'000;
     if (pool.max_promised_percent > kMostPercent) {
-      throw BadValue(
-          "pools",
-          fmt::format("{}: max_promised_percent must be from 0 (no limit) to {}, and is {}", who,
-                      kMostPercent, pool.max_promised_percent));
+      throw BadValue("pools",
+                     fmt::format("{}: max_promised_percent must be from 0 (no limit) to {}, not {}",
+                                 who, kMostPercent, pool.max_promised_percent));
     }
     if (pool.type == "file" && pool.directory.front() != '/') {
       throw BadValue("pools",
@@ -104,7 +103,7 @@ void check_store(const StoreConfig& store) {
   check_absolute("store.directory", store.directory);
   if (store.kind != "embedded" && store.kind != "etcd") {
     throw BadValue("store.kind",
-                   fmt::format("\"{}\" is not a kind; use embedded or etcd", store.kind));
+                   fmt::format("unknown kind \"{}\"; use embedded or etcd", store.kind));
   }
   if (store.kind == "embedded") return;
   if (store.endpoints.empty()) throw BadValue("store.endpoints", "etcd needs at least one");
@@ -127,7 +126,7 @@ void check_drbd(const DrbdConfig& drbd) {
   constexpr std::size_t kHelperLimit = 80;  // of the kernel module's parameter
   if (drbd.helper.size() >= kHelperLimit) {
     throw BadValue("drbd.helper",
-                   fmt::format("the kernel takes fewer than {} characters, and these are {}",
+                   fmt::format("the kernel accepts fewer than {} characters, and this path has {}",
                                kHelperLimit, drbd.helper.size()));
   }
   check_range("drbd.first_port", drbd.first_port, 1024, 65536 - model::kSlots);
@@ -225,7 +224,7 @@ void check(const Config& config) {
   const std::set<std::string> levels = {"trace", "debug", "info", "warning", "error"};
   if (!levels.contains(config.log_level)) {
     throw BadValue("log_level",
-                   fmt::format("\"{}\" is not a level; use trace, debug, info, warning or error",
+                   fmt::format("unknown level \"{}\"; use trace, debug, info, warning or error",
                                config.log_level));
   }
   check_pools(config.pools);

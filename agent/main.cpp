@@ -43,8 +43,9 @@ using namespace plexvol;  // NOLINT(google-build-using-namespace): wiring names 
 void put_helper_back(const Config& config) {
   const std::string before =
       drbd::give_usermode_helper_back(config.drbd.helper, helper_memory(config));
-  std::printf("%s\n", before.empty() ? "DRBD's helper is not ours: nothing to put back"
-                                     : fmt::format("DRBD asks {} again", before).c_str());
+  std::printf("%s\n", before.empty()
+                          ? "DRBD's usermode helper is not Plexvol's: nothing to restore"
+                          : fmt::format("restored DRBD's usermode helper: {}", before).c_str());
 }
 
 // Blocked before any thread is started, so that only main() ever sees them.
@@ -110,8 +111,8 @@ store::Identity identity(const Config& config, const reconcile::OwnAddress& addr
   const std::string machine = find_machine_id(config.state_directory);
   if (machine.empty()) {
     log::warn(
-        fmt::format("this machine has no id, and none can be kept in {}: another machine of the "
-                    "name {} would not be noticed",
+        fmt::format("this machine has no ID, and none can be stored in {}: another machine named "
+                    "{} would not be detected",
                     config.state_directory, config.node_name));
   }
   return {.node = config.node_name,
@@ -137,9 +138,10 @@ doctor::Subject running_subject(const Config& config, const reconcile::OwnAddres
 int serve_until(const sigset_t& signals, http::Server& server) {
   int signal = 0;
   sigwait(&signals, &signal);
-  log::info("stops");
+  log::info("stopping");
   if (server.stop(std::chrono::seconds(5))) return 0;
-  log::warn("a call has not ended within 5 seconds; left as it is, the next agent carries on");
+  log::warn(
+      "a call did not end within 5 seconds; exiting anyway, the next agent will finish its work");
   std::_Exit(0);
 }
 

@@ -34,7 +34,7 @@ void make_directory(const std::string& directory) {
   if (std::filesystem::create_directories(directory, error)) {
     std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
   }
-  if (error) fail("make it", directory, error.value());
+  if (error) fail("create it", directory, error.value());
 }
 
 std::string holder_file(const std::string& directory) {
@@ -61,8 +61,8 @@ NodeLock::NodeLock(const std::string& state_directory) {
     if (errno != EWOULDBLOCK) fail("lock it", state_directory, errno);
     if (std::chrono::steady_clock::now() >= deadline) {
       throw Error(ErrorCode::Conflict,
-                  fmt::format("state directory {}: in use by {}, an agent that runs: a node has "
-                              "one agent; stop that one first",
+                  fmt::format("state directory {}: in use by {}, which is a running agent: stop it "
+                              "first; a node has one agent",
                               state_directory, read_holder(state_directory)));
     }
     std::this_thread::sleep_for(kInterval);

@@ -80,14 +80,14 @@ TEST_CASE("config: the rate of resyncs can be set, and follows the link otherwis
   const Config config = ConfigFile(R"({"address": "192.0.2.1"})").read();
   CHECK(config.drbd.resync_rate_mib == 100);
   CHECK(refusal_of_file(R"({"drbd": {"resync_rate_mib": 4097}})") ==
-        "drbd.resync_rate_mib: must be from 0 to 4096, and is 4097");
+        "drbd.resync_rate_mib: must be from 0 to 4096, not 4097");
 }
 
 TEST_CASE("config: how long a pod must have ended before its mount is taken down [K4]") {
   CHECK(ConfigFile("{}").read().ended_pod_seconds == 300);
   CHECK(ConfigFile(R"({"ended_pod_seconds": 60})").read().ended_pod_seconds == 60);
   CHECK(refusal_of_file(R"({"ended_pod_seconds": 0})") ==
-        "ended_pod_seconds: must be from 1 to 86400, and is 0");
+        "ended_pod_seconds: must be from 1 to 86400, not 0");
 }
 
 TEST_CASE("config: every kind of key is read from the file") {
@@ -143,27 +143,27 @@ TEST_CASE("config: what is wrong in the file is refused with the file and the ke
   CHECK(refusal_of_file(R"({"store": {"direcotry": "/x"}})") ==
         "store.direcotry: unknown key; plexvold --help lists all keys");
   CHECK(refusal_of_file(R"({"workers": {"count": 4}})") ==
-        R"(workers: must be a number, and is {"count":4})");
-  CHECK(refusal_of_file(R"({"workers": "4"})") == R"(workers: must be a number, and is "4")");
-  CHECK(refusal_of_file(R"({"workers": -1})") == "workers: must be a number, and is -1");
-  CHECK(refusal_of_file(R"({"workers": 0})") == "workers: must be from 1 to 64, and is 0");
-  CHECK(refusal_of_file(R"({"node_name": 1})") == "node_name: must be a text, and is 1");
-  CHECK(refusal_of_file(R"({"sockets": "/a"})") == R"(sockets: must be a list, and is "/a")");
+        R"(workers: must be a number, not {"count":4})");
+  CHECK(refusal_of_file(R"({"workers": "4"})") == R"(workers: must be a number, not "4")");
+  CHECK(refusal_of_file(R"({"workers": -1})") == "workers: must be a number, not -1");
+  CHECK(refusal_of_file(R"({"workers": 0})") == "workers: must be from 1 to 64, not 0");
+  CHECK(refusal_of_file(R"({"node_name": 1})") == "node_name: must be a string, not 1");
+  CHECK(refusal_of_file(R"({"sockets": "/a"})") == R"(sockets: must be a list, not "/a")");
   CHECK(refusal_of_file(R"({"sockets": []})") == "sockets: at least one is needed");
   CHECK(refusal_of_file(R"({"sockets": ["a"]})") == R"(sockets: "a" must begin with /)");
   CHECK(refusal_of_file(R"({"address": "n1.example"})") ==
         R"(address: "n1.example" is not an IP address)");
   CHECK(refusal_of_file(R"({"store": {"kind": "consul"}})") ==
-        R"(store.kind: "consul" is not a kind; use embedded or etcd)");
+        R"(store.kind: unknown kind "consul"; use embedded or etcd)");
   CHECK(refusal_of_file(R"({"log_level": "loud"})")
-            .starts_with(R"(log_level: "loud" is not a level)"));
+            .starts_with(R"(log_level: unknown level "loud")"));
   CHECK(refusal_of_file(R"({"drbd": {"first_port": 65000}})")
             .starts_with("drbd.first_port: must be from 1024 to "));
   CHECK(refusal_of_file("[]") == "must be one JSON object");
-  CHECK(refusal_of_file("{\"node_name\": ").starts_with("is no JSON: "));
+  CHECK(refusal_of_file("{\"node_name\": ").starts_with("is not valid JSON: "));
   CHECK(refusal_of_file(R"({"node_name": "UPPER case"})").starts_with("node_name: "));
   CHECK(refusal_of_file(R"({"drbd": {"helper": "/)" + std::string(80, 'x') + "\"}}")
-            .starts_with("drbd.helper: the kernel takes fewer than 80 characters"));
+            .starts_with("drbd.helper: the kernel accepts fewer than 80 characters"));
 }
 
 TEST_CASE("config: a store in etcd needs its parts") {
@@ -193,19 +193,19 @@ TEST_CASE("config: a pool has what its type needs, and nothing else") {
   CHECK(with(R"({"name": "a", "type": "lvm-thin", "volume_group": "g"})") ==
         "pools: pool a, of type lvm-thin, needs a thin_pool");
   CHECK(with(R"({"name": "a", "type": "zfs"})") ==
-        R"(pools: pool a: "zfs" is not a type; use lvm, lvm-thin or file)");
+        R"(pools: pool a: unknown type "zfs"; use lvm, lvm-thin or file)");
   CHECK(with(R"({"name": "a", "type": "file", "directory": "d"})") ==
         R"(pools: pool a: directory "d" must begin with /)");
   CHECK(with(R"({"name": "a", "type": "lvm", "vg": "g"})") == "pools.vg: unknown key of a pool");
   CHECK(with(R"({"name": "a", "type": "file", "directory": "/d"},
                 {"name": "a", "type": "file", "directory": "/e"})") ==
-        "pools: pool a is there twice");
-  CHECK(with(R"("a")").starts_with("pools: each must be an object"));
+        "pools: pool a is defined twice");
+  CHECK(with(R"("a")").starts_with("pools: each entry must be an object"));
 }
 
 TEST_CASE("config: what is wrong with a flag is refused with the flag") {
-  CHECK(refusal_of_flags({"--workers", "many"}) == R"(--workers: must be a number, and is "many")");
-  CHECK(refusal_of_flags({"--workers", "65"}) == "--workers: must be from 1 to 64, and is 65");
+  CHECK(refusal_of_flags({"--workers", "many"}) == R"(--workers: must be a number, not "many")");
+  CHECK(refusal_of_flags({"--workers", "65"}) == "--workers: must be from 1 to 64, not 65");
   CHECK(refusal_of_flags({"--workers", "1", "--workers", "2"}) ==
         "--workers: is given more than once");
   CHECK(refusal_of_flags({"--pool", "fast"}) == R"(--pool: "fast" is not of the form key=value)");
@@ -261,7 +261,7 @@ TEST_CASE("config: how much a pool may promise, where it can promise more than i
         std::string::npos);
   }
   CHECK(refusal_of_flags({"--pool", "name=a,type=file,directory=/d,max_promised_percent=x"}) ==
-        "--pool: must be a number, and is \"x\"");
+        "--pool: must be a number, not \"x\"");
 }
 
 TEST_CASE("config: --check-config prints what would be used, and that is a configuration again") {
