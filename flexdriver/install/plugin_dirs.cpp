@@ -7,8 +7,8 @@
 #include <optional>
 #include <string_view>
 
-#include "agent/base/text.h"
 #include "agent/api/error.h"
+#include "agent/base/text.h"
 #include "flexdriver/install/host_processes.h"
 
 namespace plexvol::driver {

@@ -9,10 +9,10 @@
 #include <set>
 #include <thread>
 
-#include "agent/base/text.h"
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
 #include "agent/base/deadline.h"
+#include "agent/base/text.h"
 #include "agent/mounts/guard.h"
 #include "agent/mounts/target.h"
 #include "flexdriver/agent_client.h"
