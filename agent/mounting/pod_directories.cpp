@@ -98,7 +98,11 @@ void PodDirectories::look_at(const mounts::PodVolume& directory, const std::stri
   const std::string volume = bare->volume.empty() ? directory.name : bare->volume;
   // A pod that is just starting has no container yet, and looks as if it had ended.
   if (settings_.is_being_mounted(volume)) return;
-  if (settings_.is_proved_dead(directory.pod)) return remove(path, root, bare->guarded);
+  if (settings_.is_proved_dead(directory.pod)) {
+    // The question may take a while, in which the call of a pod that starts has come.
+    if (!settings_.is_being_mounted(volume)) remove(path, root, bare->guarded);
+    return;
+  }
   if (!bare->guarded) return;
   found[path] = {.pod = directory.pod, .volume = volume, .since = std::chrono::steady_clock::now()};
 }

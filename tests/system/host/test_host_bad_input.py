@@ -98,7 +98,7 @@ def test_more_than_there_is_room_for(host: Host) -> None:
 def test_a_mirror_on_a_node_alone(host: Host) -> None:
     asked = host.options("pv-1", size="64Mi", replicas="2")
     before = picture(host)
-    host.mounting.refused("mount", host.pod_dir("pv-1"), asked, naming=("2 nodes", NODE))
+    host.mounting.refused("mount", host.pod_dir("pv-1"), asked, naming=("no node can take a replica", NODE))
     assert picture(host) == before
 
 
@@ -283,7 +283,7 @@ def test_a_formatted_volume_that_reads_otherwise_is_refused(host: Host, content:
     if content == "xfs":
         foreign_xfs(host, device)
     naming = ("pv-1", "formatted as ext4", "neither mounted nor formatted")
-    host.mounting.refused("mount", pod, asked, naming=(*naming, "empty" if content == "nothing" else "xfs"))
+    host.mounting.refused("mount", pod, asked, naming=(*naming, "now holds nothing" if content == "nothing" else "xfs"))
     assert host.mounts() == []
     found = host.machine.run("sh", "-c", f"blkid --probe --match-tag TYPE --output value {device} || true").strip()
     assert found == ("" if content == "nothing" else "xfs")

@@ -71,7 +71,7 @@ def test_detach_is_refused_while_a_mount_call_is_under_way(host: Host) -> None:
     asked, device = attach(host)
     folder = host.device_dir("pv-1")
     connection, call_id = begin_mount(host, "pv-1", folder)
-    host.attaching.refused("detach", "pv-1", NODE, naming=("pv-1", "mount", "under way", NODE))
+    host.attaching.refused("detach", "pv-1", NODE, naming=("pv-1", "mount", "is being mounted", NODE))
     assert host.attaching.must("isattached", asked, NODE).json["attached"] is True
     # The late mount(2) finds the same device and nothing lost.
     host.machine.run("mount", device, folder)
@@ -86,7 +86,7 @@ def test_detach_is_refused_while_a_mount_call_is_under_way(host: Host) -> None:
 def test_a_mount_call_ends_with_its_callers_connection(host: Host) -> None:
     attach(host)
     connection, _ = begin_mount(host, "pv-1", host.device_dir("pv-1"))
-    host.attaching.refused("detach", "pv-1", NODE, naming="under way")
+    host.attaching.refused("detach", "pv-1", NODE, naming="is being mounted")
     connection.close()
     wait_until(lambda: host.attaching.call("detach", "pv-1", NODE).succeeded, 120, "detach is no longer refused")
 

@@ -31,6 +31,7 @@ struct DirectoriesAgent {
   std::string memory = (state.path() / "not-made-yet" / "kubelets").string();
   std::set<std::string> dead;
   std::set<std::string> being_mounted;
+  bool mounted_meanwhile = false;  // while it is asked whether the pod is dead
   std::vector<std::string> changed;
   std::chrono::milliseconds patience{0};
   PodDirectories directories{settings()};
@@ -38,7 +39,11 @@ struct DirectoriesAgent {
   PodDirectorySettings settings() {
     return {.memory = memory,
             .root = [] { return std::string(); },
-            .is_proved_dead = [this](const std::string& uid) { return dead.contains(uid); },
+            .is_proved_dead =
+                [this](const std::string& uid) {
+                  if (mounted_meanwhile) being_mounted.insert("pv-1");
+                  return dead.contains(uid);
+                },
             .is_being_mounted =
                 [this](const std::string& volume) { return being_mounted.contains(volume); },
             .unmount =
@@ -155,6 +160,20 @@ TEST_CASE(
   PodDirectories patient(agent.settings());
   CHECK(patient.look() == Look::Again);
   CHECK(patient.missing("pv-1").empty());
+}
+
+TEST_CASE("pod directories: one is not removed under a call that began meanwhile [K3]") {
+  if (!can_use_loop_devices()) return;
+  const KubeletDirectory kubelet(true);
+  DirectoriesAgent agent(kubelet.pod());
+  agent.dead.insert("6f0c2f9e");
+  agent.mounted_meanwhile = true;
+  agent.directories.look();
+  CHECK(exists(kubelet.pod()));
+  agent.mounted_meanwhile = false;
+  agent.being_mounted.clear();
+  agent.directories.look();
+  CHECK_FALSE(exists(kubelet.pod()));
 }
 
 TEST_CASE("pod directories: the next agent finds what the one before was told of [K3]") {
