@@ -54,7 +54,7 @@ struct Subject {
   Places places;
 };
 
-std::vector<api::Finding> examine(const Subject& subject, process::Runner& runner);
+std::vector<api::Finding> examine(const Subject& asked, process::Runner& runner);
 
 bool has_fault(const std::vector<api::Finding>& findings);
 
