@@ -201,11 +201,12 @@ void Server::Loop::wake_up() const {
 
 std::vector<SocketLock> lock_sockets(const std::vector<std::string>& paths) {
   std::vector<SocketLock> locks;
+  locks.reserve(paths.size());
   for (const std::string& path : paths) locks.emplace_back(path);
   return locks;
 }
 
-Server::Server(Settings settings, Handler handler)
+Server::Server(const Settings& settings, Handler handler)
     : Server(settings, std::move(handler), lock_sockets(settings.socket_paths)) {}
 
 Server::Server(Settings settings, Handler handler, std::vector<SocketLock> locks)

@@ -93,7 +93,7 @@ std::vector<SocketLock> lock_sockets(const std::vector<std::string>& paths);
 class Server {
  public:
   // Listens when it returns. Throws what SocketLock and Listener do.
-  Server(Settings settings, Handler handler);
+  Server(const Settings& settings, Handler handler);
   // By locks of its paths that were taken before, with lock_sockets().
   Server(Settings settings, Handler handler, std::vector<SocketLock> locks);
   Server(const Server&) = delete;

@@ -228,9 +228,9 @@ class Run {
 
   // CPU time since the last byte was moved.
   milliseconds computed() const {
-    static const auto kTicksPerSecond = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+    static const auto ticks_per_second = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
     const std::uint64_t ticks = cpu_ticks_ - std::min(cpu_ticks_, idle_from_ticks_);
-    return milliseconds(ticks * 1000 / kTicksPerSecond);
+    return milliseconds(ticks * 1000 / ticks_per_second);
   }
 
   // Ends the whole group and throws.
