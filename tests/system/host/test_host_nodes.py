@@ -5,6 +5,14 @@ import json
 import pytest
 from plexvol_host import NODE, Host
 
+from lab import wait_until
+
+
+@pytest.fixture(autouse=True)
+def _announced(host: Host) -> None:
+    """A moment after its start the agent's own node is not in the store yet."""
+    wait_until(lambda: NODE in host.plexvol("node", "list").stdout, 60, "the node is announced")
+
 
 def refused(host: Host, *arguments: str) -> str:
     done = host.plexvol(*arguments)
