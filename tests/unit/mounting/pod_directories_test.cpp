@@ -166,6 +166,7 @@ TEST_CASE("pod directories: one is not removed under a call that began meanwhile
   if (!can_use_loop_devices()) return;
   const KubeletDirectory kubelet(true);
   DirectoriesAgent agent(kubelet.pod());
+  mounts::set_guard(kubelet.pod(), "pv-1");
   agent.dead.insert("6f0c2f9e");
   agent.mounted_meanwhile = true;
   agent.directories.look();
