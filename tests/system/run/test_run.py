@@ -81,10 +81,9 @@ def test_lanes_run_beside_each_other(tmp_path: Path) -> None:
 
 
 BUILDING = f"""{LOAD}
-run.BUILD_FIRST = [run.build("first", "", ["sh", "-c", sys.argv[2], "sh", sys.argv[1]], 100, 1)]
-run.BUILD_LAST = []
+first = run.build("first", "", ["sh", "-c", sys.argv[2], "sh", sys.argv[1]], 100, 1)
 needs = run.Part("needs", "", ["test", "-e", f"{{sys.argv[1]}}/built"], 100, lambda *_: run.Counts(1), lane=2, after=("first",))
-run.PARTS = [needs]
+run.PARTS = [needs, first]
 sys.exit(run.main(sys.argv[3:]))
 """
 
