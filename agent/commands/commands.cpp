@@ -1,11 +1,8 @@
 #include "agent/commands/commands.h"
 
-#include <fmt/core.h>
-
 #include "agent/api/names.h"
 #include "agent/cluster/nodes.h"
 #include "agent/cluster/repair.h"
-#include "agent/volumes/await_made.h"
 #include "agent/volumes/describe.h"
 #include "agent/volumes/force_current.h"
 #include "agent/volumes/tenants.h"
@@ -15,29 +12,16 @@ namespace plexvol::commands {
 using volumes::Call;
 
 api::VolumeInfo Commands::create_volume(const api::CreateVolumeRequest& request, const Call& call) {
-  for (const std::string& node : request.nodes) check_node_name(node);
-  if (!request.pool.empty()) check_pool_name(request.pool);
-  store::TypedStore& store = use_cases_.store;
-  volumes::await_announced(store, use_cases_.settings.here, call);
-  const model::Volume volume =
-      use_cases_.creation.create({.name = request.name,
-                                  .size_bytes = parse_size_bytes(request.size),
-                                  .replicas = request.replicas,
-                                  .nodes = request.nodes,
-                                  .pool = request.pool,
-                                  .fs_type = request.fs_type,
-                                  .mkfs_options = request.mkfs_options,
-                                  .asking = "",
-                                  .tenant = request.tenant});
-  call.is_about(volume.name);
-  if (!request.tenant.empty() && show_volume(volume.name).tenant != request.tenant) {
-    throw Error(ErrorCode::AlreadyExists,
-                fmt::format("volume {} already exists, and does not belong to namespace {}; see "
-                            "`plexvol volume set`",
-                            volume.name, request.tenant));
-  }
-  volumes::await_made(store, volume, call);
-  return volumes::await_first_connection(store, volume, call);
+  return use_cases_.creation.create_and_await({.name = request.name,
+                                               .size_bytes = parse_size_bytes(request.size),
+                                               .replicas = request.replicas,
+                                               .nodes = request.nodes,
+                                               .pool = request.pool,
+                                               .fs_type = request.fs_type,
+                                               .mkfs_options = request.mkfs_options,
+                                               .asking = "",
+                                               .tenant = request.tenant},
+                                              call);
 }
 
 std::vector<api::VolumeInfo> Commands::list_volumes() {

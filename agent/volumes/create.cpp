@@ -12,6 +12,8 @@
 #include "agent/model/codec.h"
 #include "agent/store/sets.h"
 #include "agent/store/taken.h"
+#include "agent/volumes/await_made.h"
+#include "agent/volumes/describe.h"
 #include "agent/volumes/lookup.h"
 
 namespace plexvol::volumes {
@@ -92,11 +94,8 @@ bool Creation::is_same(const NewVolume& wanted, const std::string& fs_type,
 }
 
 model::Volume Creation::create(const NewVolume& wanted) {
-  check_new_volume_name(wanted.name);
-  if (!wanted.tenant.empty() && wanted.tenant != api::kAnyNamespace) check_namespace(wanted.tenant);
-  check_replicas(wanted.replicas);
+  check(wanted);
   const std::string fs_type = check_fs_type(wanted.fs_type);
-  check_fs_size(fs_type, wanted.size_bytes);
   check_mkfs(fs_type, wanted.mkfs_options, wanted.size_bytes);
   constexpr int kMaxRaces = 20;
   for (int race = 0; race < kMaxRaces; ++race) {
@@ -135,6 +134,21 @@ model::Volume Creation::create(const NewVolume& wanted) {
   }
   throw Error(ErrorCode::Unavailable,
               fmt::format("volume {}: the store keeps changing; try again", wanted.name));
+}
+
+api::VolumeInfo Creation::create_and_await(const NewVolume& wanted, const Call& call) {
+  check(wanted);
+  await_announced(store_, settings_.here, call);
+  const model::Volume volume = create(wanted);
+  call.is_about(volume.name);
+  if (!wanted.tenant.empty() && show_volume(store_, volume.name).tenant != wanted.tenant) {
+    throw Error(ErrorCode::AlreadyExists,
+                fmt::format("volume {} already exists, and does not belong to namespace {}; see "
+                            "`plexvol volume set`",
+                            volume.name, wanted.tenant));
+  }
+  await_made(store_, volume, call);
+  return await_first_connection(store_, volume, call);
 }
 
 model::Volume Creation::find_or_create(const Wanted& wanted, const std::string& node) {

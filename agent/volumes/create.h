@@ -5,9 +5,11 @@
 #include <map>
 #include <string>
 
+#include "agent/api/protocol.h"
 #include "agent/model/model.h"
 #include "agent/placement/placement.h"
 #include "agent/store/typed_store.h"
+#include "agent/volumes/await.h"
 #include "agent/volumes/new_volume.h"
 #include "agent/volumes/settings.h"
 #include "agent/volumes/wanted.h"
@@ -22,6 +24,10 @@ class Creation {
   // The volume that exists when it was made by this call before, or by one like it. Throws
   // AlreadyExists when it has other properties, OutOfSpace, InvalidArgument.
   model::Volume create(const NewVolume& wanted);
+  // The same, and waits until its replicas are there and connected. Throws also what keeps a node
+  // from making its replica, Conflict when the volume is deleted meanwhile, and AlreadyExists when
+  // it belongs to another tenant.
+  api::VolumeInfo create_and_await(const NewVolume& wanted, const Call& call);
   // Made when it does not exist and a size is given; one of its copies is then on `node`.
   model::Volume find_or_create(const Wanted& wanted, const std::string& node);
   // The volume with what it takes on; throws when it is no longer this one.

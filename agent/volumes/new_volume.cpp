@@ -4,6 +4,7 @@
 
 #include "agent/api/error.h"
 #include "agent/api/names.h"
+#include "agent/api/protocol.h"
 
 namespace plexvol::volumes {
 
@@ -20,6 +21,8 @@ void check_replicas(unsigned replicas) {
               fmt::format("{} replicas are not supported; use 1 or 2", replicas));
 }
 
+namespace {
+
 void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
   // mkfs.xfs refuses less since xfsprogs 5.19.
   constexpr std::uint64_t kSmallestXfs = 300ULL << 20;
@@ -28,6 +31,17 @@ void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
                 fmt::format("size {} is too small for xfs, which needs {}; ext4 takes less",
                             size_to_text(size_bytes), size_to_text(kSmallestXfs)));
   }
+}
+
+}  // namespace
+
+void check(const NewVolume& wanted) {
+  check_new_volume_name(wanted.name);
+  for (const std::string& node : wanted.nodes) check_node_name(node);
+  if (!wanted.pool.empty()) check_pool_name(wanted.pool);
+  if (!wanted.tenant.empty() && wanted.tenant != api::kAnyNamespace) check_namespace(wanted.tenant);
+  check_replicas(wanted.replicas);
+  check_fs_size(check_fs_type(wanted.fs_type), wanted.size_bytes);
 }
 
 }  // namespace plexvol::volumes

@@ -22,6 +22,7 @@ struct NewVolume {
 // Throw InvalidArgument. "" becomes ext4.
 std::string check_fs_type(const std::string& fs_type);
 void check_replicas(unsigned replicas);
-void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes);
+// All of it, whatever door it came by; but for the words for mkfs, which mkfs itself is asked about.
+void check(const NewVolume& wanted);
 
 }  // namespace plexvol::volumes

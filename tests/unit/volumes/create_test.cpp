@@ -105,3 +105,28 @@ TEST_CASE("create: what exists with other words is not what is asked for [O6]") 
   request.tenant = "a";
   CHECK(CreateCase::create(test.commands, request) == ErrorCode::AlreadyExists);
 }
+
+TEST_CASE("create: names and numbers are checked, whatever door they came by") {
+  CreateCase test;
+  const auto refused = [&](const std::function<void(NewVolume&)>& change) {
+    NewVolume wanted{.name = "v", .size_bytes = kGi};
+    change(wanted);
+    try {
+      test.use_cases.creation.create_and_await(wanted, {.deadline = {}, .stop = {}});
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::InvalidArgument);
+      return test.store.list_volumes().empty();
+    }
+    return false;
+  };
+  CHECK(refused([](NewVolume& wanted) { wanted.name = "../v"; }));
+  CHECK(refused([](NewVolume& wanted) { wanted.nodes = {"n3", "n3/x"}; }));
+  CHECK(refused([](NewVolume& wanted) { wanted.pool = "p q"; }));
+  CHECK(refused([](NewVolume& wanted) { wanted.tenant = "A B"; }));
+  CHECK(refused([](NewVolume& wanted) { wanted.replicas = 3; }));
+  CHECK(refused([](NewVolume& wanted) { wanted.fs_type = "ntfs"; }));
+  CHECK(refused([](NewVolume& wanted) {
+    wanted.fs_type = "xfs";
+    wanted.size_bytes = 1U << 20U;
+  }));
+}
