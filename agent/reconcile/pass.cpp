@@ -19,6 +19,7 @@ constexpr int kMaxRounds = 12;
 
 std::string list(const std::vector<Action>& actions) {
   std::vector<std::string> texts;
+  texts.reserve(actions.size());
   for (const Action& action : actions) texts.push_back(to_text(action));
   return base::join(texts, "; ");
 }
