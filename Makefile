@@ -166,11 +166,12 @@ $(BUILD)/%.a:
 	@rm -f $@
 	@$(AR) rcsT $@ $^
 
+# Without ccache: it holds the path of its folder, so that of another checkout is of no use.
 define precompile
 	@echo "  compile  $@"
 	@mkdir -p $(@D)
 	@echo '#include "$<"' > $(basename $@)
-	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(1) $(PCH_FLAGS) -MD -MP -x c++-header -o $@ $(basename $@)
+	@CCACHE_DISABLE=1 $(CXX) $(CPPFLAGS) $(CXXFLAGS) $(1) $(PCH_FLAGS) -MD -MP -x c++-header -o $@ $(basename $@)
 endef
 ifneq ($(PRECOMPILED),)
 $(AGENT_PCH) $(DRIVER_PCH): agent/precompiled.h $(BUILD)/flags
