@@ -158,7 +158,8 @@ std::set<std::string> find_programs(const std::map<std::string, unsigned long>& 
   if (listeners.empty()) return programs;
   for (const pid_t pid : process::list_processes()) {
     for (const int open : process::list_descriptors(pid)) {
-      const std::string target = process::read_link(fmt::format("/proc/{}/fd/{}", pid, open));
+      const std::string target =
+          process::read_link(process::path_of(pid, fmt::format("fd/{}", open)));
       constexpr std::string_view kSocket = "socket:[";
       if (!target.starts_with(kSocket)) continue;
       const auto found =

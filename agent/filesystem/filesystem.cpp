@@ -19,6 +19,7 @@
 #include "agent/filesystem/features.h"
 #include "agent/filesystem/mkfs_options.h"
 #include "agent/filesystem/probe.h"
+#include "agent/process/proc.h"
 
 namespace plexvol::filesystem {
 
@@ -86,7 +87,7 @@ void Filesystem::try_make(const NewFilesystem& wanted, std::uint64_t size_bytes)
     throw Error(ErrorCode::Internal, "cannot test the mkfs options: " + base::error_text(errno));
   }
   NewFilesystem dry = wanted;
-  dry.device = fmt::format("/proc/{}/fd/{}", ::getpid(), file.get());
+  dry.device = process::path_of(::getpid(), fmt::format("fd/{}", file.get()));
   std::vector<std::string> argv = mkfs_command(dry, kernel_release());
   argv.insert(argv.begin() + 1, wanted.type == "xfs" ? "-N" : "-n");
   const process::Output output =

@@ -126,7 +126,7 @@ class Search {
       for (const strict::Process& process : view.space->processes) {
         if (users_.contains(process.pid)) continue;
         for (const auto& [link, words] : kLinks) {
-          const auto path = strict::read_link(fmt::format("/proc/{}/{}", process.pid, link));
+          const auto path = strict::read_link(process::path_of(process.pid, link));
           if (!path || !view.points.covers(*path)) continue;
           const bool is_root = std::string_view(link) == "root";
           places.push_back({process, *path, is_root ? words : words + *path});

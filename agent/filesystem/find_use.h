@@ -23,7 +23,7 @@ struct DeviceUse {
   std::vector<User> users;
 };
 
-// Mounts, and whoever uses the device: open files, working directory, root, mapped files, or a
+// The mounts of a device and the processes that use it: open files, working directory, root, mapped files, or a
 // mount of it in another mount namespace than process 1's and ours. A copy of a host's mount in a
 // service's own namespace (PrivateTmp= and the like) that goes together with the host's is not a
 // use. Users of what stands on it are users of it: of overlays whose layers lie on it, of loop

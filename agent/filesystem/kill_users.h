@@ -1,4 +1,4 @@
-// Ends whoever uses a device.
+// Kills the processes that use a device.
 #pragma once
 
 namespace plexvol::filesystem {

@@ -212,7 +212,7 @@ class LostOverlays {
       for (const auto& [at, point] : overlay.points) {
         for (const strict::Process& process : spaces_.all()[at].processes) {
           // One that has left its namespace meanwhile explains nothing.
-          const auto link = fmt::format("/proc/{}/ns/mnt", process.pid);
+          const auto link = process::path_of(process.pid, "ns/mnt");
           if (!strict::read_link(link) || !named.insert(process.pid).second) continue;
           users.push_back(
               {.pid = process.pid,

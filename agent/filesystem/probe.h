@@ -24,7 +24,7 @@ struct Probe {
 // Low-level libblkid probing of the device itself, never its cache. Strict, for "may this be
 // formatted?": all signatures that libblkid knows are looked for.
 Probe probe(const std::string& device);
-// The same by a child, which may hang without us: whoever reads a frozen device never comes back.
+// The same by a child, which may hang: a read of a frozen device does not return.
 // Throws Unavailable when it does not.
 Probe probe_apart(const std::string& device);
 // For a device that was formatted: only this type's superblock is asked for, since what a pod

@@ -24,6 +24,7 @@
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
 #include "agent/base/files.h"
+#include "agent/base/fork.h"
 #include "agent/process/child.h"
 #include "agent/process/proc.h"
 
@@ -61,13 +62,9 @@ base::Descriptor above_standard(base::Descriptor from) {
 }
 
 Pipe make_pipe() {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw Error(ErrorCode::Internal, "cannot make a pipe: " + base::error_text(errno));
-  }
-  base::Descriptor reader(ends[0]);
-  base::Descriptor writer(ends[1]);
-  return {above_standard(std::move(reader)), above_standard(std::move(writer))};
+  auto pipe = base::make_pipe();
+  if (!pipe) throw Error(ErrorCode::Internal, "cannot make a pipe: " + base::error_text(errno));
+  return {above_standard(std::move(pipe->read_end)), above_standard(std::move(pipe->write_end))};
 }
 
 void make_nonblocking(const base::Descriptor& descriptor) {

@@ -18,7 +18,7 @@ def running_cluster(lab3: Lab) -> Cluster:
     return Cluster(lab3).start()
 
 
-# Whether the last test has left the nodes as it found them, so that nobody has to look again.
+# Whether the last test left the nodes as it found them. If so, they are not checked again.
 _clean = pytest.StashKey[bool]()
 
 
