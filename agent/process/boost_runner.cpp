@@ -13,6 +13,10 @@
 #include <cstring>
 #include <utility>
 
+// Boost.Process has vfork(2) only for programs that ask for an X/Open of before 2008; Linux has it always.
+#ifndef BOOST_POSIX_HAS_VFORK
+#define BOOST_POSIX_HAS_VFORK 1
+#endif
 #include <boost/process/args.hpp>
 #include <boost/process/child.hpp>
 #include <boost/process/env.hpp>
@@ -81,9 +85,11 @@ pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe&
   if (report.writer.is_open()) environment[command.report_variable] = std::to_string(kept);
   const std::vector<std::string> arguments(command.argv.begin() + 1, command.argv.end());
   const pid_t parent = getpid();
+  // vfork: what is called in the child makes system calls only. A fork would copy all page tables
+  // for each tool, and Boost.Process would not wait for a child that cannot become its tool.
   try {
-    bp::child child(bp::exe = command.argv.front(), bp::args = arguments, environment,
-                    bp::posix::fd.bind(STDIN_FILENO, in.reader.get()),
+    bp::child child(bp::posix::use_vfork, bp::exe = command.argv.front(), bp::args = arguments,
+                    environment, bp::posix::fd.bind(STDIN_FILENO, in.reader.get()),
                     bp::posix::fd.bind(STDOUT_FILENO, out.writer.get()),
                     bp::posix::fd.bind(STDERR_FILENO, err.writer.get()),
                     bp::extend::on_exec_setup([parent, kept](auto& /*executor*/) {

@@ -30,6 +30,7 @@ namespace plexvol::process {
 namespace {
 
 constexpr int kFirstOfOurs = 3;
+constexpr int kDefaultLimit = 1024;
 constexpr unsigned kCloseRangeCloexec = 1U
                                         << 2;  // CLOSE_RANGE_CLOEXEC, not in older kernel headers
 
@@ -39,6 +40,14 @@ bool mark_range() {
 #else
   return false;
 #endif
+}
+
+// Kernels without close_range(2) are asked for each of as many as a program may open by default.
+void close_from(int first) {
+#ifdef SYS_close_range
+  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return;
+#endif
+  for (int number = first; number < kDefaultLimit; ++number) close(number);
 }
 
 // What getdents64(2) fills in; opendir(3) would allocate memory.
@@ -152,10 +161,7 @@ std::optional<int> run_in_child(const std::function<int()>& work, std::chrono::m
     // Its end of this pipe is the only descriptor it keeps: it must not hold other tools' pipes
     // open if it hangs.
     const int kept = dup2(pipe->write_end.get(), kFirstOfOurs);
-    for (int number = kept + 1; number < 1024; ++number) close(number);
-#ifdef SYS_close_range
-    syscall(SYS_close_range, kept + 1, ~0U, 0);
-#endif
+    close_from(kept + 1);
     return work();
   });
   if (child < 0) throw Error(ErrorCode::Internal, "cannot fork: " + base::error_text(errno));

@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/base/fork.h"
 #include "tests/support/events.h"
 #include "tests/support/loop_device.h"
 #include "tests/support/temporary_directory.h"
@@ -132,6 +134,14 @@ TEST_CASE("a tool that does not exist is an error that names it") {
   const Error error = error_of({.argv = {"/sbin/no-such-tool"}, .input = {}});
   CHECK(error.code() == ErrorCode::Internal);
   CHECK(std::string(error.what()).find("cannot start /sbin/no-such-tool") == 0);
+}
+
+TEST_CASE("a tool that does not exist leaves no dead child behind") {
+  const pid_t agent = plexvol::base::fork_child([] {
+    error_of({.argv = {"/sbin/no-such-tool"}, .input = {}});
+    return waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD ? 0 : 1;
+  });
+  CHECK(plexvol::base::wait_for_end(agent) == 0);
 }
 
 TEST_CASE("a tool is never looked up in a path") {
