@@ -13,7 +13,7 @@
 #include <cstring>
 #include <utility>
 
-// Boost.Process has vfork(2) only for programs that ask for an X/Open of before 2008; Linux has it always.
+// Boost.Process has it only for programs that ask for an X/Open of before 2008; Linux has it always.
 #ifndef BOOST_POSIX_HAS_VFORK
 #define BOOST_POSIX_HAS_VFORK 1
 #endif
