@@ -77,7 +77,8 @@ struct Wanted {
 
 // A logical volume, or the image file of a `file` pool.
 struct Backing {
-  std::string device;
+  std::string path;    // the logical volume's, or the image file's
+  std::string device;  // what stands on it is given this; "": an image has none until it is active
   bool active = false;
   bool ours = false;  // carries the tag of this very volume (not of an older one of the same name)
   bool making = false;  // carries the tag of an unfinished one

@@ -90,10 +90,8 @@ Then Planner::leave_lost_arbitration() {
   // A kubelet has restarted the container by now: it must not be told of an old write either.
   add(actions::KillUsers{});
   add(actions::ResumeIo{});
-  unmount_all();
-  if (seen_.linked) add(actions::Unlink{});
-  add(actions::Demote{});
-  add(actions::Down{});
+  stop_using();
+  take_down_layers();
   add(actions::LookAgain{});
   return Then::End;
 }
@@ -231,10 +229,8 @@ void Planner::plan_leaving() {
   if (in_use())
     return fail(ErrorCode::Conflict,
                 fmt::format("the replica on {} was replaced, but {}", wanted_.here, why_in_use()));
-  unmount_all();
-  if (seen_.linked) add(actions::Unlink{});
-  if (primary()) add(actions::Demote{});
-  if (seen_.resource) add(actions::Down{});
+  stop_using();
+  take_down_layers();
   if (wanted_.attached_here()) {
     add(actions::DropAttachment{});
     add(actions::LookAgain{});

@@ -2,6 +2,8 @@
 // are removed.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "agent/reconcile/planner.h"
 #include "agent/reconcile/stack.h"
 
@@ -20,7 +22,7 @@ Then Planner::refuse_strangers() {
       fail(ErrorCode::Conflict,
            fmt::format("{}: {} on {} was not made for this volume; Plexvol does not touch it: "
                        "remove or rename it, or choose another volume name",
-                       name(), (*backing)->device, wanted_.here));
+                       name(), (*backing)->path, wanted_.here));
       return Then::End;
     }
   }
@@ -97,6 +99,21 @@ Then Planner::bring_up_layers() {
   return Then::GoOn;
 }
 
+// When nothing uses the volume any more.
+void Planner::take_down_layers() {
+  auto layers = layers_of(volume_);
+  std::ranges::reverse(layers);
+  for (const Layer layer : layers) {
+    switch (layer) {
+      case Layer::Drbd:
+        if (seen_.resource) add(actions::Down{});
+        break;
+      case Layer::Backing:
+        break;  // costs nothing while nobody has it open
+    }
+  }
+}
+
 // Never proposes to delete the volume while a whole copy of it exists.
 Then Planner::tell_loss() {
   const std::string what = find_missing_part(volume_, seen_);
@@ -145,7 +162,7 @@ void Planner::remove_volume() {
   if (in_use()) return fail(ErrorCode::Conflict, "deletion waits: " + why_in_use());
   unmount_all();
   if (seen_.linked) add(actions::Unlink{});
-  if (seen_.resource) add(actions::Down{});
+  take_down_layers();
   // What could not be looked at may be there: it would never be removed.
   if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
   plan_data_removal();

@@ -88,6 +88,10 @@ void Planner::take_out_of_use() {
                                                   : std::string("not attached to any node");
     return fail(ErrorCode::Conflict, fmt::format("{} is {}, but {}", name(), holder, why_in_use()));
   }
+  stop_using();
+}
+
+void Planner::stop_using() {
   unmount_all();
   if (seen_.linked) add(actions::Unlink{});
   if (primary()) add(actions::Demote{});
@@ -102,9 +106,7 @@ void Planner::unmount_all() {
 }
 
 void Planner::let_go() {
-  unmount_all();
-  if (seen_.linked) add(actions::Unlink{});
-  if (primary()) add(actions::Demote{});
+  stop_using();
   add(actions::DropAttachment{});
   add(actions::LookAgain{});
 }

@@ -100,6 +100,7 @@ class Planner {
   Then refuse_strangers();
   Then tell_loss();
   Then bring_up_layers();
+  void take_down_layers();
   Then look_at_foundation();
   Then put_peer_back();
   Then leave_unattached();
@@ -130,6 +131,7 @@ class Planner {
   void plan_leaving();
   bool all_current() const;
   void take_out_of_use();
+  void stop_using();
   void unmount_all();
   void let_go();
   void plan_promotion();

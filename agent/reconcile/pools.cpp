@@ -28,9 +28,10 @@ bool has(const std::vector<std::string>& tags, const std::string& tag) {
   return std::find(tags.begin(), tags.end(), tag) != tags.end();
 }
 
-Backing to_backing(const std::string& device, bool active, const std::vector<std::string>& tags,
-                   const std::string& volume_id) {
-  return {.device = device,
+Backing to_backing(const std::string& path, const std::string& device, bool active,
+                   const std::vector<std::string>& tags, const std::string& volume_id) {
+  return {.path = path,
+          .device = device,
           .active = active,
           .ours = has(tags, kTag) && has(tags, id_tag(volume_id)),
           .making = has(tags, kMakingTag)};
@@ -56,7 +57,8 @@ class LvmPool : public Pool {
     for (const auto& volume : lvm_.list_logical_volumes(settings_.volume_group)) {
       if (!has(names, volume.name)) continue;
       check_whole(volume);
-      found[volume.name] = to_backing(volume.path, volume.active, volume.tags, volume_id);
+      found[volume.name] =
+          to_backing(volume.path, volume.path, volume.active, volume.tags, volume_id);
     }
     std::vector<std::string> finished;
     for (const auto& [name, backing] : found) {
@@ -86,10 +88,7 @@ class LvmPool : public Pool {
   }
 
   std::optional<Backing> known(const std::string& name) const override {
-    return Backing{.device = lvm::path_of(settings_.volume_group, name),
-                   .active = true,
-                   .ours = true,
-                   .making = false};
+    return active_backing(name, false);
   }
 
   Backing create(const std::string& name, std::uint64_t size_bytes,
@@ -102,10 +101,7 @@ class LvmPool : public Pool {
     const std::string uuid = lvm::active_uuid(settings_.volume_group, name);
     const std::lock_guard lock(mutex_);
     created_[name] = uuid;
-    return {.device = lvm::path_of(settings_.volume_group, name),
-            .active = true,
-            .ours = true,
-            .making = true};
+    return active_backing(name, true);
   }
 
   void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
@@ -153,6 +149,11 @@ class LvmPool : public Pool {
 
     bool operator==(const Finished&) const = default;
   };
+
+  Backing active_backing(const std::string& name, bool making) const {
+    const std::string path = lvm::path_of(settings_.volume_group, name);
+    return {.path = path, .device = path, .active = true, .ours = true, .making = making};
+  }
 
   // Whose it is, or how much of its data there is, cannot be told of these.
   void check_whole(const lvm::LogicalVolume& volume) const {
@@ -225,9 +226,8 @@ class ImagePool : public Pool {
     for (const std::string& name : names) {
       const auto image = files_.find_image(name);
       if (!image) continue;
-      Backing backing = to_backing(image->device, !image->device.empty(), image->tags, volume_id);
-      if (backing.device.empty()) backing.device = image->path;
-      found[name] = backing;
+      found[name] =
+          to_backing(image->path, image->device, !image->device.empty(), image->tags, volume_id);
     }
     return found;
   }

@@ -69,6 +69,11 @@ void write_status(const PassResult& result, Shared& shared) {
 
 }  // namespace
 
+std::string where_data_is(const Seen& seen) {
+  if (!seen.data) return "";
+  return seen.data->device.empty() ? seen.data->path : seen.data->device;
+}
+
 model::Status make_status(const PassResult& result, const Shared& shared) {
   const Loaded& loaded = *result.loaded;
   const Seen& seen = result.seen;
@@ -81,7 +86,7 @@ model::Status make_status(const PassResult& result, const Shared& shared) {
       .session = shared.settings.session,
       .attachment_revision = loaded.wanted.attachment ? loaded.attachment_revision : 0,
       .ready = !result.error && is_ready(loaded.wanted, seen),
-      .device = seen.data ? seen.data->device : "",
+      .device = where_data_is(seen),
       .role = {},
       .disk_state = {},
       .connection = {},

@@ -44,7 +44,7 @@ std::string find_missing_part(const model::Volume& volume, const Seen& seen) {
 bool have_devices(const model::Volume& volume, const Seen& seen) {
   return std::ranges::all_of(parts_of(volume), [&](const Part& part) {
     const std::optional<Backing>& backing = seen.*part.backing;
-    return !backing || backing->active || backing->device.starts_with("/dev/");
+    return !backing || !backing->device.empty();
   });
 }
 

@@ -2,8 +2,8 @@
 //
 // Each layer stands on the one below: it is brought up after it and taken down before it, and what
 // is mounted is the device of the top one. The compiler names the functions here, and
-// Planner::bring_up_layers, that have to know a new value of Layer. What else has to: README.md,
-// "Where to start".
+// Planner::bring_up_layers and take_down_layers, that have to know a new value of Layer. What else
+// has to: README.md, "Where to start".
 #pragma once
 
 #include <optional>

@@ -46,7 +46,7 @@ inline Wanted attached(Wanted wanted) {
 }
 
 inline Backing backing(const std::string& device) {
-  return {.device = device, .active = true, .ours = true, .making = false};
+  return {.path = device, .device = device, .active = true, .ours = true, .making = false};
 }
 
 inline Seen seen_single() {

@@ -125,6 +125,8 @@ Wanted to_wanted(const Json& json) {
 Backing to_backing(Object& object) {
   Backing backing;
   object.read("device", backing.device);
+  backing.path = backing.device;
+  object.read("path", backing.path);
   object.read("active", backing.active);
   object.read("ours", backing.ours);
   object.read("making", backing.making);

@@ -22,6 +22,20 @@ TEST_CASE("stack: a volume of one copy is its backing device") {
   CHECK(device_path(volume, seen).empty());
 }
 
+TEST_CASE("stack: an image has no device until it is active, a logical volume always has one") {
+  const model::Volume volume = cases::mirrored().volume;
+  Seen seen = cases::seen_mirrored("Secondary");
+  CHECK(have_devices(volume, seen));
+  seen.metadata->active = false;
+  CHECK(have_devices(volume, seen));
+  // Wherever its directory is.
+  seen.metadata->path = "/dev/shm/v.meta.img";
+  seen.metadata->device = "";
+  CHECK_FALSE(have_devices(volume, seen));
+  seen.metadata.reset();
+  CHECK(have_devices(volume, seen));
+}
+
 TEST_CASE("stack: a mirrored volume is DRBD's device, over two backing devices") {
   const model::Volume volume = cases::mirrored().volume;
   Seen seen = cases::seen_mirrored("Primary");
