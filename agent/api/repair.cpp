@@ -23,7 +23,7 @@ constexpr auto fields_of(const RepairVolume*) {
 }
 constexpr auto fields_of(const RepairReply*) {
   using S = RepairReply;
-  return std::tuple{may("turned_back", &S::turned_back), must("volumes", &S::volumes),
+  return std::tuple{may("rolled_back", &S::rolled_back), must("volumes", &S::volumes),
                     must("applied", &S::applied), must("done", &S::done)};
 }
 

@@ -32,7 +32,7 @@ struct RepairVolume {
 };
 
 struct RepairReply {
-  std::string turned_back;  // who saw what and when; "": nobody says that the store is older
+  std::string rolled_back;  // who saw what and when; "": nobody says that the store is older
   std::vector<RepairVolume> volumes;
   bool applied = false;
   bool done = false;  // the sets may be changed again

@@ -19,7 +19,7 @@ namespace plexvol::cluster {
 namespace {
 
 namespace keys = store::keys;
-using Turned = store::Versioned<model::TurnedBack>;
+using Turned = store::Versioned<model::RolledBack>;
 using Kind = RepairDecision::Kind;
 
 struct Subject {
@@ -30,7 +30,7 @@ struct Subject {
 };
 using Subjects = std::map<std::string, Subject>;
 
-// The nodes that have said all they know since the store was turned back.
+// The nodes that have said all they know since the store was rolled back.
 std::set<std::string> list_answered(const Turned& turned, store::Store& store) {
   std::set<std::string> nodes;
   const std::string prefix = keys::acted_all("");
@@ -97,7 +97,7 @@ std::string write(const Subject& subject, const RepairDecision& decision, const 
   const model::Volume& volume = decision.volume;
   store::Change change;
   // Who names the key may change sets while it is there.
-  change.require(keys::turned_back(), turned.revision)
+  change.require(keys::rolled_back(), turned.revision)
       .require(keys::volume(name), subject.volume_revision)
       .require(keys::current(name), subject.current_revision)
       .put(keys::volume(name), model::to_json(volume))
@@ -139,8 +139,8 @@ RepairTerms to_terms(const api::RepairRequest& request, std::set<std::string> an
 
 // Only with all that is read at the time: may be asked again after each failure.
 api::RepairReply repair(store::TypedStore& store, const api::RepairRequest& request) {
-  const auto turned = store.find_turned_back();
-  if (!turned) return {.turned_back = "", .volumes = {}, .applied = false, .done = true};
+  const auto turned = store.find_rolled_back();
+  if (!turned) return {.rolled_back = "", .volumes = {}, .applied = false, .done = true};
   const auto answered = list_answered(*turned, store.raw());
   const RepairTerms terms = to_terms(request, answered);
   Subjects subjects;
@@ -154,7 +154,7 @@ api::RepairReply repair(store::TypedStore& store, const api::RepairRequest& requ
     }
   }
   api::RepairReply reply{
-      .turned_back = fmt::format("{} saw at {}: {}", turned->value.node,
+      .rolled_back = fmt::format("{} saw at {}: {}", turned->value.node,
                                  time_to_text(turned->value.at), turned->value.what),
       .volumes = {},
       .applied = request.apply,
@@ -179,7 +179,7 @@ api::RepairReply repair(store::TypedStore& store, const api::RepairRequest& requ
       reply.volumes, [](const api::RepairVolume& volume) { return volume.in_doubt; });
   if (request.apply && !in_doubt) {
     reply.done = store.commit(
-        store::Change().require(keys::turned_back(), turned->revision).remove(keys::turned_back()));
+        store::Change().require(keys::rolled_back(), turned->revision).remove(keys::rolled_back()));
   }
   return reply;
 }

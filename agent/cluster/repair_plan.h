@@ -1,4 +1,4 @@
-// What is made of a volume after the store was turned back. Pure: what the store says and what the
+// What is made of a volume after the store was rolled back. Pure: what the store says and what the
 // nodes acted on go in, a decision comes out.
 //
 // The set that was acted on last counts, provided that every node that may know a newer one has

@@ -237,7 +237,7 @@ void look_at_name(const Examination& examination) {
 
 // Read from the store, so that it is told of whether or not an agent runs.
 void look_at_turn(store::TypedStore& store, Report& report) {
-  const auto turned = store.find_turned_back();
+  const auto turned = store.find_rolled_back();
   if (!turned) return;
   const auto& [node, at, what, unknown] = turned->value;
   report.fault(

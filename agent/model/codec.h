@@ -16,7 +16,7 @@ std::string to_json(const Volume& volume);
 std::string to_json(const Current& current);
 std::string to_json(const History& history);
 std::string to_json(const Acted& acted);
-std::string to_json(const TurnedBack& turned);
+std::string to_json(const RolledBack& turned);
 std::string to_json(const Attachment& attachment);
 std::string to_json(const Status& status);
 std::string to_json(const Node& node);
@@ -36,7 +36,7 @@ History from_json<History>(const std::string& text);
 template <>
 Acted from_json<Acted>(const std::string& text);
 template <>
-TurnedBack from_json<TurnedBack>(const std::string& text);
+RolledBack from_json<RolledBack>(const std::string& text);
 template <>
 Attachment from_json<Attachment>(const std::string& text);
 template <>

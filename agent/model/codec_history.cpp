@@ -67,16 +67,16 @@ Acted from_json<Acted>(const std::string& text) {
   return acted;
 }
 
-std::string to_json(const TurnedBack& turned) {
+std::string to_json(const RolledBack& turned) {
   return dump_any(with_unknown({{"node", turned.node}, {"at", turned.at}, {"what", turned.what}},
                                turned.unknown));
 }
 
 template <>
-TurnedBack from_json<TurnedBack>(const std::string& text) {
+RolledBack from_json<RolledBack>(const std::string& text) {
   const Json json = parse_record(text);
   Members members(json);
-  TurnedBack turned{.node = members.text("node", ""),
+  RolledBack turned{.node = members.text("node", ""),
                     .at = members.number_or<std::int64_t>("at", 0),
                     .what = members.text("what", "")};
   turned.unknown = members.rest();

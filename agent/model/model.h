@@ -155,9 +155,9 @@ struct Acted {
 std::string find_contradiction(const Acted& acted, const Volume& volume,
                                const std::optional<Current>& current);
 
-// store/turned-back: the store was seen to be another one than before, or older. While it is there,
+// store/rolled-back: the store was seen to be another one than before, or older. While it is there,
 // no set is changed by an agent that knows of it.
-struct TurnedBack {
+struct RolledBack {
   std::string node;     // that saw it first
   std::int64_t at = 0;  // seconds since 1970
   std::string what;     // for people

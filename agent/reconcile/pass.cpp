@@ -170,7 +170,7 @@ void Pass::withdraw_loss() {
   shared_.tools.store.put_status(shared_.settings.here, volume, loaded_->assigned, *status);
 }
 
-// As soon as it is seen, so that as much as possible is known when the store is turned back. What
+// As soon as it is seen, so that as much as possible is known when the store is rolled back. What
 // cannot be recorded keeps only that from being done which acts on it.
 void Pass::record_set() {
   const Wanted& wanted = loaded_->wanted;

@@ -26,7 +26,7 @@ std::span<const Rule> Planner::list_rules() {
       // Nothing here is this volume's.
       {"another node's volume", &Planner::skip_others_volume},
       // Before anything that believes the store, deletion above all.
-      {"store turned back", &Planner::refuse_old_store},
+      {"store rolled back", &Planner::refuse_old_store},
       // Before all that would make or use what is about to be removed.
       {"deletion", &Planner::remove_deleted},
       // Before all that takes the kernel's resource for this volume's.

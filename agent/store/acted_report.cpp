@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kInterval{60};
 
 ActedReport::ActedReport(TypedStore& store, ActedSets& acted, std::string here)
     : store_(store), acted_(acted), here_(std::move(here)) {
-  watch_ = store_.raw().watch(keys::turned_back(), [this](const std::string&) {
+  watch_ = store_.raw().watch(keys::rolled_back(), [this](const std::string&) {
     const std::lock_guard lock(mutex_);
     woken_ = true;
     changed_.notify_all();
@@ -73,7 +73,7 @@ void ActedReport::look() {
   }
   for (const std::string& volume : volumes) tell_of(volume);
   if (!has_looked_) look_for_empty_store();
-  const auto turned = store_.find_turned_back();
+  const auto turned = store_.find_rolled_back();
   turned ? publish(*turned) : take_back();
 }
 
@@ -94,8 +94,8 @@ void ActedReport::tell_of(const std::string& name) {
 }
 
 void ActedReport::tell(const std::string& why, Change change) {
-  const std::string key = keys::turned_back();
-  const model::TurnedBack turned{.node = here_, .at = std::time(nullptr), .what = why};
+  const std::string key = keys::rolled_back();
+  const model::RolledBack turned{.node = here_, .at = std::time(nullptr), .what = why};
   if (store_.commit(change.require(key, 0).put(key, model::to_json(turned)))) {
     log::error("the store was rolled back or replaced: " + why);
   }
@@ -112,7 +112,7 @@ void ActedReport::look_for_empty_store() {
 }
 
 // All first, and last that it was all.
-void ActedReport::publish(const Versioned<model::TurnedBack>& turned) {
+void ActedReport::publish(const Versioned<model::RolledBack>& turned) {
   has_published_ = true;
   std::map<std::string, std::string> wanted;
   for (const model::Acted& acted : acted_.list()) {
@@ -131,7 +131,7 @@ void ActedReport::publish(const Versioned<model::TurnedBack>& turned) {
   const auto said = store_.raw().get(all);
   if (wanted.empty() && said && said->value == revision) return;
   for (const auto& [key, value] : wanted) store_.commit(Change().put(key, value));
-  store_.commit(Change().require(keys::turned_back(), turned.revision).put(all, revision));
+  store_.commit(Change().require(keys::rolled_back(), turned.revision).put(all, revision));
 }
 
 void ActedReport::take_back() {

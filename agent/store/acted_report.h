@@ -1,5 +1,5 @@
 // Tells the store what this node acted on, once the store is known to be older than that, or
-// another one (store/turned-back): `plexvol store repair` reads it.
+// another one (store/rolled-back): `plexvol store repair` reads it.
 #pragma once
 
 #include <condition_variable>
@@ -32,7 +32,7 @@ class ActedReport {
   void tell_of(const std::string& name);
   void tell(const std::string& why, Change change);
   void look_for_empty_store();
-  void publish(const Versioned<model::TurnedBack>& turned);
+  void publish(const Versioned<model::RolledBack>& turned);
   void take_back();
 
   TypedStore& store_;

@@ -60,7 +60,7 @@ bool changes_set(const Transaction& transaction) {
 
 bool names_turn(const Transaction& transaction) {
   return std::ranges::any_of(transaction.conditions, [](const Condition& condition) {
-    return condition.key == keys::turned_back();
+    return condition.key == keys::rolled_back();
   });
 }
 
@@ -102,7 +102,7 @@ void GuardedStore::ask() {
 GuardedStore::Right GuardedStore::find_right() {
   const std::string& node = identity_.node;
   const auto entries = inside_.get_all({keys::schema(), keys::machine(node), keys::alive(node),
-                                        keys::node(node), keys::turned_back()});
+                                        keys::node(node), keys::rolled_back()});
   note_turn(entries[4]);
   Right right{.schema = check_schema(entries[0]), .machine = 0};
   if (!identity_.machine.empty()) {
@@ -115,8 +115,8 @@ GuardedStore::Right GuardedStore::find_right() {
 void GuardedStore::tell_of_turn() {
   const std::string why = identity_.seen == nullptr ? "" : identity_.seen->contradiction();
   if (why.empty()) return;
-  const std::string key = keys::turned_back();
-  const model::TurnedBack turned{.node = identity_.node, .at = std::time(nullptr), .what = why};
+  const std::string key = keys::rolled_back();
+  const model::RolledBack turned{.node = identity_.node, .at = std::time(nullptr), .what = why};
   inside_.commit({.conditions = {{key, 0}}, .writes = {{key, model::to_json(turned)}}});
   note_turn(inside_.get(key));
   identity_.seen->accept();
@@ -133,7 +133,7 @@ void GuardedStore::look_at_answer() {
 void GuardedStore::note_turn(const std::optional<Entry>& entry) {
   std::string text;
   if (entry) {
-    const auto turned = readable<model::TurnedBack>(entry);
+    const auto turned = readable<model::RolledBack>(entry);
     const std::string who = turned ? fmt::format(", as {} saw at {} ({})", turned->node,
                                                  time_to_text(turned->at), turned->what)
                                    : "";
@@ -143,12 +143,12 @@ void GuardedStore::note_turn(const std::optional<Entry>& entry) {
         who);
   }
   const std::lock_guard lock(mutex_);
-  turned_back_ = text;
+  rolled_back_ = text;
 }
 
-std::string GuardedStore::turned_back() const {
+std::string GuardedStore::rolled_back() const {
   const std::lock_guard lock(mutex_);
-  return turned_back_;
+  return rolled_back_;
 }
 
 // Answers the revision of machines/<node> with this machine in it.
@@ -247,7 +247,7 @@ bool GuardedStore::commit(const Transaction& transaction) {
     const Right right = require_right();
     if (is_bound) tell_of_turn();
     Transaction bound = transaction;
-    if (is_bound) bound.conditions.push_back({keys::turned_back(), 0});
+    if (is_bound) bound.conditions.push_back({keys::rolled_back(), 0});
     for (Condition& condition : conditions_of(right)) {
       bound.conditions.push_back(std::move(condition));
     }
@@ -256,7 +256,7 @@ bool GuardedStore::commit(const Transaction& transaction) {
     ask();
     const Right now = require_right();
     if (is_bound) {
-      if (const std::string why = turned_back(); !why.empty()) {
+      if (const std::string why = rolled_back(); !why.empty()) {
         throw Error(ErrorCode::Conflict, why);
       }
     }

@@ -6,7 +6,7 @@
 // bound to what the right rests on, so that nothing is written a moment after it was lost.
 //
 // It also keeps the sets of the volumes (current/) as they are once the store was seen to be older
-// than before, or another one: the first agent that sees it writes store/turned-back, and every
+// than before, or another one: the first agent that sees it writes store/rolled-back, and every
 // transaction that changes a set requires that this key is absent, unless it names the key itself.
 #pragma once
 
@@ -32,7 +32,7 @@ struct Identity {
   std::string machine;
   std::function<std::string()> address = [] { return ""; };  // of the machine; "" while unknown
   std::chrono::milliseconds retry{2'000};  // between two questions while it has no right
-  StoreSeen* seen = nullptr;  // fed by the store inside; nullptr: that cannot be turned back
+  StoreSeen* seen = nullptr;  // fed by the store inside; nullptr: that cannot be rolled back
 };
 
 // Watches and presences may outlive it; `inside` must not be destroyed before it.
@@ -54,7 +54,7 @@ class GuardedStore : public Store {
   std::string kind() const override { return inside_.kind(); }
 
   // Why no set is changed; "" as far as is known. Lags behind by up to half a minute.
-  std::string turned_back() const;
+  std::string rolled_back() const;
 
   // Why this agent may not use the store; "" when it may, and while nobody knows.
   std::string refusal() const;
@@ -91,7 +91,7 @@ class GuardedStore : public Store {
   State state_ = State::Unknown;
   Right right_;
   std::string reason_;  // why it is not granted
-  std::string turned_back_;
+  std::string rolled_back_;
   bool ask_now_ = false;
   std::jthread thread_;  // last: it uses all the others
 };

@@ -71,8 +71,8 @@ std::string acted(const std::string& node, const std::string& volume) {
 std::string acted_all(const std::string& node) {
   return "acted-all/" + node;
 }
-std::string turned_back() {
-  return "store/turned-back";
+std::string rolled_back() {
+  return "store/rolled-back";
 }
 std::string schema() {
   return "schema";

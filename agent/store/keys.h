@@ -37,10 +37,10 @@ std::string placement(const std::string& node);
 // acted/<node>/<volume>: model::Acted.
 std::string acted(const std::string& node, const std::string& volume);
 std::string acted_prefix(const std::string& node);
-// acted-all/<node>: the revision of turned_back() for which all of acted/<node>/ was written.
+// acted-all/<node>: the revision of rolled_back() for which all of acted/<node>/ was written.
 std::string acted_all(const std::string& node);
-// model::TurnedBack.
-std::string turned_back();
+// model::RolledBack.
+std::string rolled_back();
 // Which agents may write: model::Schema.
 std::string schema();
 

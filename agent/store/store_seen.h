@@ -35,7 +35,7 @@ class StoreSeen {
 
   // Why the store that answers cannot be what came after; "": nothing speaks against it.
   std::string contradiction() const;
-  // Everybody has been told of it (store/turned-back): from now on the store that answers counts.
+  // Everybody has been told of it (store/rolled-back): from now on the store that answers counts.
   void accept();
 
   // Writes what was seen since the last time. Throws nothing: it lags behind then.

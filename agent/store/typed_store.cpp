@@ -278,8 +278,8 @@ std::optional<Versioned<model::Current>> TypedStore::find_current(const std::str
   return to_set(entries[0], entries[1]);
 }
 
-std::optional<Versioned<model::TurnedBack>> TypedStore::find_turned_back() {
-  return find<model::TurnedBack>(store_, keys::turned_back());
+std::optional<Versioned<model::RolledBack>> TypedStore::find_rolled_back() {
+  return find<model::RolledBack>(store_, keys::rolled_back());
 }
 
 std::optional<Versioned<model::Attachment>> TypedStore::find_attachment(const std::string& volume) {

@@ -83,7 +83,7 @@ class TypedStore {
   std::vector<Unreadable> list_unreadable();
   // With its history, of the same revision: that changes only together with the set.
   std::optional<Versioned<model::Current>> find_current(const std::string& volume);
-  std::optional<Versioned<model::TurnedBack>> find_turned_back();
+  std::optional<Versioned<model::RolledBack>> find_rolled_back();
   std::optional<Versioned<model::Attachment>> find_attachment(const std::string& volume);
   std::optional<model::Status> find_status(const std::string& node, const std::string& volume);
   std::vector<model::Node> list_nodes();

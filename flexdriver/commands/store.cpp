@@ -41,7 +41,7 @@ void print_volume(const api::RepairVolume& volume) {
 }
 
 std::string summary(const api::RepairReply& reply) {
-  if (reply.turned_back.empty()) return "nothing to repair: no agent says that the store is older";
+  if (reply.rolled_back.empty()) return "nothing to repair: no agent says that the store is older";
   std::size_t in_doubt = 0;
   for (const api::RepairVolume& volume : reply.volumes) in_doubt += volume.in_doubt ? 1 : 0;
   if (reply.done) return "repaired: the current sets are used again";
@@ -83,8 +83,8 @@ void add_repair(CLI::App& parent, const CommandContext& context) {
     if (context.options().json()) {
       print_line(result);
     } else {
-      if (!reply.turned_back.empty())
-        print_line("the store is older than before; " + one_line(reply.turned_back));
+      if (!reply.rolled_back.empty())
+        print_line("the store is older than before; " + one_line(reply.rolled_back));
       for (const api::RepairVolume& volume : reply.volumes) print_volume(volume);
       print_line(summary(reply));
     }

@@ -266,7 +266,7 @@ def test_a_forgotten_node_that_is_gone_by_the_second_question_is_forgotten(drive
     assert (outcome.status, outcome.err) == (1, "plexvol: no node named n2; there are: n1\n")
 
 
-REPAIR = {"turned_back": "n2 saw at 2026-01-31T10:00:00Z: another etcd", "applied": False, "done": False, "volumes": [
+REPAIR = {"rolled_back": "n2 saw at 2026-01-31T10:00:00Z: another etcd", "applied": False, "done": False, "volumes": [
     {"name": "data", "store": "set 5 {n1,n2}", "nodes": ["n2 acted on set 6 {n2}", "n1 has not answered"],
      "action": "n1 may know of a newer set", "in_doubt": True}]}
 

@@ -1,4 +1,4 @@
-// What is made of a volume after the store was turned back.
+// What is made of a volume after the store was rolled back.
 #include "agent/cluster/repair_plan.h"
 
 #include <doctest/doctest.h>

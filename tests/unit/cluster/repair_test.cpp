@@ -57,7 +57,7 @@ struct Cluster : volumes::QuietNode {
     CHECK(await([&] { return has_answered(node); }));
   }
   bool has_answered(const std::string& node) {
-    const auto turned = store.find_turned_back();
+    const auto turned = store.find_rolled_back();
     const auto said = raw.get(keys::acted_all(node));
     return turned && said && said->value == std::to_string(turned->revision);
   }
@@ -113,10 +113,10 @@ TEST_CASE("store repair: an old backup gets the set that was acted on last [D19]
   CHECK_FALSE(reply.done);
   CHECK_FALSE(reply.volumes[0].in_doubt);
   CHECK(c.set().epoch == 1);
-  CHECK(c.store.find_turned_back());
+  CHECK(c.store.find_rolled_back());
   reply = c.commands.repair(kApply);
   CHECK(reply.done);
-  CHECK_FALSE(c.store.find_turned_back());
+  CHECK_FALSE(c.store.find_rolled_back());
   CHECK(c.set().nodes == Nodes{"n2"});
   CHECK(c.set().epoch == 3);
   c.act(c.on_n1);
@@ -138,10 +138,10 @@ TEST_CASE("store repair: a contradiction that was repaired meanwhile is not told
   report.contradicted("v");
   REQUIRE(await([&] { return c.has_answered("n2"); }));
   c.write(newest);
-  c.store.commit(store::Change().remove(keys::turned_back()));
+  c.store.commit(store::Change().remove(keys::rolled_back()));
   report.contradicted("v");
   REQUIRE(await([&] { return c.raw.list("acted").empty(); }));
-  CHECK_FALSE(c.store.find_turned_back());
+  CHECK_FALSE(c.store.find_rolled_back());
 }
 
 TEST_CASE("store repair: a person goes on without a node, or chooses [D19]") {
@@ -173,7 +173,7 @@ TEST_CASE("store repair: a person goes on without a node, or chooses [D19]") {
     c.act(c.on_n1);
     c.act(c.on_n2);
     request.use = {{"w", "n2"}};
-    c.put(keys::turned_back(), model::to_json(model::TurnedBack{}));
+    c.put(keys::rolled_back(), model::to_json(model::RolledBack{}));
     CHECK_THROWS_AS(c.commands.repair(request), Error);
   }
 }
@@ -190,7 +190,7 @@ TEST_CASE("store repair: an empty store is told of the volumes again [D19]") {
     const store::ActedReport one(c.store, c.on_n1, "n1");
     const store::ActedReport other(c.store, c.on_n2, "n2");
     CHECK(c.both_answer());
-    CHECK(c.store.find_turned_back()->value.what.find("knows no volume") != std::string::npos);
+    CHECK(c.store.find_rolled_back()->value.what.find("knows no volume") != std::string::npos);
     SUBCASE("at once") {}
     SUBCASE("its minor is another's by now") {
       c.refuses_a_minor_of_another();
@@ -208,7 +208,7 @@ TEST_CASE("store repair: of what cannot be read on a node nothing is said [D19]"
   Cluster c;
   c.act(c.on_n1);
   std::ofstream(c.directory.path() / "n1" / "damaged") << "?";
-  c.put(keys::turned_back(), model::to_json(model::TurnedBack{}));
+  c.put(keys::rolled_back(), model::to_json(model::RolledBack{}));
   const store::ActedReport report(c.store, c.on_n1, "n1");
   c.act(c.on_n2);
   const store::ActedReport other(c.store, c.on_n2, "n2");

@@ -116,14 +116,14 @@ TEST_CASE("doctor: an etcd that answers reads and takes no writes is a fault") {
   CHECK(full.advice.find("etcdctl alarm list") != std::string::npos);
 }
 
-TEST_CASE("doctor: a store that was turned back is a fault, with what to do [D19]") {
+TEST_CASE("doctor: a store that was rolled back is a fault, with what to do [D19]") {
   if (!support::EtcdProcess::is_available()) return;
   support::EtcdProcess etcd;
   store::EtcdStore raw(etcd.settings());
   store::TypedStore store(raw);
   store.commit(store::Change().put(
-      store::keys::turned_back(),
-      model::to_json(model::TurnedBack{.node = "n2", .at = 0, .what = "another etcd"})));
+      store::keys::rolled_back(),
+      model::to_json(model::RolledBack{.node = "n2", .at = 0, .what = "another etcd"})));
   const api::Finding found = look(etcd, store, "store's age");
   CHECK(found.level == "fault");
   CHECK(found.found == "n2 saw at 1970-01-01T00:00:00Z: another etcd");

@@ -262,7 +262,7 @@ TEST_CASE("records: what is known of a volume's set comes back as it was written
   acted.unknown.members = R"({"later":7})";
   CHECK(model::from_json<model::Acted>(to_json(acted)) == acted);
   const std::string turned = R"({"node":"n1","at":7,"what":"another etcd","later":[1]})";
-  CHECK(json::parse(to_json(model::from_json<model::TurnedBack>(turned))) == json::parse(turned));
+  CHECK(json::parse(to_json(model::from_json<model::RolledBack>(turned))) == json::parse(turned));
   CHECK_THROWS_AS(model::from_json<model::History>(R"({"changes":[{"id":"a"}]})"), Error);
   CHECK_THROWS_AS(model::from_json<model::Acted>(R"({"volume":"v"})"), Error);
 }

@@ -207,7 +207,7 @@ TEST_CASE("guard: an agent that a newer one would be damaged by does not write [
 
 namespace {
 
-// What was seen of the store, in a cluster whose store can be turned back.
+// What was seen of the store, in a cluster whose store can be rolled back.
 struct Turned {
   OneName cluster;
   StoreSeen seen{cluster.directory.path() / "store-seen"};
@@ -226,49 +226,49 @@ struct Turned {
 
 }  // namespace
 
-TEST_CASE("guard: once the store was turned back, no set is changed [D19]") {
+TEST_CASE("guard: once the store was rolled back, no set is changed [D19]") {
   Turned t;
   CHECK(t.change_set() == "");
   t.turn_back();
   const std::string said = t.change_set();
   CHECK_MESSAGE(contains(said, "plexvol store repair"), said);
   CHECK_MESSAGE(contains(said, "as n1 saw at"), said);
-  CHECK(t.guard.turned_back() == said);
-  CHECK(t.cluster.raw.get("store/turned-back"));
+  CHECK(t.guard.rolled_back() == said);
+  CHECK(t.cluster.raw.get("store/rolled-back"));
   CHECK(t.seen.contradiction().empty());  // it is told, and used as it is
   CHECK(t.change_set() == said);
   // Reads, and all that changes no set, go on.
   CHECK(t.guard.get("current/v")->value == "1");
   CHECK(put(t.guard, "a", "1"));
   // Who knows of it may do something about it.
-  const auto turned = t.cluster.raw.get("store/turned-back");
+  const auto turned = t.cluster.raw.get("store/rolled-back");
   CHECK(t.guard.commit({.conditions = {{turned->key, turned->revision}},
                         .writes = {{"current/v", "2"}, {turned->key, std::nullopt}}}));
   CHECK(t.change_set() == "");
 }
 
-TEST_CASE("guard: a store that another agent saw turned back changes no set, either [D19]") {
+TEST_CASE("guard: a store that another agent saw rolled back changes no set, either [D19]") {
   Turned t;
   CHECK(t.change_set() == "");
-  t.cluster.put("store/turned-back",
-                model::to_json(model::TurnedBack{.node = "n2", .at = 0, .what = "it"}));
+  t.cluster.put("store/rolled-back",
+                model::to_json(model::RolledBack{.node = "n2", .at = 0, .what = "it"}));
   CHECK(contains(t.change_set(), "as n2 saw at 1970"));
-  t.cluster.put("store/turned-back", "?");
+  t.cluster.put("store/rolled-back", "?");
   CHECK(contains(t.change_set(), "no volume's current set is changed"));
-  t.cluster.remove("store/turned-back");
+  t.cluster.remove("store/rolled-back");
   CHECK(t.change_set() == "");
 }
 
-TEST_CASE("guard: who reads that the store was turned back tells it by himself [D19]") {
+TEST_CASE("guard: who reads that the store was rolled back tells it by himself [D19]") {
   Turned t;
   CHECK(t.change_set() == "");
   t.turn_back();
   t.guard.get("a");
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!t.cluster.raw.get("store/turned-back") && std::chrono::steady_clock::now() < end) {
+  while (!t.cluster.raw.get("store/rolled-back") && std::chrono::steady_clock::now() < end) {
     std::this_thread::yield();
   }
-  CHECK(t.cluster.raw.get("store/turned-back"));
+  CHECK(t.cluster.raw.get("store/rolled-back"));
 }
 
 }  // namespace plexvol::store

@@ -34,7 +34,7 @@ void answer(StoreSeen& seen, std::uint64_t cluster, std::int64_t revision) {
 
 }  // namespace
 
-TEST_CASE("store seen: an older revision, or another cluster, is a store turned back [D19]") {
+TEST_CASE("store seen: an older revision, or another cluster, is a store rolled back [D19]") {
   const SeenCase c;
   {
     StoreSeen seen(c.path);
@@ -66,7 +66,7 @@ TEST_CASE("store seen: an older revision, or another cluster, is a store turned 
   }
 }
 
-TEST_CASE("store seen: answers that come out of order are no store turned back [D19]") {
+TEST_CASE("store seen: answers that come out of order are no store rolled back [D19]") {
   const SeenCase c;
   StoreSeen seen(c.path);
   answer(seen, kCluster, 100);

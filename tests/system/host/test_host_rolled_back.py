@@ -23,7 +23,7 @@ def test_a_store_that_was_lost_is_told_of_the_volumes_again(host: Host) -> None:
     shutil.rmtree(host.directory / "store")
     host.start()
     # Nothing is taken for a stranger's, and nothing is made in its place.
-    wait_until(lambda: "store/turned-back" in host.keys(), 60, "the agent says what is wrong")
+    wait_until(lambda: "store/rolled-back" in host.keys(), 60, "the agent says what is wrong")
     refused = host.plexvol("volume", "create", "pv-1", "--size", "64Mi")
     assert refused.returncode == 1 and "plexvol store repair" in refused.stderr, refused
     assert host.loops() == images

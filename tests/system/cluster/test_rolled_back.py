@@ -11,7 +11,7 @@ from lab.etcd import DATA_DIR, PEER_PORT, SERVICE, wait_healthy
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 BACKUP = "/persist/backup.db"
-TURNED_BACK = "/plexvol/store/turned-back"
+ROLLED_BACK = "/plexvol/store/rolled-back"
 ENV = {"ETCDCTL_API": "3"}
 
 
@@ -52,8 +52,8 @@ def let_time_pass(cluster: Cluster, asked: str) -> None:
     wait_until(has_seen, 120, f"{asked} knows how far the store has come")
 
 
-def wait_turned_back(cluster: Cluster, asked: str) -> None:
-    wait_until(lambda: cluster.store_keys(asked, TURNED_BACK) != [], 120, "the store is known to be turned back")
+def wait_rolled_back(cluster: Cluster, asked: str) -> None:
+    wait_until(lambda: cluster.store_keys(asked, ROLLED_BACK) != [], 120, "the store is known to be rolled back")
 
 
 def wait_answered(cluster: Cluster, asked: str, nodes: set[str]) -> None:
@@ -96,7 +96,7 @@ def test_a_backup_from_before_a_failover_is_not_believed(cluster: Cluster, new_n
     for node in (n1, n3):
         wait_healthy(node)
     # n3 has no replica, and has seen more than there is now.
-    wait_turned_back(cluster, "n3")
+    wait_rolled_back(cluster, "n3")
     refused = cluster.driver("n1").call("mount", pod, asked)
     assert not refused.succeeded and "plexvol store repair" in refused.message, refused.message
     assert cluster.replica("n1", name, "n1")["role"] == "Secondary"
@@ -111,7 +111,7 @@ def test_a_backup_from_before_a_failover_is_not_believed(cluster: Cluster, new_n
     wait_answered(cluster, "n3", {"n1", "n2", "n3"})
     reply = repair(cluster, "n3", "--apply")
     assert reply["done"], reply
-    assert cluster.store_keys("n3", TURNED_BACK) == []
+    assert cluster.store_keys("n3", ROLLED_BACK) == []
     mount_as_kubelets_do(cluster, "n2", pod, asked)
     assert checksum(cluster, "n2", f"{pod}/newest") == newest
     cluster.wait_state("n3", name, "Ready")
@@ -136,7 +136,7 @@ def test_an_empty_etcd_loses_no_volume(cluster: Cluster, mounted: tuple[str, str
             node.resume_service(SERVICE)
         for node in cluster.lab.nodes:
             wait_healthy(node)
-        wait_turned_back(cluster, "n3")
+        wait_rolled_back(cluster, "n3")
         cluster.wait_alive(["n1", "n2", "n3"])
         assert cluster.volume("n3", name) is None
         refused = cluster.plexvol("n3", "volume", "create", "another", "--size", "64Mi", "--pool", "thick")
@@ -157,4 +157,4 @@ def test_an_empty_etcd_loses_no_volume(cluster: Cluster, mounted: tuple[str, str
         cluster.kill_agent(node)
         cluster.resume_agent(node)
     cluster.wait_alive(["n1", "n2", "n3"])
-    assert cluster.store_keys("n3", TURNED_BACK) == []
+    assert cluster.store_keys("n3", ROLLED_BACK) == []
