@@ -1,5 +1,6 @@
 // /proc/PID/maps and /proc/PID/cgroup, which come in pieces that may end anywhere, and in which
 // users choose the names of files and of cgroups.
+#include <algorithm>
 #include <regex>
 #include <sstream>
 
@@ -27,14 +28,14 @@ bool find_map(const std::string& bytes, std::size_t piece) {
 void check_maps(const std::string& bytes) {
   static const std::regex kLine(
       "[0-9a-f]{1,16}-[0-9a-f]{1,16} [-rwxsp]{4} [0-9a-f]{8,16} "
-      "([0-9a-f]{2,3}):([0-9a-f]{2,5}) [0-9]{1,20}( .*)?");
-  constexpr std::size_t kLongest = 4096;  // std::regex is recursive
-  if (bytes.size() > kLongest) return;
+      "([0-9a-f]{2,3}):([0-9a-f]{2,5}) [0-9]{1,20}( |$)");
+  constexpr std::size_t kColumns = 96;  // without the name: std::regex is recursive
   std::istringstream lines(bytes);
   bool is_mapped = false;
   for (std::string line; std::getline(lines, line);) {
+    line.resize(std::min(line.size(), kColumns));
     std::smatch columns;
-    if (!std::regex_match(line, columns, kLine)) return;
+    if (!std::regex_search(line, columns, kLine, std::regex_constants::match_continuous)) return;
     const mounts::DeviceNumber device{
         .major = static_cast<unsigned>(std::stoul(columns[1], nullptr, 16)),
         .minor = static_cast<unsigned>(std::stoul(columns[2], nullptr, 16))};
