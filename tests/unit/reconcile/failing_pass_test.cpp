@@ -1,7 +1,11 @@
 // Whole passes over a mirrored volume while one of their commands fails: whichever it is, and
 // whether it fails before or after its work, the passes after it end where they would have ended.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <optional>
@@ -27,9 +31,16 @@ namespace {
 // drbdmeta locks it: no other test of this machine uses it.
 constexpr unsigned kMinor = 1731;
 
+constexpr const char* kDevice = "/dev/drbd1731";
+
 // A kernel with DRBD, and a peer that is always there. All other tools are the host's own.
 class Kernel : public process::Runner {
  public:
+  Kernel() = default;
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+  ~Kernel() override { take_down(); }
+
   process::Output run(const process::Command& command) override {
     const std::string& tool = command.argv.at(0);
     if (tool == "/usr/sbin/drbdadm") return adjust();
@@ -38,23 +49,43 @@ class Kernel : public process::Runner {
     process::Output output;
     if (verb == "events2") output.out = events();
     if (verb == "show") output.out = show();
-    if (verb == "down") connection.clear();
+    if (verb == "down") take_down();
     if (verb == "disconnect") connection = "StandAlone";
+    if (verb == "primary") role = "Primary";
+    if (verb == "secondary") role = "Secondary";
     return output;
   }
-  std::string connection;   // "": the resource is not up
+  void take_down() {
+    connection.clear();
+    role = "Secondary";
+    ::unlink(kDevice);
+  }
+  std::filesystem::path images;
+  std::string connection;  // "": the resource is not up
+  std::string role = "Secondary";
   bool stays_down = false;  // whatever drbdadm is told
 
  private:
   process::Output adjust() {
-    if (!stays_down) connection = "Connected";
+    if (stays_down) return {};
+    if (connection.empty()) show_device();
+    connection = "Connected";
     return {};
+  }
+  // What it writes goes through to the backing device at once.
+  void show_device() {
+    struct stat backing {};
+    const auto image = filepool::FilePool(tools_, images).find_image("v");
+    REQUIRE(image);
+    REQUIRE(::stat(image->device.c_str(), &backing) == 0);
+    REQUIRE(::mknod(kDevice, S_IFBLK | 0600U, backing.st_rdev) == 0);
   }
   std::string events() const {
     if (connection.empty()) return "exists -\n";
     const bool connected = connection == "Connected";
     const std::string minor = std::to_string(kMinor);
-    return "exists resource name:v role:Secondary suspended:no\n"
+    return "exists resource name:v role:" + role +
+           " suspended:no\n"
            "exists connection name:v connection:" +
            connection + " role:" + (connected ? "Secondary" : "Unknown") +
            "\nexists device name:v volume:0 minor:" + minor +
@@ -88,12 +119,13 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
   FailingNode() {
     std::ofstream(directory.path() / "version") << "8.4.11\n";
     std::filesystem::create_directories(directory.path() / "drbd");
-    std::filesystem::create_directories(directory.path() / "images");
+    runner.kernel.images = directory.path() / "images";
+    std::filesystem::create_directories(runner.kernel.images);
     pools["p"] = make_pool({.name = "p",
                             .type = "file",
                             .volume_group = "",
                             .thin_pool = "",
-                            .directory = (directory.path() / "images").string()},
+                            .directory = runner.kernel.images},
                            runner);
     Wanted wanted = cases::mirrored();
     wanted.volume.minor = kMinor;
@@ -116,6 +148,7 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
   FailingNode& operator=(const FailingNode&) = delete;
   ~FailingNode() {
     runner.failing.reset();
+    runner.kernel.take_down();
     try {
       pools["p"]->remove({"v", "v.meta"});
     } catch (const Error&) {
@@ -134,8 +167,8 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
   }
   // Loop devices and DRBD's resource are gone, and files are not.
   void reboot() {
-    runner.kernel.connection.clear();
-    filepool::FilePool images(runner, (directory.path() / "images").string());
+    runner.kernel.take_down();
+    filepool::FilePool images(runner, runner.kernel.images);
     images.deactivate("v");
     images.deactivate("v.meta");
   }
@@ -154,6 +187,27 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
     if (runner.kernel.connection != "Connected") return false;
     return arbiter.put_back("v", current->revision, "n1");
   }
+  std::string call;  // that wants to mount it
+
+  void attach() {
+    const model::Volume volume = store.find_volume("v")->value;
+    store.commit(store::Change()
+                     .put(keys::attachment("v"),
+                          model::to_json(*cases::attached(cases::mirrored()).attachment))
+                     .wake(volume));
+  }
+  void detach() {
+    const model::Volume volume = store.find_volume("v")->value;
+    store.commit(store::Change().remove(keys::attachment("v")).wake(volume));
+  }
+  static bool has_ext4() {
+    constexpr std::streamoff kMagic = 0x438;
+    std::ifstream device(kDevice, std::ios::binary);
+    std::string magic(2, '\0');
+    device.seekg(kMagic);
+    device.read(magic.data(), 2);
+    return device && magic == "\x53\xEF";
+  }
   // Where it ended; the epoch says how often the arbiter was asked, which does not matter.
   std::string describe() {
     const auto volume = store.find_volume("v");
@@ -161,7 +215,16 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
     if (const auto current = store.find_current("v")) {
       for (const std::string& node : current->value.nodes) text += " " + node;
     }
-    text += " connection:" + runner.kernel.connection;
+    text += " connection:" + runner.kernel.connection + " role:" + runner.kernel.role;
+    if (const auto attachment = store.find_attachment("v")) {
+      text += " attached to " + attachment->value.node;
+    }
+    if (const auto status = store.find_status("n1", "v"); status && status->ready) text += " ready";
+    if (has_ext4()) text += " ext4";
+    if (!call.empty()) {
+      calls.wait(call, std::chrono::steady_clock::now());
+      text += " mounted";
+    }
     std::set<std::string> files;
     for (const char* folder : {"images", "drbd"}) {
       for (const auto& entry : std::filesystem::directory_iterator(directory.path() / folder)) {
@@ -191,15 +254,19 @@ bool ends_as_expected(const Step& prepare, const Step& want, std::size_t k, Fail
 }
 
 void check_every_failure(const Step& prepare, const Step& want, std::size_t least_commands) {
-  FailingNode whole;
-  prepare(whole);
-  want(whole);
-  const std::size_t before = whole.runner.commands;
-  whole.settle();
-  CHECK(whole.runner.commands - before >= least_commands);
+  std::string expected;
+  {
+    FailingNode whole;
+    prepare(whole);
+    want(whole);
+    const std::size_t before = whole.runner.commands;
+    whole.settle();
+    CHECK(whole.runner.commands - before >= least_commands);
+    expected = whole.describe();
+  }
   for (const FailsWhen when : {FailsWhen::Before, FailsWhen::After}) {
     std::size_t k = 1;
-    while (ends_as_expected(prepare, want, k, when, whole.describe())) REQUIRE(++k < 60);
+    while (ends_as_expected(prepare, want, k, when, expected)) REQUIRE(++k < 60);
   }
 }
 
@@ -210,6 +277,34 @@ void want_nothing_more(FailingNode& /*node*/) {}
 TEST_CASE("passes: a mirrored volume is made, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
   check_every_failure([](FailingNode& /*node*/) {}, want_nothing_more, 10);
+}
+
+TEST_CASE("passes: a mirrored volume is promoted and formatted, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure([](FailingNode& node) { node.settle(); },
+                      [](FailingNode& node) { node.attach(); }, 6);
+}
+
+TEST_CASE("passes: a mirrored volume is let go, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure(
+      [](FailingNode& node) {
+        node.settle();
+        node.attach();
+        node.settle();
+      },
+      [](FailingNode& node) { node.detach(); }, 4);
+}
+
+TEST_CASE("passes: a mirrored volume is checked for its mount, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure(
+      [](FailingNode& node) {
+        node.settle();
+        node.attach();
+        node.settle();
+      },
+      [](FailingNode& node) { node.call = node.calls.begin("v"); }, 4);
 }
 
 TEST_CASE("passes: a mirrored volume takes its peer's new address, whichever command fails") {
