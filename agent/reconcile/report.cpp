@@ -57,6 +57,11 @@ model::Status make_status_of_arbitration(const PassResult& result) {
   return status;
 }
 
+std::string where_data_is(const Seen& seen) {
+  if (!seen.data) return "";
+  return seen.data->device.empty() ? seen.data->path : seen.data->device;
+}
+
 void write_status(const PassResult& result, Shared& shared) {
   const Loaded& loaded = *result.loaded;
   if (result.only_arbitrated && !loaded.status) return;
@@ -68,11 +73,6 @@ void write_status(const PassResult& result, Shared& shared) {
 }
 
 }  // namespace
-
-std::string where_data_is(const Seen& seen) {
-  if (!seen.data) return "";
-  return seen.data->device.empty() ? seen.data->path : seen.data->device;
-}
 
 model::Status make_status(const PassResult& result, const Shared& shared) {
   const Loaded& loaded = *result.loaded;

@@ -33,16 +33,16 @@ struct ReconcilerNode {
   pods::Pods pod_states{{.runtime_sockets = {}, .host_root = ""}};
   Jobs jobs{[](const std::string&) {}};
   int resyncs_changed = 0;
-  Reconciler reconciler{{.store = store,
-                         .arbiter = arbiter,
-                         .pools = pools,
-                         .drbd = drbd,
-                         .filesystem = filesystem,
-                         .calls = calls,
-                         .pods = pod_states,
-                         .jobs = jobs,
-                         .links = Links(directory.path() / "links")},
-                        settings};
+  Tools tools{.store = store,
+              .arbiter = arbiter,
+              .pools = pools,
+              .drbd = drbd,
+              .filesystem = filesystem,
+              .calls = calls,
+              .pods = pod_states,
+              .jobs = jobs,
+              .links = Links(directory.path() / "links")};
+  Reconciler reconciler{tools, settings};
 
   explicit ReconcilerNode(std::chrono::seconds question_time = ReconcilerSettings{}.question_time)
       : settings(make_settings(question_time)) {}
