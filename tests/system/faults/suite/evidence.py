@@ -11,6 +11,11 @@ from .sequence import Sequence
 LOG_LINES = 80
 KERNEL_LINES = 60
 
+_PROCESSES = r"ps -eo pid,ppid,stat,etimes,cputimes,wchan:24,args --sort=-cputimes | grep -vE '[0-9] \[.*\]$'"
+# It answers this signal with the stacks of all that it is doing.
+_RUNTIME = """log=%s; kill -USR1 $(pidof containerd) && sleep 2
+tail -c 400000 $log | awk -v RS= '/PodSandbox|[uU]nmount|shim/' | cut -c -200 | tail -n 120""" % Node.service_log_path("containerd")
+
 
 def describe(sequence: Sequence) -> str:
     outcome = sequence.outcome
@@ -50,7 +55,8 @@ def _of_node(node: Node, volume: str) -> list[str]:
         "events2": ["drbdsetup", "events2", "--now"],
         "its kernel": ["sh", "-c", f"dmesg | grep -E 'drbd|EXT4|I/O error' | tail -n {KERNEL_LINES}"],
         "mounts": ["sh", "-c", f"grep {volume} /proc/self/mountinfo || true"],
-        "processes that hang": ["sh", "-c", "ps -eo pid,ppid,stat,wchan:24,args | grep -E ' D|plexvol' | grep -v grep"],
+        "its processes, and how long each has run and worked": ["sh", "-c", _PROCESSES],
+        "what its container runtime waits for": ["sh", "-c", _RUNTIME],
     }
     parts = [f"==== {node.name}"]
     for what, argv in commands.items():
@@ -61,7 +67,8 @@ def _of_node(node: Node, volume: str) -> list[str]:
 def _agent_log(node: Node) -> str:
     """Without the looks that went well: they come by the hundred and say nothing."""
     looks = "(lvs|vgs|pvs) --config .*exit code 0|events2 --now.*exit code 0"
-    return f"grep -vE '{looks}' {node.service_log_path(AGENT)} | cut -c -600 | tail -n {LOG_LINES}"
+    # -a: what a power failure has cut off is full of zeros.
+    return f"grep -avE '{looks}' {node.service_log_path(AGENT)} | cut -c -600 | tail -n {LOG_LINES}"
 
 
 def _try(look: Callable[[], str]) -> str:
