@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from host_calls import attach, mount_for_pod, process_on
 from lab import wait_until
 from plexvol_host import BUILD, NODE, Host
-from test_host_dangers import attach, mount_for_pod, process_on
 
 SILENT_FUSE = Path(__file__).with_name("silent_fuse.py")
 
