@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include "agent/api/names.h"
 #include "agent/base/text.h"
 #include "agent/log.h"
 
@@ -37,7 +36,6 @@ void FlexVolume::check_device(const std::string& device, const std::string& volu
 }
 
 api::DeviceReply FlexVolume::attach(const api::AttachRequest& request, const Call& call) {
-  check_node_name(request.node);
   const Request asked = parse_options(request.options);
   const log::LogScope scope("volume", asked.wanted.volume);
   const model::Volume volume =
@@ -69,8 +67,6 @@ api::IsAttachedReply FlexVolume::is_attached(const api::AttachRequest& request) 
 }
 
 void FlexVolume::detach(const api::DetachRequest& request, const Call& call) {
-  check_node_name(request.node);
-  check_node_name(request.name);
   use_cases_.attachments.detach(request.node, request.name, call);
 }
 

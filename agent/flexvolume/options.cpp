@@ -11,7 +11,6 @@
 #include "agent/api/names.h"
 #include "agent/api/text.h"
 #include "agent/filesystem/mount_options.h"
-#include "agent/volumes/new_volume.h"
 
 namespace plexvol::flexvolume {
 
@@ -99,7 +98,6 @@ std::optional<unsigned> parse_replicas(const std::string& text) {
     throw Error(ErrorCode::InvalidArgument,
                 fmt::format("option replicas is \"{}\": it must be 1 or 2", text));
   }
-  volumes::check_replicas(replicas);
   return replicas;
 }
 
@@ -122,18 +120,14 @@ Request parse_options(const api::Options& options, UnknownOptions unknown) {
         ErrorCode::InvalidArgument,
         std::string("the options name no volume: neither volume, volumeID nor ") + kNameKey);
   }
-  check_volume_name(wanted.volume);
   request.name = pick(options, {kNameKey});
   if (request.name.empty()) request.name = wanted.volume;
-  check_node_name(request.name);  // Kubernetes names are of one kind: RFC 1123 subdomains
   if (const std::string size = pick(options, {"size"}); options.contains("size")) {
     wanted.size_bytes = parse_size_bytes(size);
   }
   wanted.replicas = parse_replicas(pick(options, {"replicas"}));
   wanted.pool = pick(options, {"pool", "volumegroup"});
-  if (!wanted.pool.empty()) check_pool_name(wanted.pool);
   wanted.fs_type = pick(options, {"fsType", "kubernetes.io/fsType"});
-  if (!wanted.fs_type.empty()) volumes::check_fs_type(wanted.fs_type);
   wanted.mkfs_options = pick(options, {"mkfsOptions"});
   const auto mount_options = filesystem::parse_mount_options(pick(options, {"mountOptions"}));
   request.mount_flags = mount_options.flags;
@@ -142,7 +136,8 @@ Request parse_options(const api::Options& options, UnknownOptions unknown) {
                       parse_flag("readOnly", pick(options, {"readOnly"})) ||
                       pick(options, {"kubernetes.io/readwrite"}) == "ro";
   wanted.tenant = pick(options, {"kubernetes.io/pod.namespace"});
-  if (!wanted.tenant.empty()) check_namespace(wanted.tenant);
+  volumes::check(wanted);
+  check_node_name(request.name);  // Kubernetes names are of one kind: RFC 1123 subdomains
   return request;
 }
 

@@ -179,6 +179,8 @@ void Attachments::await_ready(const model::Volume& volume, const std::string& no
 }
 
 void Attachments::detach(const std::string& node, const std::string& name, const Call& call) {
+  check_node_name(node);
+  check_node_name(name);
   const std::string volume_name = store_.find_named(node, name).value_or(name);
   call.is_about(volume_name);
   const log::LogScope scope("volume", volume_name);
@@ -208,12 +210,16 @@ void Attachments::detach(const std::string& node, const std::string& name, const
 }
 
 std::optional<std::string> Attachments::find_node(const std::string& volume) {
+  check_volume_name(volume);
   const auto attachment = store_.find_attachment(volume);
   return attachment ? std::optional(attachment->value.node) : std::nullopt;
 }
 
 model::Volume Attachments::attach(const Wanted& wanted, const std::string& node,
                                   const std::string& name, const Call& call) {
+  check(wanted);
+  check_node_name(node);
+  check_node_name(name);
   call.is_about(wanted.volume);
   await_announced(store_, settings_.here, call);
   if (!store_.find_node(node)) {
@@ -227,6 +233,8 @@ model::Volume Attachments::attach(const Wanted& wanted, const std::string& node,
 }
 
 void Attachments::await_device(const Wanted& wanted, const std::string& name, const Call& call) {
+  check(wanted);
+  check_node_name(name);
   call.is_about(wanted.volume);
   const std::string& here = settings_.here;
   const model::Volume volume = find_existing(store_, wanted);

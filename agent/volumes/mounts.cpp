@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "agent/api/names.h"
 #include "agent/log.h"
 #include "agent/volumes/await_made.h"
 #include "agent/volumes/lookup.h"
@@ -38,6 +39,8 @@ class CallGuard {
 ReadyToMount Mounts::prepare(const MountWish& wish, const Call& call) {
   const Wanted& wanted = wish.wanted;
   const std::string& here = settings_.here;
+  check(wanted);
+  check_node_name(wish.name);
   call.is_about(wanted.volume);
   settings_.target_named(wish.target);
   await_announced(store_, here, call);

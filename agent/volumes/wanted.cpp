@@ -9,6 +9,7 @@
 #include "agent/api/names.h"
 #include "agent/api/text.h"
 #include "agent/filesystem/mkfs_options.h"
+#include "agent/volumes/new_volume.h"
 
 namespace plexvol::volumes {
 
@@ -23,6 +24,14 @@ std::vector<std::string> words_of(const std::string& text) {
 }
 
 }  // namespace
+
+void check(const Wanted& wanted) {
+  check_volume_name(wanted.volume);
+  if (wanted.replicas) check_replicas(*wanted.replicas);
+  if (!wanted.pool.empty()) check_pool_name(wanted.pool);
+  if (!wanted.fs_type.empty()) check_fs_type(wanted.fs_type);
+  if (!wanted.tenant.empty()) check_namespace(wanted.tenant);
+}
 
 bool take_on(const Wanted& wanted, model::Volume& volume) {
   bool changed = false;

@@ -20,6 +20,10 @@ struct Wanted {
   std::string tenant;  // the pod's namespace; "" where no pod is named
 };
 
+// All of it, whatever door it came by; but for the words for mkfs, which mkfs itself is asked about.
+// Throws InvalidArgument.
+void check(const Wanted& wanted);
+
 // Throws InvalidArgument when another volume is meant than the one that exists under this name
 // (contract fact 45).
 void check_same_volume(const Wanted& wanted, const model::Volume& volume);

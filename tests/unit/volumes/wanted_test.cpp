@@ -104,3 +104,17 @@ TEST_CASE("wanted: another volume of the same name is told apart") {
   CHECK(differs(0, "xfs", ""));
   CHECK(differs(0, "", "q"));
 }
+
+TEST_CASE("wanted: whatever door it came by, all of it is checked") {
+  CHECK_NOTHROW(check(of_data()));
+  CHECK_NOTHROW(check(with_replicas(2)));
+  CHECK_THROWS_AS(check(with_replicas(3)), Error);
+  CHECK_THROWS_AS(check(Wanted{}), Error);  // no name
+  Wanted wanted = of_data();
+  for (std::string Wanted::*field :
+       {&Wanted::volume, &Wanted::pool, &Wanted::fs_type, &Wanted::tenant}) {
+    wanted = of_data();
+    wanted.*field = "../x";
+    CHECK_THROWS_AS(check(wanted), Error);
+  }
+}
