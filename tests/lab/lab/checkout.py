@@ -11,7 +11,9 @@ from pathlib import Path
 
 from .paths import BUILD, CHECKOUT
 
-_NOT_LOOKED_AT = {CHECKOUT / ".git", BUILD}
+# Thousands of files, and no program among them that a machine runs.
+_WITHOUT_PROGRAMS = ("agent", "flexdriver", ".git", "build/fuzz", "build/obj", "build/asan/obj", "build/static", "build/tidy")
+_NOT_LOOKED_AT = {BUILD, *(CHECKOUT / name for name in _WITHOUT_PROGRAMS)}
 
 # Path, inode, size and time of change of every program.
 Programs = frozenset[tuple[str, int, int, int]]

@@ -123,8 +123,8 @@ class World:
         for node in self.lab.nodes:
             for service in (ETCD, AGENT):
                 self.resume_service(node.name, service)
-            # Whoever still stops tools midway, then the tools that were stopped.
-            node.run(["pkill", "-KILL", "-f", "stop_tools.py"])
+            # Whoever keeps the machine busy, or still stops tools midway, then the tools that were stopped.
+            node.run(["pkill", "-KILL", "-f", "stop_tools.py|vm/drop_caches"])
             node.run(["pkill", "-CONT", "-f", "drbd|lv|mkfs|fsck|e2fs"])
         self.set_no_space("DEACTIVATE")
         for node in self.lab.nodes:
