@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from containerd import start_containerd
-from lab import Command, Lab, Node, Result, wait_until
+from lab import Command, Lab, Node, Result, etcd, wait_until
 from lab.paths import GUEST_SOURCE
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -246,12 +246,7 @@ class Cluster:
 
     def store_keys(self, name: str, prefix: str = "/plexvol/") -> list[str]:
         """The keys that etcd holds, as the member on this node says."""
-        node = self.node(name)
-        env: Mapping[str, str] = {"ETCDCTL_API": "3"}
-        listed = node.check(
-            ["/usr/bin/etcdctl", f"--endpoints={node.etcd_url}", "get", "--prefix", "--keys-only", prefix], env=env
-        )
-        return listed.stdout.decode().split()
+        return etcd.list_keys(self.node(name), prefix, self.node(name).etcd_url)
 
     def tools_run(self, name: str, volume: str) -> list[str]:
         """The external processes for a volume on this node so far: each has a line in the agent's log."""

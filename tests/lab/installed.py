@@ -13,7 +13,7 @@ import yaml
 from cluster import AGENT, MOUNT_DRIVER, PLUGINS, Cluster, Driver
 from containerd import start_containerd
 
-from lab import Lab, Node, wait_until
+from lab import Lab, Node, etcd, wait_until
 from lab.paths import GUEST_SOURCE
 
 RENDER = Path(__file__).resolve().parents[2] / "installer" / "render"
@@ -132,12 +132,8 @@ class InstalledCluster(Cluster):
     def store_keys(self, name: str, prefix: str = "/plexvol/") -> list[str]:
         node = self.node(name)
         files = f"/run/pods/{ETCD}/volumes/certificates"
-        tls = [f"--cacert={files}/ca.crt", f"--cert={files}/member.crt", f"--key={files}/member.key"]
-        endpoint = f"--endpoints=https://{node.address}:{CLIENT_PORT}"
-        listed = node.check(
-            ["/usr/bin/etcdctl", endpoint, *tls, "get", "--prefix", "--keys-only", prefix], env={"ETCDCTL_API": "3"}
-        )
-        return listed.stdout.decode().split()
+        tls = ["--cacert", f"{files}/ca.crt", "--cert", f"{files}/member.crt", "--key", f"{files}/member.key"]
+        return etcd.list_keys(node, prefix, f"https://{node.address}:{CLIENT_PORT}", *tls)
 
 
 def find_template(manifests: list[dict[str, Any]], name: str) -> Any:

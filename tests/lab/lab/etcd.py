@@ -1,9 +1,11 @@
 """An etcd cluster inside the machines: the store of the product under test."""
 
+import base64
 import json
 import time
+from typing import Any
 
-from .errors import LabError
+from .errors import CommandFailed, LabError, Result
 from .node import Node
 
 SERVICE = "etcd"
@@ -54,6 +56,26 @@ def set_no_space(nodes: list[Node], action: str) -> bool:
         if answer.code == 0 and answer.stdout and b"error" not in answer.stdout:
             return True
     return False
+
+
+def list_keys(node: Node, prefix: str, url: str, *words: str) -> list[str]:
+    """What the member at this address has below the prefix. `words`: for curl, such as its certificates."""
+    # All that begin with it: those before the key that has its last byte raised.
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    asked = {"key": encode(prefix), "range_end": encode(end), "keys_only": True}
+    listed = ask(node, url, "range", asked, *words)
+    if listed.code != 0:
+        raise CommandFailed(node.name, ["curl", url], f"exit code {listed.code}", listed)
+    return [base64.b64decode(found["key"]).decode() for found in json.loads(listed.stdout).get("kvs", [])]
+
+
+def ask(node: Node, url: str, what: str, asked: dict[str, Any], *words: str) -> Result:
+    """`what`: range, put, ... of etcd's KV service. By curl, since etcdctl takes seconds to start under emulation."""
+    return node.run(["curl", "-fsS", "--max-time", "30", *words, "-d", json.dumps(asked), f"{url}/v3/kv/{what}"])
+
+
+def encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _command(node: Node, members: str) -> list[str]:

@@ -69,8 +69,7 @@ def mounted(cluster: Cluster, new_name: Callable[[], str]) -> Iterator[tuple[str
     yield name, pod, asked
     cluster.restore()
     cluster.wait_alive(["n1", "n2", "n3"])
-    for node in ("n1", "n2"):
-        cluster.driver(node).must("unmount", pod)
+    cluster.lab.on_all(lambda node: cluster.driver(node.name).must("unmount", pod), cluster.lab.nodes[:2])
     cluster.wait_detached("n3", name)
     cluster.delete_volume("n3", name)
 

@@ -1,5 +1,6 @@
 """Tests of the lab itself: what the product's tests take for granted."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from lab import CommandFailed, CommandTimeout, Lab, LabError, MachineLost, Node, Result, etcd, rundir, wait_until
+from lab import CommandFailed, CommandTimeout, Lab, LabError, MachineLost, Node, etcd, rundir, wait_until
 from lab.paths import CHECKOUT, LAB_SOURCE
 
 PLEXLAB = LAB_SOURCE / "plexlab"
@@ -283,16 +284,18 @@ def test_etcd_survives_the_loss_of_a_member(restored_lab3: Lab) -> None:
     n1, n2, _ = restored_lab3.nodes
     restored_lab3.start_etcd()
 
-    def etcdctl(node: Node, *words: str) -> Result:
-        return node.run(["etcdctl", f"--endpoints={node.etcd_url}", *words], env={"ETCDCTL_API": "3"})
+    def put(node: Node, value: str) -> bool:
+        asked = {"key": etcd.encode("word"), "value": etcd.encode(value)}
+        return etcd.ask(node, node.etcd_url, "put", asked).code == 0
 
-    assert etcdctl(n1, "put", "word", "first").code == 0
+    assert put(n1, "first")
     n1.kill_service("etcd")
     # When n1 was the leader, what is asked before the election is over fails.
-    wait_until(lambda: etcdctl(n2, "put", "word", "second").code == 0, 120, "the two others take a write")
+    wait_until(lambda: put(n2, "second"), 120, "the two others take a write")
     n1.resume_service("etcd")
     etcd.wait_healthy(n1)
-    assert etcdctl(n1, "get", "--print-value-only", "word").text == "second"
+    found = json.loads(etcd.ask(n1, n1.etcd_url, "range", {"key": etcd.encode("word")}).stdout)
+    assert found["kvs"][0]["value"] == etcd.encode("second")
     restored_lab3.stop_etcd()
 
 
