@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 // Boost.Process has it only for programs that ask for an X/Open of before 2008; Linux has it always.
@@ -21,6 +22,7 @@
 #include <boost/process/child.hpp>
 #include <boost/process/env.hpp>
 #include <boost/process/environment.hpp>
+#include <boost/process/error.hpp>
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
 #include <boost/process/posix.hpp>
@@ -86,25 +88,31 @@ pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe&
   const std::vector<std::string> arguments(command.argv.begin() + 1, command.argv.end());
   const pid_t parent = getpid();
   // vfork: what is called in the child makes system calls only. A fork would copy all page tables
-  // for each tool, and Boost.Process would not wait for a child that cannot become its tool.
-  try {
-    bp::child child(bp::posix::use_vfork, bp::exe = command.argv.front(), bp::args = arguments,
-                    environment, bp::posix::fd.bind(STDIN_FILENO, in.reader.get()),
-                    bp::posix::fd.bind(STDOUT_FILENO, out.writer.get()),
-                    bp::posix::fd.bind(STDERR_FILENO, err.writer.get()),
-                    bp::extend::on_exec_setup([parent, kept](auto& /*executor*/) {
-                      prepare_child(parent);
-                      mark_descriptors_close_on_exec();
-                      if (kept >= 0) fcntl(kept, F_SETFD, 0);
-                    }));
-    child.detach();  // waited for here, since its wait_for needs SIGCHLD, which is the whole
-                     // program's
-    return child.id();
-  } catch (const bp::process_error& error) {
+  // for each tool.
+  std::error_code failed;
+  bp::child child(bp::posix::use_vfork, bp::exe = command.argv.front(), bp::args = arguments,
+                  environment, bp::posix::fd.bind(STDIN_FILENO, in.reader.get()),
+                  bp::posix::fd.bind(STDOUT_FILENO, out.writer.get()),
+                  bp::posix::fd.bind(STDERR_FILENO, err.writer.get()),
+                  bp::extend::on_exec_setup([parent, kept](auto& /*executor*/) {
+                    prepare_child(parent);
+                    mark_descriptors_close_on_exec();
+                    if (kept >= 0) fcntl(kept, F_SETFD, 0);
+                  }),
+                  // Boost.Process does not wait for a child that could not become its tool.
+                  bp::extend::on_error([](auto& executor, const std::error_code& /*why*/) {
+                    if (executor.pid > 0) base::wait_for_end(executor.pid);
+                  }),
+                  failed);
+  if (failed) {
     throw Error(ErrorCode::Internal,
                 fmt::format("cannot start {}: {}; is it installed in the agent's image?",
-                            command.argv.front(), error.code().message()));
+                            command.argv.front(), failed.message()));
   }
+  const pid_t pid = child.id();
+  child
+      .detach();  // waited for here, since its wait_for needs SIGCHLD, which is the whole program's
+  return pid;
 }
 
 // One run of one tool.
