@@ -11,7 +11,7 @@ namespace {
 
 struct Feature {
   const char* fs_type = nullptr;
-  base::Version since;  // the first kernel that mounts it without a warning about experiments
+  base::Version since{};  // the first kernel that mounts it without a warning about experiments
   const char* option = nullptr;
   const char* off = nullptr;
 };
