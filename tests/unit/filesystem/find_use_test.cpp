@@ -67,6 +67,15 @@ bool has_user(const DeviceUse& use, const std::string& what) {
                      [&](const User& user) { return user.what == what; });
 }
 
+// For a failure's report.
+std::string list(const DeviceUse& use) {
+  std::string text;
+  for (const User& user : use.users) {
+    text += std::to_string(user.pid) + " (" + user.command + ") " + user.what + "; ";
+  }
+  return text;
+}
+
 struct Failure {
   std::optional<ErrorCode> code;
   std::string text;
@@ -141,7 +150,7 @@ TEST_CASE("a container whose root is an overlay of the volume uses it, and is ki
   const DeviceUse use = volume.use();
   CHECK(has_user(use, "has its working directory in /"));
   CHECK(what_of(use, runtime.pid()).find(" in its own mount namespace") != std::string::npos);
-  CHECK(use.users.size() == 2);
+  CHECK_MESSAGE(use.users.size() == 2, list(use));
   volume.kill();
   CHECK(was_killed(runtime.pid()));
   CHECK(volume.use().users.empty());

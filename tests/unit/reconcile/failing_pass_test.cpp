@@ -149,10 +149,14 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
   ~FailingNode() {
     runner.failing.reset();
     runner.kernel.take_down();
-    try {
-      pools["p"]->remove({"v", "v.meta"});
-    } catch (const Error&) {
-      MESSAGE("a loop device is left over");
+    // Others of this machine look at all loop devices, and so have them open for a moment.
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      try {
+        pools["p"]->remove({"v", "v.meta"});
+        return;
+      } catch (const Error& error) {
+        MESSAGE("a loop device is left over: " << error.what());
+      }
     }
   }
 
