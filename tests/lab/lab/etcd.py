@@ -13,6 +13,9 @@ CLIENT_PORT = 2379
 PEER_PORT = 2380
 DATA_DIR = "/persist/etcd"
 START_TIMEOUT = 60.0
+# Go's runtime wakes up to look around: an idle machine has 330 timer interrupts a second, and 150 with this. Together with fewer
+# heartbeats it takes a fifth less processor time.
+TIMER_SLACK_NS = 5_000_000
 
 
 def start(nodes: list[Node]) -> None:
@@ -63,15 +66,25 @@ def list_keys(node: Node, prefix: str, url: str, *words: str) -> list[str]:
     # All that begin with it: those before the key that has its last byte raised.
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     asked = {"key": encode(prefix), "range_end": encode(end), "keys_only": True}
+    return [base64.b64decode(found["key"]).decode() for found in _keys_and_values(node, url, asked, *words)]
+
+
+def find_value(node: Node, key: str, url: str) -> bytes | None:
+    """What the member at this address has under the key; None: nothing. CommandFailed: it does not answer."""
+    found = _keys_and_values(node, url, {"key": encode(key)})
+    return base64.b64decode(found[0]["value"]) if found else None
+
+
+def _keys_and_values(node: Node, url: str, asked: dict[str, Any], *words: str) -> list[dict[str, str]]:
     listed = ask(node, url, "range", asked, *words)
     if listed.code != 0:
         raise CommandFailed(node.name, ["curl", url], f"exit code {listed.code}", listed)
-    return [base64.b64decode(found["key"]).decode() for found in json.loads(listed.stdout).get("kvs", [])]
+    return list(json.loads(listed.stdout).get("kvs", []))
 
 
 def ask(node: Node, url: str, what: str, asked: dict[str, Any], *words: str) -> Result:
     """`what`: range, put, ... of etcd's KV service. By curl, since etcdctl takes seconds to start under emulation."""
-    return node.run(["curl", "-fsS", "--max-time", "30", *words, "-d", json.dumps(asked), f"{url}/v3/kv/{what}"])
+    return node.run(["curl", "-fsS", "--max-time", "5", *words, "-d", json.dumps(asked), f"{url}/v3/kv/{what}"])
 
 
 def encode(text: str) -> str:
@@ -81,6 +94,7 @@ def encode(text: str) -> str:
 def _command(node: Node, members: str) -> list[str]:
     peer_url = f"http://{node.address}:{PEER_PORT}"
     return [
+        "/bin/sh", "-c", f'echo {TIMER_SLACK_NS} >/proc/self/timerslack_ns; exec "$@"', "sh",
         "/usr/bin/etcd",
         f"--name={node.name}",
         f"--data-dir={DATA_DIR}",
@@ -90,7 +104,7 @@ def _command(node: Node, members: str) -> list[str]:
         f"--initial-advertise-peer-urls={peer_url}",
         f"--initial-cluster={members}",
         # The defaults (100 and 1000 ms) take a busy emulated machine for a dead one.
-        "--heartbeat-interval=200",
+        "--heartbeat-interval=400",
         "--election-timeout=2000",
         "--log-level=warn",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cluster import AGENT, MOUNT_DRIVER, Cluster, Driver
 from containerd import CGROUPS
-from lab import Command, Result, wait_until
+from lab import Command, Result, etcd, wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 # A pod's process: each number is on the disk of both nodes, or of the one that goes on, before it is said.
@@ -63,11 +63,9 @@ def connection_changes(cluster: Cluster, node: str, name: str) -> list[str]:
 
 def current(cluster: Cluster, asked: str, name: str) -> dict[str, Any]:
     node = cluster.node(asked)
-    key = f"/plexvol/current/{name}"
-    got = node.check(["etcdctl", f"--endpoints={node.etcd_url}", "get", "--print-value-only", key],
-                     env={"ETCDCTL_API": "3"})
-    value: dict[str, Any] = json.loads(got.stdout)
-    return value
+    found = etcd.find_value(node, f"/plexvol/current/{name}", node.etcd_url)
+    assert found is not None, f"{name} has no current set"
+    return dict(json.loads(found))
 
 
 @pytest.mark.long

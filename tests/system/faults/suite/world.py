@@ -1,6 +1,6 @@
 """The cluster as the faults have left it: what is cut, off, paused or killed, and how all of it is healed."""
 
-import base64
+import contextlib
 import itertools
 import json
 import time
@@ -133,15 +133,10 @@ class World:
 
     def read_current(self, volume: str) -> dict[str, Any]:
         """current/VOLUME in etcd, whatever the product says about it."""
-        key = base64.b64encode(f"/plexvol/current/{volume}".encode()).decode()
-        urls = [f"{node.etcd_url}/v3/kv/range" for node in self.lab.nodes]
-        node = next(node for node in self.lab.nodes if node.state == "ready")
-        for url in urls:
-            # By hand: etcdctl takes seconds to start under emulation.
-            result = node.run(["curl", "-s", "--max-time", "5", "-d", json.dumps({"key": key}), url])
-            if result.code == 0 and result.stdout:
-                found = json.loads(result.stdout).get("kvs", [])
-                return dict(json.loads(base64.b64decode(found[0]["value"]))) if found else {}
+        asking = next(node for node in self.lab.nodes if node.state == "ready")
+        for node in self.lab.nodes:
+            with contextlib.suppress(CommandFailed):
+                return dict(json.loads(etcd.find_value(asking, f"/plexvol/current/{volume}", node.etcd_url) or "{}"))
         raise LabError("no etcd answers")
 
     def set_no_space(self, action: str, timeout: float = SETTLE_SECONDS) -> None:
