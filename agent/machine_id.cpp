@@ -34,10 +34,10 @@ std::string read_id(const std::string& path) {
 }  // namespace
 
 std::string find_machine_id(const std::string& state_directory, const MachineFiles& files) {
-  if (const auto id = read_id(files.host_root + "/etc/machine-id"); !id.empty()) return id;
-  if (const auto id = read_id(files.product_uuid); !id.empty()) return id;
+  if (auto id = read_id(files.host_root + "/etc/machine-id"); !id.empty()) return id;
+  if (auto id = read_id(files.product_uuid); !id.empty()) return id;
   const std::string own = state_directory + "/machine-id";
-  if (const auto id = read_id(own); !id.empty()) return id;
+  if (auto id = read_id(own); !id.empty()) return id;
   const std::string made = random_hex(kDigits);
   return base::replace_file(own, made + "\n") ? made : "";
 }
