@@ -59,6 +59,14 @@ void ChildProcess::signal(int number) const {
   if (pid_ > 0) ::kill(pid_, number);
 }
 
+void ChildProcess::stop() const {
+  signal(SIGSTOP);
+  siginfo_t info{};
+  while (pid_ > 0 && ::waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED) < 0 &&
+         errno == EINTR) {
+  }
+}
+
 void ChildProcess::kill() {
   signal(SIGKILL);
   wait();

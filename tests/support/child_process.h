@@ -19,6 +19,8 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   void signal(int number) const;
+  // SIGSTOP, and waits until all its threads have stopped.
+  void stop() const;
   void kill();  // SIGKILL, and waits for its end
   // Waits for its end; the exit code, or 128 + signal.
   int wait();

@@ -125,7 +125,7 @@ void EtcdProcess::kill() {
 }
 
 void EtcdProcess::pause() {
-  process_->signal(SIGSTOP);
+  process_->stop();
 }
 
 void EtcdProcess::resume() {
