@@ -109,9 +109,9 @@ pid_t spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe&
                 fmt::format("cannot start {}: {}; is it installed in the agent's image?",
                             command.argv.front(), failed.message()));
   }
+  // Waited for here, since its wait_for needs SIGCHLD, which is the whole program's.
   const pid_t pid = child.id();
-  child
-      .detach();  // waited for here, since its wait_for needs SIGCHLD, which is the whole program's
+  child.detach();
   return pid;
 }
 
