@@ -24,7 +24,8 @@ from typing import Any
 
 PODS = Path("/run/pods")
 RETRY_SECONDS = 1.0  # a kubelet begins with 10
-PROBE_SECONDS = 1.0  # a kubelet asks every 10
+PROBE_SECONDS = 1.0  # until it is ready
+READY_SECONDS = 10.0  # and then, as a kubelet: under emulation each probe is seconds of work
 # Up to 1.19 a kubelet with Docker waits for as long as it takes; what hangs here must not hang the test.
 PROBE_LIMIT = 120.0
 PROBE_FAILURES = 3  # in a row, and a pod that was ready is so no more: a kubelet's default
@@ -79,9 +80,12 @@ class Pod:
     def _watch(self, container: Object) -> None:
         """Whether it is ready, for as long as this process lives."""
         ready = self._folder / "ready"
-        failures = PROBE_FAILURES
+        failures, asked, known = PROBE_FAILURES, 0.0, ""
         while not self._stopping:
-            failures = 0 if self._asked_well(container) else failures + 1
+            if failures > 0 or self._running != known or time.monotonic() - asked >= READY_SECONDS:
+                known = self._running
+                failures = 0 if self._asked_well(container) else failures + 1
+                asked = time.monotonic()
             if failures == 0:
                 ready.touch()
             elif failures >= PROBE_FAILURES or not self._running:
