@@ -169,7 +169,7 @@ TEST_CASE("http: whatever is sent, in whatever pieces, the server lives and answ
     std::string text = seeds[up_to(std::size(seeds) - 1)] + seeds[up_to(std::size(seeds) - 1)];
     for (std::size_t change = up_to(3); change > 0; --change) {
       const std::size_t at = up_to(text.size() - 1);
-      constexpr std::string_view kBytes("\r\n:;, 0aF\0\xff", 12);
+      constexpr std::string_view kBytes("\r\n:;, 0aF\0\xff", 11);
       switch (up_to(2)) {
         case 0:
           text[at] = kBytes[up_to(kBytes.size() - 1)];
