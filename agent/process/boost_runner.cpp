@@ -14,7 +14,8 @@
 #include <system_error>
 #include <utility>
 
-// Boost.Process has it only for programs that ask for an X/Open of before 2008; Linux has it always.
+// Boost.Process has vfork only for programs that ask for an X/Open of before 2008; Linux has it
+// always.
 #ifndef BOOST_POSIX_HAS_VFORK
 #define BOOST_POSIX_HAS_VFORK 1
 #endif

@@ -276,6 +276,12 @@ void check_every_failure(const Step& prepare, const Step& want, std::size_t leas
 
 void want_nothing_more(FailingNode& /*node*/) {}
 
+void make_and_attach(FailingNode& node) {
+  node.settle();
+  node.attach();
+  node.settle();
+}
+
 }  // namespace
 
 TEST_CASE("passes: a mirrored volume is made, whichever command fails") {
@@ -292,23 +298,13 @@ TEST_CASE("passes: a mirrored volume is promoted and formatted, whichever comman
 TEST_CASE("passes: a mirrored volume is let go, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
   check_every_failure(
-      [](FailingNode& node) {
-        node.settle();
-        node.attach();
-        node.settle();
-      },
-      [](FailingNode& node) { node.detach(); }, 4);
+      make_and_attach, [](FailingNode& node) { node.detach(); }, 4);
 }
 
 TEST_CASE("passes: a mirrored volume is checked for its mount, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
   check_every_failure(
-      [](FailingNode& node) {
-        node.settle();
-        node.attach();
-        node.settle();
-      },
-      [](FailingNode& node) { node.call = node.calls.begin("v"); }, 4);
+      make_and_attach, [](FailingNode& node) { node.call = node.calls.begin("v"); }, 4);
 }
 
 TEST_CASE("passes: a mirrored volume takes its peer's new address, whichever command fails") {

@@ -115,7 +115,7 @@ TEST_CASE("report: calls that wait hear of errors that concern them") {
   pass.error = Error(ErrorCode::Conflict, "the copy is gone");
   pass.tell();
   CHECK(heard().find("the copy is gone") == std::string::npos);  // the volume is not attached here
-  // Without the volume's record nobody knows whom it concerns.
+  // Without the volume's record only an internal error is told to those who wait.
   pass.loaded.reset();
   pass.tell();
   CHECK(heard().find("the copy is gone") == std::string::npos);
