@@ -96,9 +96,8 @@ include_pch  = $(patsubst %.$(PCH),-include %,$(1))
 # --- What is compiled
 
 AGENT_SOURCES  := $(filter-out agent/main.cpp,$(wildcard agent/*.cpp agent/*/*.cpp))
-API_SOURCES    := $(wildcard agent/api/*.cpp)
-MOUNTS_SOURCES := $(wildcard agent/mounts/*.cpp)
-BASE_SOURCES   := $(wildcard agent/base/*.cpp)
+# What the static driver shares with the agent.
+SHARED_SOURCES := $(wildcard agent/api/*.cpp agent/base/*.cpp agent/client/*.cpp agent/manifest/*.cpp agent/mounts/*.cpp)
 DRIVER_SOURCES := $(filter-out flexdriver/main.cpp,$(wildcard flexdriver/*.cpp flexdriver/*/*.cpp))
 TEST_SOURCES   := $(shell find tests/unit tests/support -name '*.cpp' 2>/dev/null)
 PROTOS         := $(wildcard agent/*/*.proto)
@@ -114,7 +113,7 @@ AGENT_OBJECTS  := $(call objects,$(OBJ),$(AGENT_SOURCES))
 DRIVER_OBJECTS := $(call objects,$(BUILD)/static,$(DRIVER_SOURCES))
 TEST_OBJECTS   := $(call objects,$(OBJ),$(TEST_SOURCES))
 # All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.
-PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/base/*.cpp agent/api/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
+PARSER_OBJECTS := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard agent/base/*.cpp agent/api/*.cpp agent/client/*.cpp agent/manifest/*.cpp agent/model/*.cpp agent/process/*.cpp agent/lvm/*.cpp \
   agent/drbd/*.cpp agent/filesystem/*.cpp agent/filepool/*.cpp agent/mounts/*.cpp agent/pods/cgroups.cpp agent/http/message.cpp agent/store/file_format.cpp \
   agent/flexvolume/options.cpp agent/volumes/wanted.cpp agent/volumes/new_volume.cpp agent/log.cpp) $(DRIVER_SOURCES))
 SCALE_OBJECTS  := $(patsubst %.cpp,$(OBJ)/%.o,$(wildcard tests/bench/scale/*.cpp))
@@ -123,7 +122,7 @@ PROTO_OBJECTS  := $(PROTO_SOURCES:%.cc=%.o)
 # What it and the agent share has other flags in a static driver; with the sanitizers these are the same.
 SHARED_OBJ     := $(if $(SAN),$(OBJ),$(BUILD)/static)
 STATIC_OBJECTS := $(DRIVER_OBJECTS) $(BUILD)/static/flexdriver/main.o \
-                  $(call objects,$(SHARED_OBJ),$(BASE_SOURCES) $(API_SOURCES) $(MOUNTS_SOURCES))
+                  $(call objects,$(SHARED_OBJ),$(SHARED_SOURCES))
 
 .PHONY: build
 build: $(BUILD)/plexvol $(BUILD)/plexvold ## (default) the driver build/plexvol and the agent build/plexvold

@@ -7,10 +7,10 @@
 #include "agent/api/error.h"
 #include "agent/api/protocol.h"
 #include "agent/api/text.h"
+#include "agent/client/agent_client.h"
 #include "agent/mounts/target.h"
 #include "agent/mounts/target_mount.h"
 #include "agent/mounts/unmount.h"
-#include "flexdriver/agent_client.h"
 #include "flexdriver/options_text.h"
 
 namespace plexvol::driver {
@@ -28,10 +28,12 @@ struct Context {
   const Trace& trace;
   base::Deadline deadline;
 
-  AgentClient agent() const { return AgentClient(settings.sockets, trace); }
-  Patience patience() const {
+  client::AgentClient agent() const {
+    return client::AgentClient(settings.sockets, trace.listener());
+  }
+  client::Patience patience() const {
     return {.deadline = deadline,
-            .retry = Retry::UntilDeadline,
+            .retry = client::Retry::UntilDeadline,
             .agent_timeout = settings.agent_timeout};
   }
 };
@@ -71,8 +73,8 @@ Reply wait_for_attach(const Context& context, const Arguments& arguments) {
 // one.
 Reply is_attached(const Context& context, const Arguments& arguments) {
   const api::AttachRequest request{.options = read_options(arguments[0]), .node = arguments[1]};
-  const Patience patience{.deadline = base::sooner(context.deadline, kIsAttachedTimeout),
-                          .retry = Retry::Never};
+  const client::Patience patience{.deadline = base::sooner(context.deadline, kIsAttachedTimeout),
+                                  .retry = client::Retry::Never};
   const std::string result =
       context.agent().call(api::kIsAttachedPath, api::to_json(request), patience);
   return {.attached = api::from_json<api::IsAttachedReply>(result).attached};
@@ -102,8 +104,8 @@ mounts::MountOrder to_order(const api::MountReply& reply, const std::string& tar
 // The reply is given only after the agent knows of the mount, and the mount stays only when the
 // agent agrees: it may have lost the attachment meanwhile. Everything is repeated by the caller
 // after a failure.
-void mount_and_tell(AgentClient& agent, const Context& context, const api::MountReply& reply,
-                    const mounts::MountOrder& order) {
+void mount_and_tell(client::AgentClient& agent, const Context& context,
+                    const api::MountReply& reply, const mounts::MountOrder& order) {
   mounts::TargetMount mount(order, context.deadline, context.trace.steps());
   const api::MountedRequest request{
       .call_id = reply.call_id, .target = order.target, .mounted = true, .message = ""};
@@ -117,15 +119,15 @@ void mount_and_tell(AgentClient& agent, const Context& context, const api::Mount
   mount.keep(context.deadline);
 }
 
-void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::string& target,
-                  const Error& failure) {
+void tell_failure(client::AgentClient& agent, const api::MountReply& reply,
+                  const std::string& target, const Error& failure) {
   const api::MountedRequest request{.call_id = reply.call_id,
                                     .target = target,
                                     .mounted = false,
                                     .message = one_line(failure.what())};
   try {
     agent.call(api::kMountedPath, api::to_json(request),
-               {.deadline = base::Clock::now() + kTellTimeout, .retry = Retry::Never});
+               {.deadline = base::Clock::now() + kTellTimeout, .retry = client::Retry::Never});
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): it notices the end of the connection
   }
 }
@@ -134,7 +136,7 @@ void tell_failure(AgentClient& agent, const api::MountReply& reply, const std::s
 std::string ask_and_mount(const Context& context, const api::MountRequest& request,
                           bool placeholder) {
   mounts::check_target(request.target);
-  AgentClient agent = context.agent();
+  client::AgentClient agent = context.agent();
   const auto reply = api::from_json<api::MountReply>(
       agent.call(api::kMountPath, api::to_json(request), context.patience()));
   try {
@@ -174,8 +176,9 @@ Reply unmount(const Context& context, const Arguments& arguments) {
   const std::string target = mounts::resolve_target(arguments[0]);
   mounts::unmount_target(target, context.deadline, context.trace.steps());
   try {
-    context.agent().call(api::kUnmountedPath, api::to_json(api::UnmountedRequest{.target = target}),
-                         {.deadline = base::Clock::now() + kTellTimeout, .retry = Retry::Never});
+    context.agent().call(
+        api::kUnmountedPath, api::to_json(api::UnmountedRequest{.target = target}),
+        {.deadline = base::Clock::now() + kTellTimeout, .retry = client::Retry::Never});
   } catch (const Error& error) {
     context.trace.note(error.what());
   }

@@ -5,7 +5,7 @@
 #include <exception>
 
 #include "agent/api/protocol.h"
-#include "flexdriver/agent_client.h"
+#include "agent/client/agent_client.h"
 
 namespace plexvol::driver {
 
@@ -58,10 +58,10 @@ std::map<std::string, std::string> drbd_environment(const char* const* environme
 
 int report_drbd_event(const DrbdEvent& event, const Settings& settings, const Trace& trace) {
   const bool is_question = event.event == kFencePeer;
-  const Patience patience{
+  const client::Patience patience{
       .deadline = base::Clock::now() +
                   std::min(settings.timeout, is_question ? kFenceTimeout : kReportTimeout),
-      .retry = is_question ? Retry::UntilDeadline : Retry::Never};
+      .retry = is_question ? client::Retry::UntilDeadline : client::Retry::Never};
   api::HelperRequest request{
       .event = event.event, .object = event.object, .environment = event.environment};
   // drbdadm's handlers name the resource only in the environment.
@@ -70,7 +70,7 @@ int report_drbd_event(const DrbdEvent& event, const Settings& settings, const Tr
     request.object = resource->second;
   }
   try {
-    AgentClient agent(settings.sockets, trace);
+    client::AgentClient agent(settings.sockets, trace.listener());
     const std::string result = agent.call(api::kHelperPath, api::to_json(request), patience);
     const int answer = api::from_json<api::HelperReply>(result).exit_code;
     if (!is_question) return 0;

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "agent/base/deadline.h"
-#include "flexdriver/agent_client.h"
+#include "agent/client/agent_client.h"
 
 namespace plexvol::driver {
 
@@ -38,7 +38,7 @@ struct Capabilities {
 struct Settings {
   std::vector<std::string> sockets;  // in the order in which they are tried
   std::chrono::milliseconds timeout{90'000};
-  std::chrono::milliseconds agent_timeout = kAgentTimeout;
+  std::chrono::milliseconds agent_timeout = client::kAgentTimeout;
   Capabilities capabilities;
   // What is wrong with the file, for people: a call must go on without it.
   std::string problem;

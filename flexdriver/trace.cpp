@@ -41,6 +41,12 @@ mounts::Steps Trace::steps() const {
       .step = [this](const std::string& what, base::Clock::duration took) { step(what, took); }};
 }
 
+client::Listener Trace::listener() const {
+  if (!enabled_) return {};
+  return {.steps = steps(),
+          .agent_steps = [this](const std::vector<api::TraceStep>& steps) { agent_steps(steps); }};
+}
+
 void Trace::agent_steps(const std::vector<api::TraceStep>& steps) const {
   for (const api::TraceStep& step : steps) {
     std::string what = "  agent: " + step.what;

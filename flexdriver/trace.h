@@ -7,6 +7,7 @@
 
 #include "agent/api/protocol.h"
 #include "agent/base/deadline.h"
+#include "agent/client/agent_client.h"
 #include "agent/mounts/steps.h"
 
 namespace plexvol::driver {
@@ -20,10 +21,11 @@ class Trace {
   void step(const std::string& what, base::Clock::duration took) const;
   // The same for what mounts and unmounts. It must not outlive this object.
   mounts::Steps steps() const;
-  // What the agent ran for this call.
-  void agent_steps(const std::vector<api::TraceStep>& steps) const;
+  // The same for what asks the agent, and for what that runs.
+  client::Listener listener() const;
 
  private:
+  void agent_steps(const std::vector<api::TraceStep>& steps) const;
   void print(const std::string& took, const std::string& what) const;
 
   bool enabled_;

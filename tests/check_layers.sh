@@ -31,7 +31,9 @@ declare -A may_include=(
   [agent/doctor]="agent/base agent/api agent/process agent/drbd agent/filesystem/features.h agent/pods/pods.h agent/store
                   agent/model agent/placement/promises.h agent/reconcile/pools.h"
   [agent/http]="agent/base agent/api agent/process agent/flexvolume agent/commands agent/log.h"
-  [flexdriver]="agent/base agent/api agent/mounts"
+  [agent/client]="agent/base agent/api agent/mounts"
+  [agent/manifest]="agent/base agent/api"
+  [flexdriver]="agent/base agent/api agent/client agent/manifest agent/mounts"
 )
 
 status=0
@@ -98,5 +100,5 @@ while IFS= read -r found; do
   echo "$found: FlexVolume's words belong into agent/flexvolume only"
   status=1
 done < <(grep -rnE 'FlexVolume|kubernetes\.io/' agent --include='*.cpp' --include='*.h' |
-  grep -vE '^agent/(flexvolume/|api/protocol\.h|http/routes\.|main\.cpp)')
+  grep -vE '^agent/(flexvolume/|manifest/|api/protocol\.h|http/routes\.|main\.cpp)')
 exit $status

@@ -12,7 +12,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/base/files.h"
-#include "flexdriver/agent_client.h"
+#include "agent/client/agent_client.h"
 #include "flexdriver/commands/context.h"
 #include "flexdriver/settings.h"
 
@@ -62,9 +62,10 @@ std::string CommandContext::ask(const char* path, const std::string& body) const
     settings.timeout =
         std::chrono::milliseconds(static_cast<long>(options_.timeout_seconds * 1000));
   }
-  AgentClient agent(settings.sockets, trace_);
-  return agent.call(path, body,
-                    {.deadline = base::Clock::now() + settings.timeout, .retry = Retry::Never});
+  client::AgentClient agent(settings.sockets, trace_.listener());
+  return agent.call(
+      path, body,
+      {.deadline = base::Clock::now() + settings.timeout, .retry = client::Retry::Never});
 }
 
 void print_line(const std::string& text) {
@@ -76,7 +77,7 @@ void print_note(const std::string& text) {
 }
 
 bool is_command(std::string_view word) {
-  constexpr std::array<std::string_view, 6> kNouns{"volume", "node",   "store",
+  constexpr std::array<std::string_view, 7> kNouns{"volume", "node",   "pv",     "store",
                                                    "driver", "doctor", "version"};
   return word.empty() || word.starts_with('-') ||
          std::find(kNouns.begin(), kNouns.end(), word) != kNouns.end();
@@ -93,6 +94,7 @@ int run_command(int argc, char** argv, const Trace& trace) {
   add_options(app, options);
   add_volume_commands(app, context);
   add_node_commands(app, context);
+  add_pv_command(app, context);
   add_store_commands(app, context);
   add_driver_commands(app, context);
   add_doctor_command(app, context);

@@ -44,6 +44,7 @@ void print_note(const std::string& text);
 // Each adds its noun; a verb that was given runs when the command line has been read.
 void add_volume_commands(CLI::App& app, const CommandContext& context);
 void add_node_commands(CLI::App& app, const CommandContext& context);
+void add_pv_command(CLI::App& app, const CommandContext& context);
 void add_store_commands(CLI::App& app, const CommandContext& context);
 void add_driver_commands(CLI::App& app, const CommandContext& context);
 void add_doctor_command(CLI::App& app, const CommandContext& context);

@@ -13,9 +13,9 @@
 #include "agent/api/protocol.h"
 #include "agent/base/deadline.h"
 #include "agent/base/text.h"
+#include "agent/client/agent_client.h"
 #include "agent/mounts/guard.h"
 #include "agent/mounts/target.h"
-#include "flexdriver/agent_client.h"
 #include "flexdriver/install/drop.h"
 #include "flexdriver/install/host_processes.h"
 #include "flexdriver/install/install_lock.h"
@@ -119,7 +119,7 @@ bool remove_runtime_files(const TrustedDir& root) {
   // By the descriptor, so that a long path of the root makes no difference.
   const std::string place =
       "/proc/self/fd/" + std::to_string(folder->fd()) + "/" + base::base_name(socket);
-  const int problem = try_connect(place, connection);
+  const int problem = client::try_connect(place, connection);
   if (problem == 0 || problem == EAGAIN) return false;
   folder->remove(base::base_name(socket));
   folder->remove(base::base_name(socket) + ".lock");

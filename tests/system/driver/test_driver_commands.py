@@ -77,7 +77,7 @@ def test_volume_create_sends_what_was_typed(driver: Driver, agent: FakeAgent) ->
     assert outcome.out == "volume data of 1.5Gi is created on n1, n2\n"
     assert agent.request("/v1/volume/create").body == {
         "name": "data", "size": "1536Mi", "replicas": 2, "nodes": ["n1", "n2"], "pool": "fast", "fs_type": "xfs",
-        "mkfs_options": "-m crc=1", "namespace": ""}
+        "mkfs_options": "-m crc=1", "namespace": "", "first_node": ""}
 
 
 def test_volume_delete_says_what_it_waits_for(driver: Driver, agent: FakeAgent) -> None:
@@ -136,7 +136,7 @@ def test_wrong_usage_ends_with_2_and_help(driver: Driver, agent: FakeAgent, comm
 
 
 @pytest.mark.parametrize("command", [[], ["volume"], ["volume", "create"], ["volume", "list"], ["volume", "show"],
-                                     ["volume", "delete"], ["node"], ["node", "list"], ["version"]])
+                                     ["volume", "delete"], ["node"], ["node", "list"], ["pv"], ["version"]])
 def test_help_is_everywhere(driver: Driver, command: list[str]) -> None:
     outcome = driver.run(*command, "--help")
     assert outcome.status == 0 and outcome.err == ""

@@ -1,11 +1,11 @@
-#include "flexdriver/http_reply.h"
+#include "agent/client/http_reply.h"
 
 #include <doctest/doctest.h>
 
 #include "agent/api/error.h"
 
 using plexvol::Error;
-using plexvol::driver::parse_http_reply;
+using plexvol::client::parse_http_reply;
 
 TEST_CASE("http reply: it is complete at its last byte and not before") {
   const std::string text =

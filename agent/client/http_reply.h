@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace plexvol::driver {
+namespace plexvol::client {
 
 struct HttpReply {
   unsigned status = 0;
@@ -19,4 +19,4 @@ struct HttpReply {
 // anything behind its body.
 std::optional<HttpReply> parse_http_reply(const std::string& received);
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::client

@@ -1,4 +1,4 @@
-#include "flexdriver/http_reply.h"
+#include "agent/client/http_reply.h"
 
 #include <algorithm>
 #include <charconv>
@@ -7,7 +7,7 @@
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 
-namespace plexvol::driver {
+namespace plexvol::client {
 
 namespace {
 
@@ -115,4 +115,4 @@ std::optional<HttpReply> parse_http_reply(const std::string& received) {
   return std::move(head.reply);
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::client

@@ -1,16 +1,19 @@
 // The agent on this node, asked over its Unix socket.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/api/error.h"
+#include "agent/api/protocol.h"
 #include "agent/base/deadline.h"
 #include "agent/base/descriptor.h"
-#include "flexdriver/http_reply.h"
-#include "flexdriver/trace.h"
+#include "agent/client/http_reply.h"
+#include "agent/mounts/steps.h"
 
-namespace plexvol::driver {
+namespace plexvol::client {
 
 // Whether to ask again when the agent is not there (it is being started or upgraded), goes away in
 // the middle, or answers Unavailable. Only for calls that may be repeated.
@@ -27,11 +30,18 @@ struct Patience {
       kAgentTimeout;  // given up earlier when nothing listens for as long
 };
 
+// Who hears of what a call does, while it does it.
+struct Listener {
+  mounts::Steps steps = {};
+  // What the agent ran for the call. It is asked to tell only where somebody listens.
+  std::function<void(const std::vector<api::TraceStep>&)> agent_steps = {};
+};
+
 class AgentClient {
  public:
   // Each socket is tried in turn at every attempt.
-  AgentClient(std::vector<std::string> sockets, const Trace& trace)
-      : sockets_(std::move(sockets)), trace_(trace) {}
+  explicit AgentClient(std::vector<std::string> sockets, Listener listener = {})
+      : sockets_(std::move(sockets)), listener_(std::move(listener)) {}
 
   // POSTs `body` (JSON) to `path` and answers the result (JSON). Throws the agent's own error;
   // Unavailable, saying what was waited for, at the deadline; Internal for an answer that cannot be
@@ -46,7 +56,7 @@ class AgentClient {
   HttpReply receive(const std::string& path, base::Deadline deadline);
 
   std::vector<std::string> sockets_;
-  const Trace& trace_;
+  Listener listener_;
   base::Descriptor connection_;
   std::string connected_to_;
   bool is_absent_ = false;  // nothing listened at the last attempt
@@ -56,4 +66,4 @@ class AgentClient {
 // more.
 int try_connect(const std::string& path, base::Descriptor& connection);
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::client

@@ -1,4 +1,4 @@
-#include "flexdriver/agent_client.h"
+#include "agent/client/agent_client.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -12,9 +12,9 @@
 #include "agent/api/protocol.h"
 #include "agent/api/text.h"
 #include "agent/base/files.h"
-#include "flexdriver/http_reply.h"
+#include "agent/client/http_reply.h"
 
-namespace plexvol::driver {
+namespace plexvol::client {
 
 namespace {
 
@@ -47,7 +47,7 @@ std::string request_text(const std::string& path, const std::string& body, base:
   return text + "\r\n" + body;
 }
 
-std::string result_of(const HttpReply& http, const Trace& trace) {
+std::string result_of(const HttpReply& http, const Listener& listener) {
   api::Reply reply;
   try {
     reply = api::from_json<api::Reply>(http.body);
@@ -58,7 +58,7 @@ std::string result_of(const HttpReply& http, const Trace& trace) {
     throw Error(code, "the agent answered HTTP " + std::to_string(http.status) +
                           " with something unknown: " + error.what());
   }
-  trace.agent_steps(reply.trace);
+  if (listener.agent_steps) listener.agent_steps(reply.trace);
   if (!reply.ok) throw Error(reply.error.code, reply.error.message);
   if (reply.protocol < api::kOldestProtocolVersion || reply.protocol > api::kProtocolVersion) {
     throw Error(ErrorCode::Unsupported,
@@ -100,17 +100,16 @@ std::string AgentClient::call(const std::string& path, const std::string& body, 
   const base::Clock::time_point begin = base::Clock::now();
   std::chrono::milliseconds pause = kFirstPause;
   std::string reason;
-  const mounts::Steps steps = trace_.steps();
   while (true) {
     try {
       std::string what = "asked the agent: ";
-      const mounts::TimedStep step(steps, what.append(path).append(" ").append(body));
-      return result_of(exchange(path, body, patience.deadline), trace_);
+      const mounts::TimedStep step(listener_.steps, what.append(path).append(" ").append(body));
+      return result_of(exchange(path, body, patience.deadline), listener_);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::Unavailable || patience.retry == Retry::Never) throw;
       // What the agent said last is worth more than that the very last attempt ran out of time.
       if (reason.empty() || base::Clock::now() < patience.deadline) reason = error.what();
-      trace_.note(error.what());
+      listener_.steps.note(error.what());
     }
     if (!is_absent_) last_there = base::Clock::now();
     const base::Deadline deadline =
@@ -128,7 +127,7 @@ HttpReply AgentClient::exchange(const std::string& path, const std::string& body
                                 base::Deadline deadline) {
   if (!connection_.is_open()) connect(deadline);
   try {
-    send(request_text(path, body, deadline, trace_.enabled()), deadline);
+    send(request_text(path, body, deadline, static_cast<bool>(listener_.agent_steps)), deadline);
     HttpReply reply = receive(path, deadline);
     if (!reply.keep_alive) connection_.reset();
     return reply;
@@ -191,4 +190,4 @@ HttpReply AgentClient::receive(const std::string& path, base::Deadline deadline)
   }
 }
 
-}  // namespace plexvol::driver
+}  // namespace plexvol::client
