@@ -201,6 +201,23 @@ void check_pool_name(std::string_view name) {
   }
 }
 
+std::string volume_label(std::string_view volume) {
+  return std::string(kVolumeLabelPrefix).append(volume);
+}
+
+bool is_volume_label(std::string_view key, std::string& volume) {
+  const std::string_view prefix = kVolumeLabelPrefix;
+  if (!key.starts_with(prefix)) return false;
+  const std::string_view name = key.substr(prefix.size());
+  try {
+    check_volume_name(name);
+  } catch (const Error&) {
+    return false;
+  }
+  volume = name;
+  return true;
+}
+
 std::uint64_t parse_size_bytes(std::string_view text) {
   std::string_view rest = text;
   if (rest.empty() || !is_digit(rest.front())) refuse_size(text, "does not begin with a digit");

@@ -22,6 +22,16 @@ void check_namespace(std::string_view name);
 void check_node_name(std::string_view name);
 void check_pool_name(std::string_view name);
 
+// The label that a Kubernetes node has while it has a copy of the volume, or the volume mounted:
+// "volume.plexvol.io/data", with the value kCopyLabelValue. Every name that check_volume_name()
+// accepts is a valid name part of a label's key: at most 63 of [A-Za-z0-9._-], first and last
+// alphanumeric.
+inline constexpr const char* kVolumeLabelPrefix = "volume.plexvol.io/";
+inline constexpr const char* kCopyLabelValue = "copy";
+std::string volume_label(std::string_view volume);
+// Whether it is the key of such a label; only then, `volume` is set.
+bool is_volume_label(std::string_view key, std::string& volume);
+
 // "1Gi", "500M", "1000m" (the classic LVM demo's lower-case suffix), "1073741824", "1.5Gi".
 // Ki/Mi/Gi/Ti/Pi are powers of 1024, as are lvm's single lower-case k/m/g/t; K/M/G/T/P are powers
 // of 1000 as in Kubernetes. Throws InvalidArgument when it is no size, is below 16 MiB (the

@@ -65,7 +65,8 @@ constexpr auto fields_of(const CreateVolumeRequest*) {
                     may("pool", &S::pool),
                     may("fs_type", &S::fs_type),
                     may("mkfs_options", &S::mkfs_options),
-                    may("namespace", &S::tenant)};
+                    may("namespace", &S::tenant),
+                    may("first_node", &S::first_node)};
 }
 constexpr auto fields_of(const SetVolumeRequest*) {
   using S = SetVolumeRequest;
@@ -73,6 +74,10 @@ constexpr auto fields_of(const SetVolumeRequest*) {
 }
 constexpr auto fields_of(const VolumeNameRequest*) {
   return std::tuple{must("name", &VolumeNameRequest::name)};
+}
+constexpr auto fields_of(const FailOverRequest*) {
+  using S = FailOverRequest;
+  return std::tuple{must("name", &S::name), must("node", &S::node)};
 }
 constexpr auto fields_of(const ForceCurrentRequest*) {
   using S = ForceCurrentRequest;
@@ -109,7 +114,7 @@ constexpr auto fields_of(const VolumeInfo*) {
                     may("epoch", &S::epoch),       may("forced", &S::forced),
                     may("replicas", &S::replicas), may("former", &S::former),
                     may("copies", &S::copies),     may("copies_asked", &S::copies_asked),
-                    may("namespace", &S::tenant)};
+                    may("namespace", &S::tenant),  may("formatted", &S::formatted)};
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
@@ -141,6 +146,12 @@ constexpr auto fields_of(const NodeChangeReply::Left*) {
 }
 constexpr auto fields_of(const NodeChangeReply*) {
   return std::tuple{must("left", &NodeChangeReply::left)};
+}
+constexpr auto fields_of(const ChangesRequest*) {
+  return std::tuple{may("since", &ChangesRequest::since)};
+}
+constexpr auto fields_of(const ChangesReply*) {
+  return std::tuple{must("token", &ChangesReply::token)};
 }
 constexpr auto fields_of(const VersionReply*) {
   using S = VersionReply;
@@ -262,6 +273,9 @@ std::string to_json(const SetVolumeRequest& value) {
 std::string to_json(const VolumeNameRequest& value) {
   return to_text_of(value);
 }
+std::string to_json(const FailOverRequest& value) {
+  return to_text_of(value);
+}
 std::string to_json(const ForceCurrentRequest& value) {
   return to_text_of(value);
 }
@@ -275,6 +289,12 @@ std::string to_json(const NodeChange& value) {
   return to_text_of(value);
 }
 std::string to_json(const NodeChangeReply& value) {
+  return to_text_of(value);
+}
+std::string to_json(const ChangesRequest& value) {
+  return to_text_of(value);
+}
+std::string to_json(const ChangesReply& value) {
   return to_text_of(value);
 }
 std::string to_json(const VersionReply& value) {
@@ -325,11 +345,14 @@ template HelperReply from_json(const std::string&);
 template CreateVolumeRequest from_json(const std::string&);
 template SetVolumeRequest from_json(const std::string&);
 template VolumeNameRequest from_json(const std::string&);
+template FailOverRequest from_json(const std::string&);
 template ForceCurrentRequest from_json(const std::string&);
 template DeleteVolumeReply from_json(const std::string&);
 template VolumeInfo from_json(const std::string&);
 template NodeChange from_json(const std::string&);
 template NodeChangeReply from_json(const std::string&);
+template ChangesRequest from_json(const std::string&);
+template ChangesReply from_json(const std::string&);
 template VersionReply from_json(const std::string&);
 
 std::string to_json(const Reply& reply) {

@@ -52,9 +52,11 @@ inline constexpr const char* kVolumeSetPath = "/v1/volume/set";  // SetVolumeReq
 inline constexpr const char* kVolumeDeletePath =
     "/v1/volume/delete";  // VolumeNameRequest -> DeleteVolumeReply
 inline constexpr const char* kForceCurrentPath =
-    "/v1/volume/force-current";                                // ForceCurrentRequest -> VolumeInfo
-inline constexpr const char* kNodeListPath = "/v1/node/list";  // {} -> {"nodes":[NodeInfo]}
+    "/v1/volume/force-current";  // ForceCurrentRequest -> VolumeInfo
+inline constexpr const char* kFailOverPath = "/v1/volume/fail-over";  // FailOverRequest -> {}
+inline constexpr const char* kNodeListPath = "/v1/node/list";         // {} -> {"nodes":[NodeInfo]}
 inline constexpr const char* kNodeChangePath = "/v1/node/change";  // NodeChange -> NodeChangeReply
+inline constexpr const char* kChangesPath = "/v1/changes";         // ChangesRequest -> ChangesReply
 inline constexpr const char* kVersionPath = "/v1/version";         // {} -> VersionReply
 inline constexpr const char* kDoctorPath = "/v1/doctor";           // {} -> {"findings":[Finding]}
 
@@ -131,6 +133,9 @@ struct CreateVolumeRequest {
   std::string fs_type;             // empty: ext4
   std::string mkfs_options;
   std::string tenant = {};  // JSON "namespace"; empty: of the first pod that mounts it
+  // The node that must get one of the copies, or OutOfSpace says why it cannot; empty: any. A volume
+  // that exists already keeps its copies where they are, which VolumeInfo tells.
+  std::string first_node = {};
 };
 // Stands for all namespaces, where a volume's namespace is given or told.
 inline constexpr const char* kAnyNamespace = "*";
@@ -147,6 +152,11 @@ struct ForceCurrentRequest {
   std::string node;
   bool accept_data_loss = false;
   std::string by;  // who decides, for the record
+};
+// The volume goes on without a node that is down.
+struct FailOverRequest {
+  std::string name;
+  std::string node;
 };
 struct DeleteVolumeReply {
   // Nodes that are away; their part is removed when they return.
@@ -191,6 +201,8 @@ struct VolumeInfo {
   unsigned copies_asked = 0;        // by the options of the last call, when that is more; else 0
   // JSON "namespace": whose pods may mount it; kAnyNamespace; "": no pod has mounted it yet.
   std::string tenant = {};
+  // Its file system may have been made, so it may hold data. An agent that does not tell may have one.
+  bool formatted = true;
 };
 struct PoolInfo {
   std::string name;
@@ -224,6 +236,18 @@ struct NodeChangeReply {
     bool needs_person = false;  // waiting does not help
   };
   std::vector<Left> left;
+};
+// A long poll for callers that keep a view of the volumes and nodes. Answered at once when `since`
+// is not the agent's latest token, else after the next change of a volume or node, or with `since`
+// again when the call's time is nearly over.
+struct ChangesRequest {
+  std::string since;  // the token of the last reply; empty: none yet
+};
+// The token is opaque: only the agent process that gave it can tell whether it is the latest. A new
+// one means that something may have changed since the old one was given. Get the token first, then
+// read the volumes and nodes.
+struct ChangesReply {
+  std::string token;
 };
 struct VersionReply {
   std::string version;
@@ -270,12 +294,15 @@ std::string to_json(const CreateVolumeRequest&);
 std::string to_json(const SetVolumeRequest&);
 std::string to_json(const VolumeNameRequest&);
 std::string to_json(const ForceCurrentRequest&);
+std::string to_json(const FailOverRequest&);
 std::string to_json(const DeleteVolumeReply&);
 std::string to_json(const VolumeInfo&);
 std::string to_json(const std::vector<VolumeInfo>&);
 std::string to_json(const std::vector<NodeInfo>&);
 std::string to_json(const NodeChange&);
 std::string to_json(const NodeChangeReply&);
+std::string to_json(const ChangesRequest&);
+std::string to_json(const ChangesReply&);
 std::string to_json(const VersionReply&);
 std::string to_json(const std::vector<Finding>&);
 

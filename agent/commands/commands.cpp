@@ -4,6 +4,7 @@
 #include "agent/cluster/nodes.h"
 #include "agent/cluster/repair.h"
 #include "agent/volumes/describe.h"
+#include "agent/volumes/fail_over.h"
 #include "agent/volumes/force_current.h"
 #include "agent/volumes/tenants.h"
 
@@ -20,7 +21,8 @@ api::VolumeInfo Commands::create_volume(const api::CreateVolumeRequest& request,
                                                .fs_type = request.fs_type,
                                                .mkfs_options = request.mkfs_options,
                                                .asking = "",
-                                               .tenant = request.tenant},
+                                               .tenant = request.tenant,
+                                               .first_node = request.first_node},
                                               call);
 }
 
@@ -41,6 +43,11 @@ api::DeleteVolumeReply Commands::delete_volume(const std::string& name, const Ca
   return {.waiting_for = use_cases_.deletion.remove(name, call)};
 }
 
+void Commands::fail_over(const api::FailOverRequest& request) {
+  volumes::fail_over(use_cases_.store, use_cases_.arbiter, use_cases_.releases, request.name,
+                     request.node);
+}
+
 api::VolumeInfo Commands::force_current(const api::ForceCurrentRequest& request) {
   volumes::force_current(use_cases_.store, use_cases_.arbiter, use_cases_.settings.here, request);
   return show_volume(request.name);
@@ -56,6 +63,10 @@ api::NodeChangeReply Commands::change_node(const api::NodeChange& request) {
 
 api::RepairReply Commands::repair(const api::RepairRequest& request) {
   return cluster::repair(use_cases_.store, request);
+}
+
+api::ChangesReply Commands::await_change(const api::ChangesRequest& request, const Call& call) {
+  return {.token = use_cases_.changes.await(request.since, call)};
 }
 
 api::VersionReply Commands::version() {

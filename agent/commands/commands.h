@@ -26,10 +26,13 @@ class Commands {
   api::VolumeInfo show_volume(const std::string& name);
   api::VolumeInfo set_volume(const api::SetVolumeRequest& request);
   api::DeleteVolumeReply delete_volume(const std::string& name, const volumes::Call& call);
+  void fail_over(const api::FailOverRequest& request);
   api::VolumeInfo force_current(const api::ForceCurrentRequest& request);
   std::vector<api::NodeInfo> list_nodes();
   api::NodeChangeReply change_node(const api::NodeChange& request);
   api::RepairReply repair(const api::RepairRequest& request);
+  // Returns when the token is not the latest one (any more), or the call's time is over.
+  api::ChangesReply await_change(const api::ChangesRequest& request, const volumes::Call& call);
   api::VersionReply version();
 
  private:

@@ -93,6 +93,11 @@ const std::map<std::string, Route>& routes() {
          const auto name = body_of<api::VolumeNameRequest>(r).name;
          return api::to_json(d.commands.delete_volume(name, c));
        }},
+      {api::kFailOverPath,
+       [](const Doors& d, const Request& r, const Call&) {
+         d.commands.fail_over(body_of<api::FailOverRequest>(r));
+         return std::string("{}");
+       }},
       {api::kForceCurrentPath,
        [](const Doors& d, const Request& r, const Call&) {
          return api::to_json(d.commands.force_current(body_of<api::ForceCurrentRequest>(r)));
@@ -106,6 +111,10 @@ const std::map<std::string, Route>& routes() {
       {api::kStoreRepairPath,
        [](const Doors& d, const Request& r, const Call&) {
          return api::to_json(d.commands.repair(api::repair_request_from_json(r.body)));
+       }},
+      {api::kChangesPath,
+       [](const Doors& d, const Request& r, const Call& c) {
+         return api::to_json(d.commands.await_change(body_of<api::ChangesRequest>(r), c));
        }},
       {api::kDoctorPath,
        [](const Doors& d, const Request&, const Call&) { return api::to_json(d.examine()); }},

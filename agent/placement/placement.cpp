@@ -16,6 +16,13 @@ std::string list_or_none(const std::vector<std::string>& words) {
   return words.empty() ? "none" : base::join(words);
 }
 
+std::string list_names(const std::vector<model::Node>& nodes) {
+  std::vector<std::string> names;
+  names.reserve(nodes.size());
+  for (const model::Node& node : nodes) names.push_back(node.name);
+  return list_or_none(names);
+}
+
 std::string choose_pool(const PlacementRequest& request, const std::vector<model::Node>& nodes) {
   std::set<std::string> names;
   for (const model::Node& node : nodes) {
@@ -103,15 +110,28 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
   return why_no_room(*pool, request, find_promise(request, node.name, pool_name));
 }
 
+// Throws unless the node that must have a copy can have one.
+void check_first_node(const PlacementRequest& request, const std::vector<model::Node>& nodes,
+                      const std::set<std::string>& alive, const std::string& pool) {
+  if (request.first_node.empty()) return;
+  const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) {
+    return node.name == request.first_node;
+  });
+  const std::string reason =
+      found == nodes.end()
+          ? fmt::format("no node of this name is known; there are: {}", list_names(nodes))
+          : why_not(*found, request, pool, alive);
+  if (reason.empty()) return;
+  throw Error(ErrorCode::OutOfSpace, fmt::format("node {} cannot have a copy of volume {}: {}",
+                                                 request.first_node, request.volume, reason));
+}
+
 const model::Node& find_node(const std::vector<model::Node>& nodes, const std::string& name) {
   const auto found =
       std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) { return node.name == name; });
   if (found != nodes.end()) return *found;
-  std::vector<std::string> known;
-  known.reserve(nodes.size());
-  for (const model::Node& node : nodes) known.push_back(node.name);
   throw Error(ErrorCode::NotFound,
-              fmt::format("no node named {}; there are: {}", name, list_or_none(known)));
+              fmt::format("no node named {}; there are: {}", name, list_names(nodes)));
 }
 
 Placement place_on_named(PlacementRequest request, const std::vector<model::Node>& nodes,
@@ -148,6 +168,7 @@ std::string why_no_mirror(const std::string& drbd_version) {
 Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
                 const std::set<std::string>& alive) {
   const std::string pool = choose_pool(request, nodes);
+  check_first_node(request, nodes, alive, pool);
   if (!request.nodes.empty()) return place_on_named(request, nodes, alive, pool);
 
   std::vector<const model::Node*> able;
@@ -161,9 +182,9 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     }
   }
   std::sort(able.begin(), able.end(), [&](const model::Node* a, const model::Node* b) {
-    const bool a_asks = a->name == request.asking;
-    const bool b_asks = b->name == request.asking;
-    if (a_asks != b_asks) return a_asks;
+    for (const std::string& first : {request.first_node, request.asking}) {
+      if ((a->name == first) != (b->name == first)) return a->name == first;
+    }
     const std::uint64_t a_free = room_of(*a->find_pool(pool), find_promise(request, a->name, pool));
     const std::uint64_t b_free = room_of(*b->find_pool(pool), find_promise(request, b->name, pool));
     return a_free != b_free ? a_free > b_free : a->name < b->name;

@@ -23,6 +23,8 @@ struct PlacementRequest {
   std::string asking;              // first choice, "" when there is none
   std::map<std::string, std::string> barred;  // nodes that get none: why
   std::map<std::string, Promises> promised;   // by node; of a node that is not in it, nothing is
+  std::string volume = {};                    // its name, for messages about first_node
+  std::string first_node = {};                // must have one of the copies; "": none must
 };
 
 struct Placement {
@@ -30,9 +32,10 @@ struct Placement {
   std::vector<std::string> nodes;
 };
 
-// The asking node first, then those with most free space; a node of the same free space by name, so
-// that the answer is always the same. Throws NotFound (pool, node), Unavailable (a named node is
-// away), Unsupported (no DRBD), OutOfSpace: each with what was found on which node.
+// first_node first, then the asking node, then those with most free space; a node of the same free
+// space by name, so that the answer is always the same. Throws NotFound (pool, node), Unavailable
+// (a named node is away), Unsupported (no DRBD), OutOfSpace: each with what was found on which node.
+// OutOfSpace also when first_node cannot have a copy, whatever the reason.
 Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
                 const std::set<std::string>& alive);
 

@@ -65,7 +65,9 @@ placement::Placement Creation::place(const NewVolume& wanted, Placements& placem
        .nodes = wanted.nodes,
        .asking = wanted.asking,
        .barred = placement::bar_cordoned(store_.list_cordons()),
-       .promised = {}},
+       .promised = {},
+       .volume = wanted.name,
+       .first_node = wanted.first_node},
       store_.list_nodes(), store_.list_alive_nodes(), [&](const std::string& node) {
         const auto last = store_.raw().get(keys::placement(node));
         seen[node] = last ? last->revision : 0;

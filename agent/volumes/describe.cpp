@@ -136,7 +136,8 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
                        .former = {volume.former.begin(), volume.former.end()},
                        .copies = volume.wanted_copies(),
                        .copies_asked = volume.copies_asked,
-                       .tenant = {}};
+                       .tenant = {},
+                       .formatted = volume.format != model::Format::Never};
   if (const auto tenant = known.tenants.find(volume.name);
       tenant != known.tenants.end() && tenant->second.volume_id == volume.id) {
     info.tenant = tenant->second.name;

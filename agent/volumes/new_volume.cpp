@@ -2,9 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "agent/api/error.h"
 #include "agent/api/names.h"
 #include "agent/api/protocol.h"
+#include "agent/base/text.h"
 
 namespace plexvol::volumes {
 
@@ -33,11 +36,24 @@ void check_fs_size(const std::string& fs_type, std::uint64_t size_bytes) {
   }
 }
 
+void check_first_node(const NewVolume& wanted) {
+  if (wanted.first_node.empty()) return;
+  check_node_name(wanted.first_node);
+  const bool is_named =
+      std::find(wanted.nodes.begin(), wanted.nodes.end(), wanted.first_node) != wanted.nodes.end();
+  if (wanted.nodes.empty() || is_named) return;
+  throw Error(
+      ErrorCode::InvalidArgument,
+      fmt::format("volume {}: node {} must have a copy, but is not among the named nodes {}",
+                  wanted.name, wanted.first_node, base::join(wanted.nodes)));
+}
+
 }  // namespace
 
 void check(const NewVolume& wanted) {
   check_new_volume_name(wanted.name);
   for (const std::string& node : wanted.nodes) check_node_name(node);
+  check_first_node(wanted);
   if (!wanted.pool.empty()) check_pool_name(wanted.pool);
   if (!wanted.tenant.empty() && wanted.tenant != api::kAnyNamespace) check_namespace(wanted.tenant);
   check_replicas(wanted.replicas);

@@ -15,8 +15,9 @@ struct NewVolume {
   std::string pool;                // empty: the only pool there is, or the one named "default"
   std::string fs_type;             // empty: ext4
   std::string mkfs_options;
-  std::string asking;  // the node that is to have a copy since it asks; "": none
-  std::string tenant;  // "": of the first pod that mounts it
+  std::string asking;           // the node that is to have a copy since it asks; "": none
+  std::string tenant;           // "": of the first pod that mounts it
+  std::string first_node = {};  // the node that must have a copy; "": none
 };
 
 // Throw InvalidArgument. "" becomes ext4.

@@ -16,8 +16,6 @@ bool Releases::is_gone(const std::string& node) const {
   return node != settings_.here && !store_.is_alive(node);
 }
 
-// Its copy can be used, and has no connection to the holder. So the holder, if it lives, is frozen
-// until its agent has asked the arbiter.
 bool Releases::is_cut_off(const std::string& volume, const std::string& node) {
   const auto status = store_.find_status(node, volume);
   return status && store_.find_session(node) == status->session && !status->connection.empty() &&

@@ -28,6 +28,9 @@ class Releases {
   // Its agent has lost its lease. Never so of this very node, whose key comes a moment after its
   // agent.
   bool is_gone(const std::string& node) const;
+  // The copy on `node` can be used, and has no connection to the others. So a holder elsewhere, if it
+  // lives, is frozen until its agent has asked the arbiter.
+  bool is_cut_off(const std::string& volume, const std::string& node);
 
   // Returns when the attachment is another than it was, or the request was withdrawn by another
   // call that waited for it; throws Conflict with the holder's reason when it refuses. A value: it
@@ -47,7 +50,6 @@ class Releases {
                                           const Call& call);
 
  private:
-  bool is_cut_off(const std::string& volume, const std::string& node);
   std::optional<Silent> find_silent(const std::string& volume, const std::string& taker,
                                     const std::string& release_id);
   std::optional<std::string> join_or_ask(const model::Volume& volume,

@@ -12,6 +12,7 @@
 #include "agent/mounting/mount_calls.h"
 #include "agent/store/typed_store.h"
 #include "agent/volumes/attachments.h"
+#include "agent/volumes/changes.h"
 #include "agent/volumes/create.h"
 #include "agent/volumes/delete.h"
 #include "agent/volumes/mounts.h"
@@ -32,7 +33,8 @@ struct UseCases {
         releases(store, settings),
         attachments(store, arbiter, creation, releases, settings),
         mounts(store, creation, attachments, calls, settings),
-        deletion(store, releases, settings) {}
+        deletion(store, releases, settings),
+        changes(store.raw()) {}
   UseCases(const UseCases&) = delete;
   UseCases& operator=(const UseCases&) = delete;
 
@@ -44,6 +46,7 @@ struct UseCases {
   Attachments attachments;
   Mounts mounts;
   Deletion deletion;
+  Changes changes;
 };
 
 }  // namespace plexvol::volumes

@@ -27,7 +27,10 @@ void run(const std::string& bytes) {
   read<api::MountedRequest>(bytes);
   read<api::HelperRequest>(bytes);
   read<api::CreateVolumeRequest>(bytes);
+  read<api::FailOverRequest>(bytes);
   read<api::ForceCurrentRequest>(bytes);
+  read<api::ChangesRequest>(bytes);
+  read<api::ChangesReply>(bytes);
   read<api::NodeChange>(bytes);
   read<api::VolumeInfo>(bytes);
   read<api::Reply>(bytes);

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cctype>
+#include <regex>
 #include <string>
+#include <vector>
 
 #include "agent/api/error.h"
 
@@ -42,6 +45,52 @@ TEST_CASE("names: a volume's name may be what Kubernetes and LVM both take") {
   }
   CHECK_NOTHROW(check_volume_name(std::string(63, 'x')));
   CHECK_THROWS_AS(check_volume_name("1001"), Error);  // DRBD's tools take it for a minor
+}
+
+TEST_CASE("names: a volume's label has a key that Kubernetes takes, and names the volume") {
+  // The name part of a qualified name: ([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9], at most 63.
+  const std::regex name_part("([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]");
+  const std::vector<std::string> names{"a", "pvc-7e5bc6ef-e785-11f1-981e-069205a4643d", "Data.2_x",
+                                       "0a", std::string(31, 'x') + '_' + std::string(31, 'x')};
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    const std::string label = plexvol::volume_label(name);
+    CHECK(label == "volume.plexvol.io/" + name);
+    std::string volume;
+    CHECK(plexvol::is_volume_label(label, volume));
+    CHECK(volume == name);
+    CHECK(name.size() <= 63);
+    CHECK(std::regex_match(name, name_part));
+  }
+}
+
+TEST_CASE("names: a label that names no volume is none") {
+  std::string volume = "before";
+  for (const std::string& name : {std::string(64, 'x'), std::string("-a"), std::string("a-"),
+                                  std::string("a b"), std::string("a/b"), std::string()}) {
+    CHECK_FALSE(plexvol::is_volume_label(plexvol::volume_label(name), volume));
+  }
+  for (const char* key : {"", "volume.plexvol.io", "plexvol.io/a", "xvolume.plexvol.io/a"}) {
+    CHECK_FALSE(plexvol::is_volume_label(key, volume));
+  }
+}
+
+TEST_CASE("names: a volume's name holds only what a label's key may hold, in each place") {
+  const auto is_accepted = [](const std::string& name) {
+    return refusal(check_volume_name, name).empty();
+  };
+  int accepted = 0;
+  for (int byte = 0; byte < 256; ++byte) {
+    CAPTURE(byte);
+    const auto c = static_cast<char>(byte);
+    const bool at_end = is_accepted({'a', c}) || is_accepted({c, 'a'});
+    const bool inside = is_accepted({'a', c, 'b'});
+    const bool alphanumeric = byte < 128 && std::isalnum(byte) != 0;
+    CHECK((alphanumeric || !at_end));
+    CHECK((alphanumeric || !inside || c == '-' || c == '_' || c == '.'));
+    if (inside) ++accepted;
+  }
+  CHECK(accepted == 26 + 26 + 10 + 3);
 }
 
 TEST_CASE("names: a volume's name that would mean something else to a tool is refused") {

@@ -65,7 +65,10 @@ TEST_CASE("protocol: every struct comes back as it went") {
                                  .nodes = {"n1", "n2"},
                                  .pool = "p",
                                  .fs_type = "ext4",
-                                 .mkfs_options = "-m 0"});
+                                 .mkfs_options = "-m 0",
+                                 .first_node = "n2"});
+  check(api::ChangesRequest{.since = "a-1"});
+  check(api::ChangesReply{.token = "a-2"});
   check(api::VolumeNameRequest{.name = "v"});
   check(api::DeleteVolumeReply{.waiting_for = {"n1"}});
   check(api::VersionReply{.version = "1", .protocol = 1, .node = "n1", .store = "etcd"});
@@ -136,6 +139,8 @@ TEST_CASE(
   CHECK(request.device == "");
   CHECK_FALSE(request.attached_before);
   CHECK(api::from_json<api::CreateVolumeRequest>(R"({"name":"v","size":"1Gi"})").replicas == 1);
+  CHECK(api::from_json<api::CreateVolumeRequest>(R"({"name":"v","size":"1Gi"})").first_node == "");
+  CHECK(api::from_json<api::ChangesRequest>("{}").since == "");
 }
 
 TEST_CASE("protocol: what is no JSON object is refused in one short line") {

@@ -76,6 +76,64 @@ TEST_CASE("placement: a refusal says what was found on which node") {
         "InvalidArgument: 2 replicas, but 1 nodes are named");
 }
 
+TEST_CASE("placement: the node that must have a copy gets one, before the one that asks") {
+  const std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
+  const std::set<std::string> alive{"n1", "n2", "n3"};
+  PlacementRequest request = for_copies(2);
+  request.first_node = "n1";
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n1", "n2"});
+  request.asking = "n3";
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n1", "n3"});
+  CHECK(place(on_nodes(request, {"n3", "n1"}), nodes, alive).nodes ==
+        std::vector<std::string>{"n3", "n1"});
+}
+
+TEST_CASE("placement: the node that must have a copy and cannot is named, with its own reason") {
+  std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20),
+                                 node("n4", 50, "q")};
+  nodes[2].drbd_version = "";
+  const std::set<std::string> alive{"n1", "n2", "n3", "n4"};
+  PlacementRequest request = for_copies(2, 15 * kGi);
+  request.pool = "p";
+  request.volume = "v";
+  request.barred = {{"n2", "it is cordoned"}};
+  const auto refused = [&](const std::string& first) {
+    request.first_node = first;
+    return refusal(request, nodes, first == "n5" ? std::set<std::string>{"n1"} : alive);
+  };
+  const std::string cannot = "cannot have a copy of volume v: ";
+  CHECK(refused("n1") == "OutOfSpace: node n1 " + cannot + "its pool p has only 10Gi free");
+  CHECK(refused("n2") == "OutOfSpace: node n2 " + cannot + "it is cordoned");
+  CHECK(refused("n3") == "OutOfSpace: node n3 " + cannot + "its kernel module drbd is not loaded");
+  CHECK(refused("n4") == "OutOfSpace: node n4 " + cannot + "it has no pool p");
+  CHECK(refused("n9") == "OutOfSpace: node n9 " + cannot +
+                             "no node of this name is known; there are: n1, n2, n3, n4");
+  nodes.push_back(node("n5", 50));
+  CHECK(refused("n5") == "OutOfSpace: node n5 " + cannot + "its agent is not running");
+  // What is no reason of this node's is said as without it.
+  request.pool = "r";
+  CHECK(refused("n1") == "NotFound: no node has a pool named r; there are: p, q");
+  request.pool = "p";
+  request.barred["n5"] = "it is cordoned";
+  request.size_bytes = kGi;
+  CHECK(refused("n1").find("OutOfSpace: only 1 of the 2 nodes needed") == 0);
+}
+
+TEST_CASE("placement: what is promised on the node that must have a copy is not free there") {
+  const std::vector<model::Node> nodes{node("n1", 10), node("n2", 30)};
+  PlacementRequest request = for_copies(1, 8 * kGi);
+  request.first_node = "n1";
+  request.volume = "v";
+  try {
+    place_within_promises(request, nodes, {"n1", "n2"}, [](const std::string&) {
+      return Promises{{"p", {.bytes = 5 * kGi, .unmade_bytes = 5 * kGi}}};
+    });
+    FAIL("there is no room");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find("node n1 cannot have a copy of volume v: ") == 0);
+  }
+}
+
 TEST_CASE("placement: the pool need not be named when there is one, or one called default") {
   const std::set<std::string> alive{"n1", "n2"};
   const PlacementRequest request = for_copies(1);

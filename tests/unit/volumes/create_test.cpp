@@ -106,10 +106,27 @@ TEST_CASE("create: what exists with other words is not what is asked for [O6]") 
   CHECK(CreateCase::create(test.commands, request) == ErrorCode::AlreadyExists);
 }
 
+TEST_CASE("create: the node that must have a copy is asked of a new volume only") {
+  CreateCase test;
+  api::CreateVolumeRequest request = CreateCase::volume("v");
+  request.first_node = "n9";
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::OutOfSpace);
+  CHECK_FALSE(test.store.find_volume("v").has_value());
+  request.first_node = "n3";
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+  REQUIRE(test.store.find_volume("v").has_value());
+  CHECK(test.store.find_volume("v")->value.find_replica("n3") != nullptr);
+  // The same call again, after its caller has died and chosen another node.
+  request.first_node = "n9";
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+}
+
 TEST_CASE("create: names and numbers are checked, whatever door they came by") {
   CreateCase test;
   const auto refused = [&](const std::function<void(NewVolume&)>& change) {
-    NewVolume wanted{.name = "v", .size_bytes = kGi};
+    NewVolume wanted;
+    wanted.name = "v";
+    wanted.size_bytes = kGi;
     change(wanted);
     try {
       test.use_cases.creation.create_and_await(wanted, {.deadline = {}, .stop = {}});
@@ -121,6 +138,11 @@ TEST_CASE("create: names and numbers are checked, whatever door they came by") {
   };
   CHECK(refused([](NewVolume& wanted) { wanted.name = "../v"; }));
   CHECK(refused([](NewVolume& wanted) { wanted.nodes = {"n3", "n3/x"}; }));
+  CHECK(refused([](NewVolume& wanted) { wanted.first_node = "n3/x"; }));
+  CHECK(refused([](NewVolume& wanted) {
+    wanted.nodes = {"n3"};
+    wanted.first_node = "n4";
+  }));
   CHECK(refused([](NewVolume& wanted) { wanted.pool = "p q"; }));
   CHECK(refused([](NewVolume& wanted) { wanted.tenant = "A B"; }));
   CHECK(refused([](NewVolume& wanted) { wanted.replicas = 3; }));
