@@ -26,7 +26,7 @@ endif
 
 PACKAGES := \
   g++ make dpkg-dev pkg-config libboost-dev libboost-system-dev libboost-filesystem-dev nlohmann-json3-dev \
-  libcli11-dev libspdlog-dev libfmt-dev libblkid-dev libgrpc++-dev libprotobuf-dev \
+  libcli11-dev libspdlog-dev libfmt-dev libblkid-dev libcurl4-openssl-dev libgrpc++-dev libprotobuf-dev \
   protobuf-compiler protobuf-compiler-grpc doctest-dev \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
@@ -95,8 +95,8 @@ include_pch  = $(patsubst %.$(PCH),-include %,$(1))
 
 # --- What is compiled
 
-AGENT_SOURCES  := $(filter-out agent/main.cpp,$(wildcard agent/*.cpp agent/*/*.cpp))
-# What the static driver shares with the agent.
+AGENT_SOURCES  := $(filter-out agent/main.cpp agent/%/main.cpp,$(wildcard agent/*.cpp agent/*/*.cpp))
+# What the static driver shares with the agent and the controller.
 SHARED_SOURCES := $(wildcard agent/api/*.cpp agent/base/*.cpp agent/client/*.cpp agent/manifest/*.cpp agent/mounts/*.cpp)
 DRIVER_SOURCES := $(filter-out flexdriver/main.cpp,$(wildcard flexdriver/*.cpp flexdriver/*/*.cpp))
 TEST_SOURCES   := $(shell find tests/unit tests/support -name '*.cpp' 2>/dev/null)
@@ -110,6 +110,9 @@ objects         = $(if $(UNITY),$(patsubst %/,$(1)/%.folder.o,$(sort $(dir $(2))
 
 OBJ            := $(BUILD)/obj
 AGENT_OBJECTS  := $(call objects,$(OBJ),$(AGENT_SOURCES))
+# Without what only an agent needs: gRPC, libblkid.
+CONTROLLER_OBJECTS := $(OBJ)/agent/controller/main.o $(OBJ)/agent/log.o \
+  $(call objects,$(OBJ),$(SHARED_SOURCES) $(filter agent/controller/% agent/kube/%,$(AGENT_SOURCES)))
 DRIVER_OBJECTS := $(call objects,$(BUILD)/static,$(DRIVER_SOURCES))
 TEST_OBJECTS   := $(call objects,$(OBJ),$(TEST_SOURCES))
 # All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.
@@ -125,7 +128,7 @@ STATIC_OBJECTS := $(DRIVER_OBJECTS) $(BUILD)/static/flexdriver/main.o \
                   $(call objects,$(SHARED_OBJ),$(SHARED_SOURCES))
 
 .PHONY: build
-build: $(BUILD)/plexvol $(BUILD)/plexvold ## (default) the driver build/plexvol and the agent build/plexvold
+build: $(BUILD)/plexvol $(BUILD)/plexvold $(BUILD)/plexvol-controller ## (default) driver, agent and controller: build/plexvol, plexvold, plexvol-controller
 
 .PHONY: unit
 unit: $(BUILD)/tests/unit ## the unit tests' executable, build/tests/unit
@@ -134,6 +137,10 @@ $(BUILD)/plexvold: $(OBJ)/agent/main.o $(BUILD)/agent.a
 	@echo "  link     $@"
 	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
 
+$(BUILD)/plexvol-controller: $(CONTROLLER_OBJECTS)
+	@echo "  link     $@"
+	@$(CXX) $(CXXFLAGS) -o $@ $^ -lspdlog -lfmt -lcurl -pthread
+
 $(BUILD)/plexvol: $(STATIC_OBJECTS)
 	@echo "  link     $@"
 	@$(CXX) $(CXXFLAGS) $(DRIVER_LDFLAGS) -o $@ $^
@@ -141,7 +148,7 @@ $(BUILD)/plexvol: $(STATIC_OBJECTS)
 $(BUILD)/tests/unit: $(TEST_OBJECTS) $(BUILD)/driver.a $(BUILD)/agent.a
 	@echo "  link     $@"
 	@mkdir -p $(@D)
-	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS) -lcurl
 
 # Many agents without disks; only `make bench` wants them.
 $(BUILD)/bench/scale: $(SCALE_OBJECTS) $(BUILD)/agent.a
@@ -209,7 +216,7 @@ $(BUILD)/static/%.o: %.cpp $(BUILD)/flags $(DRIVER_PCH)
 .PRECIOUS: $(BUILD)/folders/%.cpp
 $(BUILD)/folders/%.cpp: FORCE
 	@mkdir -p $(@D)
-	@new=$$(printf '#include "%s"\n' $(filter-out agent/main.cpp flexdriver/main.cpp,$(wildcard $*/*.cpp))); $(write_changed)
+	@new=$$(printf '#include "%s"\n' $(filter-out agent/main.cpp agent/%/main.cpp flexdriver/main.cpp,$(wildcard $*/*.cpp))); $(write_changed)
 
 # Interfaces of others: the generated code is not ours to warn about.
 $(GENERATED)/%.o: $(GENERATED)/%.cc $(BUILD)/flags

@@ -1,0 +1,135 @@
+#include "agent/controller/failover.h"
+
+#include <fmt/core.h>
+
+#include "agent/api/error.h"
+#include "agent/api/names.h"
+#include "agent/base/text.h"
+#include "agent/controller/copy_labels.h"
+#include "agent/controller/dead_nodes.h"
+#include "agent/controller/paths.h"
+#include "agent/log.h"
+
+namespace plexvol::controller {
+
+namespace {
+
+std::string to_text(const std::set<std::string>& names) {
+  return base::join({names.begin(), names.end()});
+}
+
+}  // namespace
+
+bool Failover::look() {
+  const auto dead = find_dead_nodes(parts_.known.all(), parts_.agent.list_nodes());
+  std::erase_if(seen_to_, [&](const auto& node) { return !dead.contains(node.first); });
+  bool is_complete = true;
+  for (const auto& [node, of_node] : dead) {
+    const log::LogScope scope("node", node);
+    try {
+      std::set<std::string> moved = of_node.moved;
+      moved.merge(take_from(node, of_node.held));
+      if (moved.empty() || seen_to_[node] == moved) continue;
+      remove_labels(node, moved);
+      delete_pods(node, moved);
+      seen_to_[node] = moved;
+    } catch (const Error& error) {
+      log::warn(fmt::format("cannot move the pods of a dead node: {}", error.what()));
+      is_complete = false;
+    }
+  }
+  return is_complete;
+}
+
+std::set<std::string> Failover::take_from(const std::string& node,
+                                          const std::set<std::string>& volumes) {
+  std::set<std::string> taken;
+  for (const std::string& volume : volumes) {
+    try {
+      parts_.agent.fail_over(volume, node);
+      if (const auto now = parts_.agent.find_volume(volume)) parts_.known.learn(*now);
+      taken.insert(volume);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::Unavailable) throw;
+      // The agent knows more than the list that this rests on.
+      log::info(fmt::format("left with a dead node: {}", error.what()));
+    }
+  }
+  if (taken.empty()) return taken;
+  const std::string what =
+      fmt::format("node {} is down: volumes {} go on without it", node, to_text(taken));
+  log::warn(what);
+  if (const auto object = parts_.nodes.find(node)) {
+    parts_.events.tell(kube::to_reference(*object), kube::EventType::Warning, "VolumesMoved", what);
+  }
+  return taken;
+}
+
+// The scheduler must not choose the node again.
+void Failover::remove_labels(const std::string& node, const std::set<std::string>& volumes) {
+  const auto object = parts_.nodes.find(node);
+  if (!object) return;
+  LabelChanges changes;
+  for (const std::string& volume : volumes) {
+    if (object->meta.labels.contains(volume_label(volume))) changes[volume_label(volume)] = {};
+  }
+  if (changes.empty()) return;
+  parts_.client.patch(paths::node(node), kube::PatchKind::Merge, to_patch(changes));
+}
+
+std::optional<std::string> Failover::find_volume(const std::string& ns,
+                                                 const std::string& name) const {
+  const auto claim = parts_.claims.find(ns + '/' + name);
+  if (!claim || claim->volume_name.empty()) return std::nullopt;
+  const auto volume = parts_.volumes.find(claim->volume_name);
+  if (!volume) return std::nullopt;
+  if (volume->flex_driver != manifest::kFlexDriver) return "";
+  const auto named = volume->flex_options.find("volume");
+  return named == volume->flex_options.end() ? volume->meta.name : named->second;
+}
+
+void Failover::delete_pods(const std::string& node, const std::set<std::string>& moved) {
+  const kube::Listed listed = parts_.client.list(paths::pods_of(node));
+  for (const std::string& text : listed.objects) {
+    const auto pod = kube::from_json<kube::Pod>(text);
+    const auto choice = choose(
+        pod, [&](const std::string& claim) { return find_volume(pod.meta.ns, claim); }, moved);
+    if (choice) delete_pod(pod, *choice);
+  }
+}
+
+void Failover::delete_pod(const kube::Pod& pod, const PodChoice& choice) {
+  const std::string volumes = to_text(choice.volumes);
+  if (!choice.left_alone.empty()) {
+    parts_.events.tell(
+        kube::to_reference(pod), kube::EventType::Warning, "NotFailedOver",
+        fmt::format("node {} is down and volumes {} can be used elsewhere, but this pod is not "
+                    "deleted: {}; delete it (--force --grace-period=0), or annotate such pods with "
+                    "{}=on",
+                    pod.node, volumes, choice.left_alone, kFailoverAnnotation));
+    return;
+  }
+  // Before it is gone: kubectl shows the events of a pod by its uid.
+  parts_.events.tell(kube::to_reference(pod), kube::EventType::Warning, "FailedOver",
+                     fmt::format("node {} is down: deleted, so that it starts where volumes {} can "
+                                 "be used",
+                                 pod.node, volumes));
+  try {
+    parts_.client.remove(paths::pod(pod.meta.ns, pod.meta.name) + "?gracePeriodSeconds=0",
+                         {.uid = pod.meta.uid, .resource_version = ""});
+  } catch (const Error& error) {
+    // Gone, or another one by now.
+    if (error.code() != ErrorCode::NotFound && error.code() != ErrorCode::Conflict) throw;
+  }
+  for (const std::string& name : pod.claims) {
+    const auto claim = parts_.claims.find(pod.meta.ns + '/' + name);
+    if (!claim) continue;
+    parts_.events.tell(kube::to_reference(*claim), kube::EventType::Warning, "FailedOver",
+                       fmt::format("node {} is down: the volume goes on without it, and pod {} was "
+                                   "deleted to start elsewhere",
+                                   pod.node, pod.meta.name));
+  }
+  log::warn(fmt::format("deleted pod {} of a dead node", pod.meta.key()));
+}
+
+}  // namespace plexvol::controller

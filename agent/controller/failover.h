@@ -1,0 +1,54 @@
+// Pods of a dead node start elsewhere.
+//
+// Kubernetes leaves them alone for minutes, since it cannot know whether they still run. Where the
+// node's agent has lost its lease and the other copy its connection, they stand still in any case, and
+// taking the node's copy out of the volume's set makes sure of it (agent/arbiter/README.md). So: first
+// that, then the node's label goes, by which the scheduler would choose it again, and only then the
+// pods are deleted. What was done is not remembered: the next leader goes on from what it sees.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "agent/controller/known_volumes.h"
+#include "agent/controller/node_agent.h"
+#include "agent/controller/pod_choice.h"
+#include "agent/kube/cache.h"
+#include "agent/kube/client.h"
+#include "agent/kube/events.h"
+
+namespace plexvol::controller {
+
+class Failover {
+ public:
+  struct Parts {
+    kube::Client& client;
+    kube::Events& events;
+    const NodeAgent& agent;
+    KnownVolumes& known;
+    const kube::Cache<kube::Claim>& claims;
+    const kube::Cache<kube::PersistentVolume>& volumes;
+    const kube::Cache<kube::Node>& nodes;
+  };
+  explicit Failover(Parts parts) : parts_(parts) {}
+
+  // By one thread, whenever a volume has changed. False: something could not be done; to be looked at
+  // again soon.
+  bool look();
+
+ private:
+  // Those that are taken from it now.
+  std::set<std::string> take_from(const std::string& node, const std::set<std::string>& volumes);
+  void remove_labels(const std::string& node, const std::set<std::string>& volumes);
+  void delete_pods(const std::string& node, const std::set<std::string>& moved);
+  void delete_pod(const kube::Pod& pod, const PodChoice& choice);
+  std::optional<std::string> find_volume(const std::string& ns, const std::string& claim) const;
+
+  const Parts parts_;
+  // What was moved from a node when its pods were last seen to.
+  std::map<std::string, std::set<std::string>> seen_to_;
+};
+
+}  // namespace plexvol::controller
