@@ -16,7 +16,7 @@ from typing import Any
 from lab import LabError, wait_until
 
 from .cgroups import Cgroups
-from .control_plane import ControlPlane
+from .control_plane import FIRST_SERVICE, SERVICES, ControlPlane
 from .images import Images
 from .keeper import UNSHARE
 from .machine import Machines
@@ -106,6 +106,7 @@ class Cluster:
         """A bridge on the control plane's machine, and a link to each node."""
         self.control.run("ip", "link", "add", "nodes", "type", "bridge")
         self.control.run("ip", "address", "add", f"{_CONTROL_ADDRESS}/24", "dev", "nodes")
+        self.control.run("ip", "address", "add", f"{FIRST_SERVICE}/32", "dev", "nodes")
         self.control.run("ip", "link", "set", "nodes", "up")
         for name, address in addresses.items():
             node = self._machines.all[name]
@@ -114,6 +115,7 @@ class Cluster:
             self.control.run("ip", "link", "set", name, "master", "nodes", "up")
             node.run("ip", "address", "add", f"{address}/24", "dev", "eth0")
             node.run("ip", "link", "set", "eth0", "up")
+            node.run("ip", "route", "add", SERVICES, "via", _CONTROL_ADDRESS)
 
     def start_controller_manager(self) -> None:
         """On the first node, as where the control plane's machines are nodes: its own driver is there."""
@@ -169,8 +171,9 @@ class Cluster:
     def describe(self) -> str:
         """What there is, for whoever reads of a failure."""
         shown = [
-            self.try_kubectl("get", "nodes,pods,daemonsets", "-A", "-o", "wide"),
+            self.try_kubectl("get", "nodes,pods,daemonsets,deployments,pv,pvc", "-A", "-o", "wide"),
             self.try_kubectl("get", "events", "-A"),
+            self.try_kubectl("-n", "kube-system", "logs", "-l", "app in (plexvold, plexvol-controller)", "--prefix", "--tail=40"),
         ]
         return "\n".join(done.stdout + done.stderr for done in shown)
 

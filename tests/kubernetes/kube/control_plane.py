@@ -8,9 +8,10 @@ from .certificates import Authority
 from .machine import Machine
 
 ETCD = "http://127.0.0.1:2379"
-PORT = 6443
 SERVICES = "10.97.0.0/24"
+# The API server's, as pods are told. There is no kube-proxy, so it is reached there without one.
 FIRST_SERVICE = "10.97.0.1"
+PORT = 443
 _START_SECONDS = 120
 
 
@@ -39,7 +40,7 @@ class ControlPlane:
 
     def start(self) -> None:
         self._start_etcd()
-        self._start_apiserver()
+        self.start_apiserver()
         self._machine.start("scheduler", [
             self._programs / "kube-scheduler",
             f"--kubeconfig={self.files}/scheduler.kubeconfig",
@@ -56,12 +57,12 @@ class ControlPlane:
             "--log-level=warn",
         ])  # fmt: skip
 
-    def _start_apiserver(self) -> None:
+    def start_apiserver(self) -> None:
         files = self.files
         self._machine.start("apiserver", [
             self._programs / "kube-apiserver",
             f"--advertise-address={self._address}",
-            f"--bind-address={self._address}",
+            "--bind-address=0.0.0.0",
             f"--secure-port={PORT}",
             f"--etcd-servers={ETCD}",
             f"--service-cluster-ip-range={SERVICES}",

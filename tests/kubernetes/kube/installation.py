@@ -17,6 +17,7 @@ _VERSION = "0.1.0"
 PLUGINS = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"  # a kubelet's default
 DRIVER = f"{PLUGINS}/plexvol~plexvol/plexvol"
 AGENT = "plexvold"
+CONTROLLER = "plexvol-controller"
 ETCD = "plexvol-etcd"
 UNINSTALL = "plexvol-uninstall"
 _SECONDS = 240
@@ -46,8 +47,8 @@ class Installation:
         section does nothing."""
         layer = io.BytesIO()
         with tarfile.open(fileobj=layer, mode="w") as tar:
-            for source, target in (("plexvold", "usr/sbin/plexvold"), ("plexvol", "usr/bin/plexvol")):
-                content = (self._build / source).read_bytes() + b"next"
+            for target in ("usr/sbin/plexvold", "usr/sbin/plexvol-controller", "usr/bin/plexvol"):
+                content = (self._build / Path(target).name).read_bytes() + b"next"
                 entry = tarfile.TarInfo(target)
                 entry.size, entry.mode = len(content), 0o755
                 tar.addfile(entry, io.BytesIO(content))
@@ -55,10 +56,11 @@ class Installation:
         self._image = "docker.io/library/plexvol:next"
 
     def apply(self, *flavour: str) -> None:
-        """Waits until all pods of the DaemonSets are those of these manifests, and ready."""
+        """Waits until all pods of the DaemonSets and the Deployment are those of these manifests, and ready."""
         self.cluster.kubectl("apply", "-f", "-", stdin=self._render_installation(*flavour))
         self.wait_rolled_out(ETCD)
         self.wait_rolled_out(AGENT)
+        self.wait_rolled_out(CONTROLLER, "deployment")
 
     def _render_installation(self, *flavour: str) -> str:
         first = self.cluster.workers[NODES[0]]
@@ -69,8 +71,8 @@ class Installation:
         command = [_ROOT / "installer/render", "--image", self._image, "--kubernetes", "1.20", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def wait_rolled_out(self, name: str) -> None:
-        self._kubectl("rollout", "status", f"daemonset/{name}", f"--timeout={_SECONDS}s")
+    def wait_rolled_out(self, name: str, kind: str = "daemonset") -> None:
+        self._kubectl("rollout", "status", f"{kind}/{name}", f"--timeout={_SECONDS}s")
 
     def delete_agents(self) -> None:
         """Their DaemonSet, and waits until none runs. The pods' objects stay until their kubelets have tidied up."""
@@ -79,6 +81,10 @@ class Installation:
             machine = worker.machine
             gone = f"{machine.name} has no agent"
             wait_until(lambda machine=machine: AGENT not in machine.processes(), _SECONDS, gone)
+
+    def delete_controller(self) -> None:
+        """Its Deployment."""
+        self._kubectl("delete", "deployment", CONTROLLER, "--wait=false")
 
     def delete_etcd(self) -> None:
         """Its DaemonSet."""

@@ -19,6 +19,7 @@ MOST_BYTES = 80_000_000
 # One call of each tool that does nothing, and what it must say.
 TOOLS = [
     (["/usr/sbin/plexvold", "--version"], "plexvold 0."),
+    (["/usr/sbin/plexvol-controller", "--version"], "plexvol-controller 0."),
     (["/usr/bin/plexvol", "--version"], "plexvol 0."),
     (["/usr/bin/etcd", "--version"], "etcd Version"),
     (["/usr/bin/etcdctl", "version"], "etcdctl version"),

@@ -13,6 +13,7 @@ FIRST = {
 }
 # Where each pod has its volume, and a file system of this kind.
 MOUNTS = {
+    "claim.yaml": {"claimer": ("/data", "ext4")},
     "inline-pod.yaml": {"shell": ("/scratch", "xfs")},
     "lvm-demo-driver.yaml": {"nginx": ("/data", "ext4")},
     "pv-pvc-pod.yaml": {"writer": ("/data", "ext4")},

@@ -1,7 +1,7 @@
 """Another version beside pods that run, Kubernetes' own attaching, and the way back, which is the last test."""
 
 from kube.cluster import NODES
-from kube.installation import DRIVER, PLUGINS, UNINSTALL, Installation
+from kube.installation import CONTROLLER, DRIVER, PLUGINS, UNINSTALL, Installation
 from lab import wait_until
 from workloads import PATIENCE, Workloads, restarts
 
@@ -65,12 +65,17 @@ def test_an_uninstallation_leaves_nothing(plexvol: Installation, workloads: Work
     for volume in plexvol.list_volumes():
         workloads.wait_detached(volume)
         plexvol.plexvol("volume", "delete", volume)
+    plexvol.delete_controller()
     plexvol.delete_agents()
     plexvol.delete_etcd()
     cluster.kubectl("apply", "-f", "-", stdin=plexvol.render("--uninstall"))
     plexvol.wait_rolled_out(UNINSTALL)
     stays = ["configmap/plexvol", "secret/plexvol-etcd", "secret/plexvol-etcd-member", "serviceaccount/plexvol"]
+    stays += [f"{kind}/{CONTROLLER}" for kind in ("serviceaccount", "role", "rolebinding")]
+    stays.append("lease/plexvol.io-flexvolume")
     cluster.kubectl("-n", "kube-system", "delete", "--wait=false", f"daemonset/{UNINSTALL}", *stays)
+    everywhere = [f"{kind}/{CONTROLLER}" for kind in ("clusterrole", "clusterrolebinding")]
+    cluster.kubectl("delete", "--wait=false", "storageclass/plexvol", "storageclass/plexvol-mirrored", *everywhere)
     for worker in cluster.workers.values():
         for path in (DRIVER.rpartition("/")[0], "/var/lib/plexvol/plexvol", "/run/plexvol"):
             assert worker.machine.ask("test", "-e", path).returncode == 1, path

@@ -6,7 +6,7 @@ from typing import Any
 
 # Not ours to copy into the repository: they lie beside a developer's checkout.
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "k8s-schemas"
-VERSIONS = ("1.9", "1.12", "1.14")
+VERSIONS = ("1.9", "1.12", "1.14", "1.20")
 
 _PREFIX = "#/definitions/"
 # Numbers with a unit, and ports by number or name.

@@ -9,55 +9,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from rendered import CASES, ETCD_NODES, MEMBERS, ROOT, container, find, manifests, render
 from schemas import FOLDER, VERSIONS, Schemas
 
 from lab import wait_until
 
-ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "lab" / "guest"))
 
 from pod import expand_probe  # noqa: E402
 
-RENDER = ROOT / "installer" / "render"
 BUILD = Path(os.environ.get("PLEXVOL_BUILD", ROOT / "build"))
-IMAGE = "example/plexvol:1"
-# Addresses of this machine alone, each of which can have the same ports.
-MEMBERS = {"n1": "127.0.0.1", "n2": "127.0.0.2", "n3": "127.0.0.3"}
-ETCD_NODES = ",".join(f"{name}={address}" for name, address in MEMBERS.items())
-
-CASES = {
-    "own etcd": ["--etcd-nodes", ETCD_NODES],
-    "own etcd, IPv6": ["--etcd-nodes", "n1=fd00::1"],
-    "an etcd that is there": ["--etcd", "http://10.0.0.1:2379,http://10.0.0.2:2379"],
-    "attach": ["--etcd", "http://10.0.0.1:2379", "--attach", "--plugin-dir", "/etc/kubernetes/volumeplugins"],
-    "embedded": ["--embedded", "--pool", "default=/var/lib/images", "--pool", "fast=vg0"],
-    "pools": ["--etcd", "http://10.0.0.1:2379", "--pool", "kube_vg=kube_vg", "--pool", "thin=vg1/pool"],
-    "runtime": ["--etcd", "http://10.0.0.1:2379", "--runtime-socket", "/run/containerd/containerd.sock"],
-    "uninstall": ["--uninstall"],
-}
-
-
-def render(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([RENDER, "--image", IMAGE, *arguments], capture_output=True, text=True, timeout=60)
-
-
-def manifests(*arguments: str) -> list[dict[str, Any]]:
-    done = render(*arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def find(kind: str, name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
-    return next(one for one in found if one["kind"] == kind and one["metadata"]["name"] == name)
-
-
-def container(daemon_set: dict[str, Any], name: str) -> dict[str, Any]:
-    pod = daemon_set["spec"]["template"]["spec"]
-    return next(one for one in [*pod.get("initContainers", []), *pod["containers"]] if one["name"] == name)
 
 
 @pytest.mark.skipif(not FOLDER.exists(), reason="the API schemas lie beside a developer's checkout only")
@@ -73,7 +36,8 @@ def test_what_is_rendered_is_what_the_api_knows(version: str, case: str) -> None
 def test_what_is_rendered_for_1_8_has_an_api_that_1_8_knows() -> None:
     """There are no schemas of 1.8; 1.9 has that API still."""
     found = manifests("--kubernetes", "1.8", "--etcd-nodes", ETCD_NODES)
-    assert {one["apiVersion"] for one in found} == {"v1", "extensions/v1beta1"}
+    assert {one["apiVersion"] for one in found} == {
+        "v1", "extensions/v1beta1", "rbac.authorization.k8s.io/v1", "storage.k8s.io/v1"}
     schemas = Schemas("1.9")
     assert [error for one in found for error in schemas.errors(one)] == []
 
@@ -161,11 +125,12 @@ def test_the_uninstaller_says_what_stays() -> None:
     words = " ".join(uninstall["metadata"]["annotations"]["plexvol.stays"].split())
     readme = (ROOT / "installer" / "README.md").read_text()
     installed = [*manifests("--etcd-nodes", ETCD_NODES), *manifests("--uninstall")]
-    gone = ["plexvold", "plexvol-etcd"]  # the DaemonSets, which are deleted first
+    # They are deleted first.
+    gone = [("Deployment", "plexvol-controller"), ("DaemonSet", "plexvold"), ("DaemonSet", "plexvol-etcd")]
     for one in installed:
         kind, name = one["kind"], one["metadata"]["name"]
-        if kind != "DaemonSet" or name not in gone:
-            assert kind in words and name in words and name in readme, (kind, name)
+        if (kind, name) not in gone:
+            assert re.search(rf"\b{kind}(e?s)?\b", words) and name in words and name in readme, (kind, name)
     for path in ("/var/lib/plexvol", "/var/lib/plexvol/etcd"):
         assert path in words and path in readme
 
@@ -221,8 +186,8 @@ def test_no_container_that_stays_sees_the_hosts_root() -> None:
                 continue
             pod = one["spec"]["template"]["spec"]
             roots = {volume["name"] for volume in pod["volumes"] if volume.get("hostPath", {}).get("path") == "/"}
-            for container in pod["containers"]:
-                assert roots.isdisjoint(mount["name"] for mount in container.get("volumeMounts", []))
+            for running in pod["containers"]:
+                assert roots.isdisjoint(mount["name"] for mount in running.get("volumeMounts", []))
 
 
 class OwnEtcd:

@@ -1,0 +1,291 @@
+"""Claims that name a StorageClass get volumes from the controller, and these go with them."""
+
+from typing import Any
+
+import pytest
+from kube.cluster import NODES
+from kube.installation import CONTROLLER, Installation
+from lab import wait_until
+from workloads import COUNT, PATIENCE, Workloads, is_ready
+
+LABEL = "volume.plexvol.io/"
+LOCK = "plexvol.io-flexvolume"
+RIGHT = {"copies": "1", "pool": "default"}
+
+
+def storage_class(name: str, parameters: dict[str, str], **others: str) -> dict[str, Any]:
+    """One that makes volumes at once."""
+    return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+            "provisioner": "plexvol.io/flexvolume", "parameters": parameters, **others}
+
+
+def claim(name: str, class_name: str, size: str = "64Mi", **others: Any) -> dict[str, Any]:
+    spec = {"storageClassName": class_name, "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size}}, **others}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+def pod_of(claim_name: str, name: str, node: str = "") -> dict[str, Any]:
+    """It has the claim's volume at /data, and writes a line there when it starts."""
+    container = {"name": "main", "image": "busybox", "command": ["sh", "-c", COUNT],
+                 "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim_name}}
+    spec: dict[str, Any] = {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 1}
+    if node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+class Claims:
+    """What there is of claims in all places: Kubernetes' objects, its nodes' labels, Plexvol's volumes, the pools."""
+
+    def __init__(self, plexvol: Installation) -> None:
+        self._plexvol = plexvol
+        self._cluster = plexvol.cluster
+
+    def find(self, name: str) -> Any:
+        return self._cluster.get("pvc", name)
+
+    def phase(self, name: str) -> str:
+        return str(self.find(name)["status"]["phase"])
+
+    def volume_name(self, name: str) -> str:
+        """Of the claim's volume, also before it has one."""
+        return f"pvc-{self.find(name)['metadata']['uid']}"
+
+    def describe(self, name: str) -> str:
+        """As a user sees it."""
+        return self._cluster.kubectl("describe", "pvc", name)
+
+    def wait_bound(self, *names: str) -> list[str]:
+        """Their volumes."""
+        for name in names:
+            wait_until(lambda name=name: self.phase(name) == "Bound", PATIENCE, f"claim {name} is bound")
+        volumes = [str(self.find(name)["spec"]["volumeName"]) for name in names]
+        assert volumes == [self.volume_name(name) for name in names]
+        return volumes
+
+    def labelled(self, volume: str) -> list[str]:
+        """The nodes that have the volume's label."""
+        nodes = self._cluster.get("nodes")["items"]
+        return [node["metadata"]["name"] for node in nodes if node["metadata"]["labels"].get(LABEL + volume) == "copy"]
+
+    def copies(self, volume: str) -> list[str]:
+        """The nodes that have a copy of the volume."""
+        return [replica["node"] for replica in self._plexvol.volume(volume)["replicas"]]
+
+    def traces(self, volume: str) -> list[str]:
+        """Where something of it is left."""
+        found = ["its PersistentVolume"] if self._cluster.get("pv", volume) is not None else []
+        if volume in self._plexvol.list_volumes():
+            found.append("the volume")
+        labels = [name for node in self._cluster.get("nodes")["items"] for name in node["metadata"]["labels"]]
+        if LABEL + volume in labels:
+            found.append("a node's label")
+        files = [f"{file} on {node}" for node in NODES for file in self._plexvol.list_left(node)]
+        return found + [file for file in files if volume in file]
+
+    def delete(self, *names: str) -> None:
+        self._cluster.kubectl("delete", "pvc", "--wait=false", *names)
+
+    def wait_gone(self, *volumes: str) -> None:
+        for volume in volumes:
+            wait_until(lambda volume=volume: self.traces(volume) == [], PATIENCE, f"nothing is left of {volume}")
+
+
+@pytest.fixture
+def claims(plexvol: Installation) -> Claims:
+    return Claims(plexvol)
+
+
+def end_pod(plexvol: Installation, workloads: Workloads, name: str, volume: str) -> None:
+    """Its object goes at once: what uses a claim keeps it, and a kubelet takes up to a minute to tidy up."""
+    workloads.delete_pod(name, volume)
+    plexvol.cluster.kubectl("delete", "pod", name, "--force", "--grace-period=0", "--ignore-not-found")
+
+
+def starts(workloads: Workloads, pod: str) -> int:
+    return int(workloads.sh(pod, "wc -l < /data/starts"))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_claims_life(node: str, plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    """Its volume is made where its first pod is to run, which may be any node. Later pods have to go there."""
+    name = f"life-{node}"
+    workloads.apply(claim(name, "plexvol"))
+    wait_until(lambda: "waiting for first consumer" in claims.describe(name), PATIENCE, "the claim waits for a pod")
+    assert claims.traces(claims.volume_name(name)) == []
+
+    workloads.apply(pod_of(name, f"{name}-1", node))
+    [volume] = claims.wait_bound(name)
+    workloads.wait_running(f"{name}-1")
+    assert claims.copies(volume) == claims.labelled(volume) == [node]
+    assert len(claims.traces(volume)) > 3  # what wait_gone() waits for is seen
+    assert f"created volume {volume}: 64Mi in pool default, one copy on {node}" in claims.describe(name)
+    end_pod(plexvol, workloads, f"{name}-1", volume)
+
+    workloads.apply(pod_of(name, f"{name}-2"))
+    workloads.wait_running(f"{name}-2")
+    assert workloads.get(f"{name}-2")["spec"]["nodeName"] == node
+    assert starts(workloads, f"{name}-2") == 2
+    end_pod(plexvol, workloads, f"{name}-2", volume)
+    claims.delete(name)
+    claims.wait_gone(volume)
+
+
+def test_a_volume_that_is_made_before_any_pod(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    workloads.apply(storage_class("at-once", {"copies": "1", "pool": "kube_vg", "fsType": "xfs"}))
+    workloads.apply(claim("at-once", "at-once", "512Mi"), claim("never-used", "at-once", "512Mi"))
+    [volume, unused] = claims.wait_bound("at-once", "never-used")
+    made = plexvol.volume(volume)
+    assert (made["pool"], made["size_bytes"]) == ("kube_vg", 512 << 20)
+    # The scheduler knows where a pod can use it, also when another node is named nowhere.
+    [node] = claims.copies(volume)
+    assert claims.labelled(volume) == [node]
+    workloads.apply(pod_of("at-once", "at-once"))
+    workloads.wait_running("at-once")
+    assert workloads.get("at-once")["spec"]["nodeName"] == node
+    assert " /data xfs " in workloads.sh("at-once", "cat /proc/mounts")
+    end_pod(plexvol, workloads, "at-once", volume)
+    claims.delete("at-once", "never-used")
+    claims.wait_gone(volume, unused)
+
+
+def stateful_set(name: str, replicas: int) -> dict[str, Any]:
+    pod = pod_of("", "")["spec"]
+    del pod["volumes"]
+    template = claim("data", "plexvol")
+    spec = {"serviceName": name, "replicas": replicas, "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
+            "volumeClaimTemplates": [{"metadata": template["metadata"], "spec": template["spec"]}]}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_stateful_set_grows_and_shrinks(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    """Its claims stay when it shrinks, and the same pods find their data when it grows again."""
+    cluster = plexvol.cluster
+    pods = [f"grows-{number}" for number in range(3)]
+    names = [f"data-{pod}" for pod in pods]
+
+    def scale(replicas: int) -> None:
+        cluster.kubectl("scale", "statefulset/grows", f"--replicas={replicas}")
+
+    workloads.apply(stateful_set("grows", 1))
+    workloads.wait_running(pods[0])
+    assert claims.find(names[1]) is None
+    scale(3)
+    workloads.wait_running(*pods)
+    volumes = claims.wait_bound(*names)
+    scale(1)
+    for volume in volumes[1:]:
+        workloads.wait_detached(volume)
+    assert claims.wait_bound(*names) == volumes
+    scale(3)
+
+    def have_started_again() -> bool:
+        return all(is_ready(workloads.get(pod)) and starts(workloads, pod) == 2 for pod in pods[1:])
+
+    wait_until(have_started_again, PATIENCE, "the pods run again, with their data", interval=1)
+    assert starts(workloads, pods[0]) == 1
+    cluster.kubectl("delete", "statefulset", "grows", "--cascade=orphan")
+    for pod, volume in zip(pods, volumes):
+        end_pod(plexvol, workloads, pod, volume)
+    claims.delete(*names)
+    claims.wait_gone(*volumes)
+
+
+def test_a_volume_that_is_to_be_retained(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    cluster = plexvol.cluster
+    workloads.apply(storage_class("retained", RIGHT, reclaimPolicy="Retain"), storage_class("deleted", RIGHT))
+    workloads.apply(claim("retained", "retained"))
+    [volume] = claims.wait_bound("retained")
+    workloads.apply(pod_of("retained", "retained"))
+    workloads.wait_running("retained")
+    end_pod(plexvol, workloads, "retained", volume)
+    claims.delete("retained")
+
+    def phase() -> str:
+        return str(cluster.get("pv", volume)["status"]["phase"])
+
+    wait_until(lambda: phase() == "Released", PATIENCE, "the PersistentVolume is released")
+    # A volume that is to be deleted goes meanwhile.
+    workloads.apply(claim("deleted", "deleted"))
+    [other] = claims.wait_bound("deleted")
+    claims.delete("deleted")
+    claims.wait_gone(other)
+    assert phase() == "Released" and plexvol.volume(volume)["deleting"] is False
+    assert claims.labelled(volume) == claims.copies(volume) != []
+
+    cluster.kubectl("delete", "pv", volume)
+    plexvol.plexvol("volume", "delete", volume)
+    claims.wait_gone(volume)
+
+
+def test_a_claim_while_the_leading_controller_is_deleted(
+    plexvol: Installation, workloads: Workloads, claims: Claims
+) -> None:
+    def leader() -> str:
+        return str(plexvol.cluster.get("-n", "kube-system", "lease", LOCK)["spec"].get("holderIdentity", ""))
+
+    before = leader()
+    assert before.startswith(f"{CONTROLLER}-")
+    plexvol.cluster.kubectl("-n", "kube-system", "delete", "pod", before, "--wait=false")
+    workloads.apply(storage_class("taken-over", RIGHT), claim("taken-over", "taken-over"))
+    [volume] = claims.wait_bound("taken-over")
+    assert leader() not in (before, "")
+    claims.delete("taken-over")
+    claims.wait_gone(volume)
+
+
+# By the claim's name: the class's parameters, what the claim asks for, and what a user is told.
+REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
+    "unknown-parameter": ({**RIGHT, "colour": "red"}, {}, 'parameter "colour" is unknown; known parameters: copies,'),
+    "no-such-pool": ({"pool": "gold"}, {}, "no node has a pool named gold; there are: default, kube_vg"),
+    "three-copies": ({"copies": "3"}, {}, 'parameter copies is "3": it must be 1 or 2'),
+    "block": (RIGHT, {"volumeMode": "Block"}, "volumeMode Block is not supported by FlexVolume: use Filesystem"),
+    "selector": (RIGHT, {"selector": {"matchLabels": {"a": "b"}}}, "a selector is not supported"),
+    "shared": (RIGHT, {"accessModes": ["ReadWriteMany"]}, "access mode ReadWriteMany is not supported"),
+    "too-large": (RIGHT, {"resources": {"requests": {"storage": "100Ti"}}}, "no node can take a replica of 100Ti in pool default (node-1: "),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_claim_says_why_it_gets_no_volume(name: str, workloads: Workloads, claims: Claims) -> None:
+    parameters, asked, words = REFUSED[name]
+    workloads.apply(storage_class(name, parameters), claim(name, name, **asked))
+
+    def is_told() -> bool:
+        return any(words in line for line in claims.describe(name).splitlines() if "ProvisioningFailed" in line)
+
+    wait_until(is_told, PATIENCE, f"the claim's events say: {words}", interval=0.5)
+    assert claims.phase(name) == "Pending"
+    assert claims.traces(claims.volume_name(name)) == []
+
+
+def test_a_claim_that_no_node_has_room_for(workloads: Workloads, claims: Claims) -> None:
+    """The scheduler chooses a node, is told that there is no room, and chooses again."""
+    workloads.apply(claim("no-room", "plexvol", "100Ti"), pod_of("no-room", "no-room"))
+
+    def is_told() -> bool:
+        lines = [line for line in claims.describe("no-room").splitlines() if "ProvisioningFailed" in line]
+        return any(f"node {node} cannot have a copy of volume" in line for line in lines for node in NODES)
+
+    wait_until(is_told, PATIENCE, "a node is said to have no room", interval=0.5)
+    assert claims.phase("no-room") == "Pending" and not is_ready(workloads.get("no-room"))
+    assert claims.traces(claims.volume_name("no-room")) == []
+
+
+def test_only_the_controller_has_rights(plexvol: Installation) -> None:
+    def may(account: str, *words: str) -> bool:
+        user = f"--as=system:serviceaccount:kube-system:{account}"
+        said = plexvol.cluster.try_kubectl("auth", "can-i", user, *words).stdout.strip()
+        assert said.splitlines()[-1] in ("yes", "no"), said
+        return said.endswith("yes")
+
+    assert may(CONTROLLER, "create", "persistentvolumes")
+    for words in (("get", "secrets", "-A"), ("delete", "nodes"), ("list", "pods", "-A"), ("update", "persistentvolumes"),
+                  ("get", "configmaps", "-n", "kube-system"), ("update", "leases", "-n", "kube-system")):
+        assert not may(CONTROLLER, *words), words
+    for words in (("list", "persistentvolumes"), ("get", "nodes"), ("create", "events"), ("get", "secrets", "-A")):
+        assert not may("plexvol", *words), words
