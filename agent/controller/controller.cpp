@@ -172,6 +172,9 @@ void Leader::look_for_orphans() {
 
 void Leader::look_for_dead_nodes() {
   if (!known_.is_listed() || failover_.look()) {
+    if (failover_.has_dead_nodes()) {
+      dead_nodes_to_look_for_.add_after(kAll, Failover::kAgain);
+    }
     dead_nodes_to_look_for_.done(kAll);
   } else {
     dead_nodes_to_look_for_.retry(kAll);

@@ -6,18 +6,18 @@ namespace plexvol::controller {
 
 namespace {
 
-bool is_store_in_trouble(const std::vector<api::NodeInfo>& nodes) {
-  const auto dead = static_cast<std::size_t>(std::count_if(
-      nodes.begin(), nodes.end(), [](const api::NodeInfo& node) { return !node.alive; }));
-  return dead >= 2 && dead * 2 >= nodes.size();
-}
-
 bool is_survivor(const api::ReplicaInfo& replica, const std::string& dead) {
   return replica.node != dead && replica.alive && replica.current && !replica.connection.empty() &&
          replica.connection != "Connected";
 }
 
 }  // namespace
+
+bool is_store_in_trouble(const std::vector<api::NodeInfo>& nodes) {
+  const auto dead = static_cast<std::size_t>(std::count_if(
+      nodes.begin(), nodes.end(), [](const api::NodeInfo& node) { return !node.alive; }));
+  return dead >= 2 && dead * 2 >= nodes.size();
+}
 
 std::map<std::string, DeadNode> find_dead_nodes(
     const std::map<std::string, api::VolumeInfo>& volumes,

@@ -15,13 +15,16 @@ struct DeadNode {
   std::set<std::string> moved;  // volumes that were taken from it
 };
 
+// Two or more nodes, and at least half of them, have lost their leases: nobody can tell that from
+// trouble of the store.
+bool is_store_in_trouble(const std::vector<api::NodeInfo>& nodes);
+
 // By node. Its agent has lost its lease, and for each of these volumes another current copy is up and
 // has lost its connection to the node. So a node whose agent is only away is none. Kubernetes' own
 // word for the node does not count: it comes later, and a node that only the API server cannot reach
 // serves its pods well.
 //
-// None while two or more nodes, and at least half of them, have lost their leases: then the store is
-// in trouble rather than the nodes.
+// None while is_store_in_trouble().
 std::map<std::string, DeadNode> find_dead_nodes(
     const std::map<std::string, api::VolumeInfo>& volumes, const std::vector<api::NodeInfo>& nodes);
 

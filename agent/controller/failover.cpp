@@ -21,7 +21,24 @@ std::string to_text(const std::set<std::string>& names) {
 }  // namespace
 
 bool Failover::look() {
-  const auto dead = find_dead_nodes(parts_.known.all(), parts_.agent.list_nodes());
+  try {
+    return look_at_nodes();
+  } catch (const Error& error) {
+    log::warn(fmt::format("cannot look for dead nodes: {}", error.what()));
+    return false;
+  }
+}
+
+bool Failover::look_at_nodes() {
+  const std::vector<api::NodeInfo> nodes = parts_.agent.list_nodes();
+  const bool is_trouble = is_store_in_trouble(nodes);
+  if (is_trouble && !is_trouble_told_) {
+    log::warn(
+        "at least half of the nodes have lost their leases: no pods are moved, since the "
+        "store may be in trouble rather than the nodes");
+  }
+  is_trouble_told_ = is_trouble;
+  const auto dead = find_dead_nodes(parts_.known.all(), nodes);
   std::erase_if(seen_to_, [&](const auto& node) { return !dead.contains(node.first); });
   bool is_complete = true;
   for (const auto& [node, of_node] : dead) {
@@ -29,16 +46,22 @@ bool Failover::look() {
     try {
       std::set<std::string> moved = of_node.moved;
       moved.merge(take_from(node, of_node.held));
-      if (moved.empty() || seen_to_[node] == moved) continue;
+      if (moved.empty() || is_seen_to(node, moved)) continue;
       remove_labels(node, moved);
       delete_pods(node, moved);
-      seen_to_[node] = moved;
+      seen_to_[node] = {.moved = moved, .at = base::Clock::now()};
     } catch (const Error& error) {
       log::warn(fmt::format("cannot move the pods of a dead node: {}", error.what()));
       is_complete = false;
     }
   }
   return is_complete;
+}
+
+bool Failover::is_seen_to(const std::string& node, const std::set<std::string>& moved) const {
+  const auto seen = seen_to_.find(node);
+  return seen != seen_to_.end() && seen->second.moved == moved &&
+         base::Clock::now() - seen->second.at < kAgain;
 }
 
 std::set<std::string> Failover::take_from(const std::string& node,

@@ -7,11 +7,13 @@
 // pods are deleted. What was done is not remembered: the next leader goes on from what it sees.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 
+#include "agent/base/deadline.h"
 #include "agent/controller/known_volumes.h"
 #include "agent/controller/node_agent.h"
 #include "agent/controller/pod_choice.h"
@@ -37,8 +39,18 @@ class Failover {
   // By one thread, whenever a volume has changed. False: something could not be done; to be looked at
   // again soon.
   bool look();
+  // Some node is dead: to be looked at again after kAgain, since users annotate pods.
+  bool has_dead_nodes() const { return !seen_to_.empty(); }
+  static constexpr std::chrono::seconds kAgain{30};
 
  private:
+  struct SeenTo {
+    std::set<std::string> moved;
+    base::Clock::time_point at;
+  };
+
+  bool look_at_nodes();
+  bool is_seen_to(const std::string& node, const std::set<std::string>& moved) const;
   // Those that are taken from it now.
   std::set<std::string> take_from(const std::string& node, const std::set<std::string>& volumes);
   void remove_labels(const std::string& node, const std::set<std::string>& volumes);
@@ -47,8 +59,8 @@ class Failover {
   std::optional<std::string> find_volume(const std::string& ns, const std::string& claim) const;
 
   const Parts parts_;
-  // What was moved from a node when its pods were last seen to.
-  std::map<std::string, std::set<std::string>> seen_to_;
+  std::map<std::string, SeenTo> seen_to_;  // by node
+  bool is_trouble_told_ = false;
 };
 
 }  // namespace plexvol::controller

@@ -44,8 +44,13 @@ std::optional<api::VolumeInfo> NodeAgent::find_volume(const std::string& name) c
 }
 
 api::DeleteVolumeReply NodeAgent::remove(const std::string& name) const {
-  return api::from_json<api::DeleteVolumeReply>(
-      call(api::kVolumeDeletePath, api::to_json(api::VolumeNameRequest{.name = name}), kWork));
+  try {
+    return api::from_json<api::DeleteVolumeReply>(
+        call(api::kVolumeDeletePath, api::to_json(api::VolumeNameRequest{.name = name}), kWork));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::NotFound) return {};  // it is gone since
+    throw;
+  }
 }
 
 std::vector<api::NodeInfo> NodeAgent::list_nodes() const {

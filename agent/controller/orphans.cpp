@@ -26,7 +26,7 @@ void Orphans::look(const std::map<std::string, api::VolumeInfo>& volumes) {
     if (!may_be_orphan(volume) || claimed.contains(name) || parts_.volumes.find(name)) continue;
     const log::LogScope scope("volume", name);
     try {
-      look_at(volume);
+      look_at(name);
     } catch (const Error& error) {
       log::warn(fmt::format("cannot look for the owner of a volume: {}", error.what()));
     }
@@ -34,18 +34,21 @@ void Orphans::look(const std::map<std::string, api::VolumeInfo>& volumes) {
   std::erase_if(told_, [&](const std::string& name) { return !volumes.contains(name); });
 }
 
-void Orphans::look_at(const api::VolumeInfo& volume) {
-  if (volume.formatted) {
-    if (!told_.insert(volume.name).second) return;
+void Orphans::look_at(const std::string& name) {
+  if (told_.contains(name) || has_owner(name)) return;
+  // The list may be older than what removed it a moment ago.
+  const auto volume = parts_.agent.find_volume(name);
+  if (!volume || !may_be_orphan(*volume)) return;
+  if (volume->formatted) {
+    told_.insert(name);
     log::warn(
         fmt::format("volume {} was made for a claim and has neither claim nor "
                     "PersistentVolume; it may hold data, so it stays: use it with the output "
                     "of `plexvol pv {}`, or remove it with `plexvol volume delete {}`",
-                    volume.name, volume.name, volume.name));
+                    name, name, name));
     return;
   }
-  if (has_owner(volume.name)) return;
-  parts_.agent.remove(volume.name);
+  parts_.agent.remove(name);
   log::info("removed a volume that was never used, and whose claim is gone");
 }
 

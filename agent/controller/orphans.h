@@ -30,7 +30,7 @@ class Orphans {
   void look(const std::map<std::string, api::VolumeInfo>& volumes);
 
  private:
-  void look_at(const api::VolumeInfo& volume);
+  void look_at(const std::string& name);
   bool has_owner(const std::string& volume);
 
   const Parts parts_;

@@ -90,21 +90,17 @@ class Candidate {
 
   // True: this process holds it.
   bool try_acquire() {
-    const base::Deadline began = Clock::now();
-    const api::CallDeadline limit(began + settings_.renew);
+    const api::CallDeadline limit(Clock::now() + settings_.renew);
     try {
-      if (!acquire()) return false;
+      return acquire();
     } catch (const Error& error) {
       tell("cannot acquire the leader's lock; retrying", error);
       return false;
     }
-    renewed_at_ = began;
-    return true;
   }
 
   enum class Renewal { Done, Failed, Lost };
   Renewal renew() {
-    const base::Deadline began = Clock::now();
     const api::CallDeadline limit(held_until());
     try {
       const std::optional<Lock::Seen> seen = lock_.read();
@@ -113,12 +109,11 @@ class Candidate {
       LockRecord record = seen->record;
       record.renewed_at = lock_.now();
       record.duration = duration();
-      lock_.replace(*seen, record);
+      write(seen, record);
     } catch (const Error& error) {
       tell("cannot renew the leader's lock; retrying", error);
       return Renewal::Failed;
     }
-    renewed_at_ = began;
     return Renewal::Done;
   }
 
@@ -146,7 +141,7 @@ class Candidate {
     record.renewed_at = lock_.now();
     record.acquired_at = record.renewed_at;
     if (!seen) {
-      lock_.create(record);
+      write(seen, record);
       return true;
     }
     observed_.see(*seen);
@@ -155,8 +150,20 @@ class Candidate {
     if (!is_own && !before.holder.empty() && !observed_.has_expired()) return false;
     record.transitions = before.transitions + (is_own ? 0 : 1);
     if (is_own && !before.acquired_at.empty()) record.acquired_at = before.acquired_at;
-    lock_.replace(*seen, record);
+    write(seen, record);
     return true;
+  }
+
+  // Others count from when they see it, which is after this began. Not from before what was read: a
+  // server that answers slowly would use up the time that the lock is held for.
+  void write(const std::optional<Lock::Seen>& seen, const LockRecord& record) {
+    const base::Deadline began = Clock::now();
+    if (seen) {
+      lock_.replace(*seen, record);
+    } else {
+      lock_.create(record);
+    }
+    renewed_at_ = began;
   }
 
   std::chrono::seconds duration() const {

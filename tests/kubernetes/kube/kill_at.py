@@ -68,11 +68,9 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
     def is_counted(self) -> bool:
-        path = urlsplit(self.path)
-        if LOCK in path.path:
-            return False
-        is_one = path.path.count("/") > 3  # an object, or the objects of a namespace
-        return self.command != "GET" or is_one
+        looks_at_all = any(word in self.path for word in ("watch=1", "limit=", "/version"))
+        is_discovery = urlsplit(self.path).path in ("/api", "/apis")
+        return LOCK not in self.path and not looks_at_all and not is_discovery
 
     def handle_one(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

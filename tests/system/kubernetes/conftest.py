@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("PLEXVOL_BUILD", ROOT / "build"))
 sys.path.insert(0, str(ROOT / "tests" / "kubernetes"))
 
+from claims import Claims  # noqa: E402
 from kube.cluster import Cluster, require_all  # noqa: E402
 from kube.installation import Installation  # noqa: E402
 from kube.pools import ImagePools  # noqa: E402
@@ -50,6 +51,11 @@ def workloads(plexvol: Installation) -> Iterator[Workloads]:
     workloads = Workloads(plexvol)
     yield workloads
     workloads.delete()
+
+
+@pytest.fixture
+def claims(plexvol: Installation) -> Claims:
+    return Claims(plexvol)
 
 
 @pytest.hookimpl(hookwrapper=True, trylast=True)  # before the one that waits for Enter

@@ -305,8 +305,8 @@ TEST_CASE(
     quick.ns = server->ns;
     quick.name = "lock";
     quick.identity = identity;
-    quick.duration = std::chrono::seconds(2);
-    quick.renew = milliseconds(1500);
+    quick.duration = std::chrono::seconds(5);
+    quick.renew = std::chrono::seconds(4);
     quick.retry = milliseconds(100);
     return quick;
   };

@@ -28,8 +28,8 @@ ElectionSettings quick(const std::string& identity) {
   settings.ns = "kube-system";
   settings.name = "plexvol-controller";
   settings.identity = identity;
-  settings.duration = milliseconds(1000);
-  settings.renew = milliseconds(600);
+  settings.duration = milliseconds(2000);
+  settings.renew = milliseconds(1500);
   settings.retry = milliseconds(50);
   return settings;
 }
@@ -91,7 +91,7 @@ TEST_CASE("election: makes the lock, renews it, and empties it when stopped") {
   CHECK(first.at("metadata").at("name") == "plexvol-controller");
   CHECK(first.at("metadata").at("namespace") == "kube-system");
   CHECK(first.at("spec").at("holderIdentity") == "a");
-  CHECK(first.at("spec").at("leaseDurationSeconds") == 1);
+  CHECK(first.at("spec").at("leaseDurationSeconds") == 2);
   CHECK(first.at("spec").at("leaseTransitions") == 0);
   CHECK(is_time(first.at("spec").at("acquireTime"), kMicroTime));
   CHECK(first.at("spec").at("renewTime") == first.at("spec").at("acquireTime"));
@@ -121,13 +121,13 @@ TEST_CASE("election: what is its own, or nobody's, it takes at once") {
 
 TEST_CASE("election: another's lock is free when it did not change for as long as it says") {
   FakeLocks locks;
-  locks.set(lease_of("other", 2));  // long over by the clock on the wall
+  locks.set(lease_of("other", 3));  // long over by the clock on the wall
   Client client(settings_for(locks.server().url()));
   const auto began = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point led_at;
   Election(client, quick("a"))
       .run_once([&](const std::stop_token&) { led_at = std::chrono::steady_clock::now(); }, {});
-  CHECK(led_at - began >= std::chrono::seconds(2));
+  CHECK(led_at - began >= std::chrono::seconds(3));
   CHECK(locks.object().value().at("spec").at("leaseTransitions") == 5);
 }
 
@@ -298,7 +298,7 @@ TEST_CASE("election: with a ConfigMap's annotation, as client-go writes it") {
   const auto lead = [&](const std::stop_token&) { seen = record(); };
   Election(client, quick("a")).run_once(lead, {});
   CHECK(seen.at("holderIdentity") == "a");
-  CHECK(seen.at("leaseDurationSeconds") == 1);
+  CHECK(seen.at("leaseDurationSeconds") == 2);
   CHECK(seen.at("leaderTransitions") == 1);
   CHECK(is_time(seen.at("acquireTime"), "0000-00-00T00:00:00Z"));
   CHECK(is_time(seen.at("renewTime"), "0000-00-00T00:00:00Z"));

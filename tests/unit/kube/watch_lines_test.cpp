@@ -82,6 +82,16 @@ TEST_CASE("lines of a watch") {
   CHECK_FALSE(decode_watch_line(R"({"type":"NEW","object":{}})", "x").event);
 }
 
+TEST_CASE("what an event has nested too deeply is left out") {
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  const WatchLine line = decode_watch_line(
+      R"({"type":"ADDED","object":{"metadata":{"name":"a","x":)" + deep + R"(},"y":[1]}})", "x");
+  const std::string object = line.event.value().object;
+  CHECK(object.size() < 1000);
+  CHECK(object.find(R"("name":"a")") != std::string::npos);
+  CHECK(object.ends_with(R"("y":[1]})"));
+}
+
 TEST_CASE("what is no event, and what an error event says") {
   CHECK(code_of_line("garbage") == ErrorCode::Internal);
   CHECK(code_of_line("[]") == ErrorCode::Internal);
