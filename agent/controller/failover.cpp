@@ -138,8 +138,8 @@ void Failover::delete_pod(const kube::Pod& pod, const PodChoice& choice) {
                                  "be used",
                                  pod.node, volumes));
   try {
-    parts_.client.remove(paths::pod(pod.meta.ns, pod.meta.name) + "?gracePeriodSeconds=0",
-                         {.uid = pod.meta.uid, .resource_version = ""});
+    parts_.client.remove(paths::pod(pod.meta.ns, pod.meta.name),
+                         {.uid = pod.meta.uid, .resource_version = ""}, 0);
   } catch (const Error& error) {
     // Gone, or another one by now.
     if (error.code() != ErrorCode::NotFound && error.code() != ErrorCode::Conflict) throw;

@@ -236,13 +236,16 @@ std::string Client::patch(const std::string& path, PatchKind kind, const std::st
   return parts_->call({"PATCH", path, content_type(kind), body});
 }
 
-void Client::remove(const std::string& path, const Precondition& precondition) {
-  // Also without a condition it has a body: what has one is never sent twice.
+void Client::remove(const std::string& path, const Precondition& precondition,
+                    std::optional<unsigned> grace_seconds) {
+  // Also without a condition it has a body: what has one is never sent twice. The server does not
+  // look at options of the query then.
   JsonValue options = {{"apiVersion", "v1"}, {"kind", "DeleteOptions"}};
   if (!precondition.uid.empty()) options["preconditions"]["uid"] = precondition.uid;
   if (!precondition.resource_version.empty()) {
     options["preconditions"]["resourceVersion"] = precondition.resource_version;
   }
+  if (grace_seconds) options["gracePeriodSeconds"] = *grace_seconds;
   parts_->call({"DELETE", path, kJson, dump(options)});
 }
 

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -89,7 +90,9 @@ class Client {
   std::string replace(const std::string& path, const std::string& object);  // PUT
   std::string patch(const std::string& path, PatchKind kind, const std::string& body);
   // Accepted, which for an object with finalizers is not yet gone.
-  void remove(const std::string& path, const Precondition& precondition = {});
+  // `grace_seconds`: that a pod's processes get; 0 removes the object at once. Else the pod's own.
+  void remove(const std::string& path, const Precondition& precondition = {},
+              std::optional<unsigned> grace_seconds = {});
   // A list that goes on for too long is begun again once when its continue token has expired (410).
   Listed list(const std::string& path);
 

@@ -51,9 +51,11 @@ TEST_CASE("client: verbs, paths, bodies and headers as they are sent") {
   client.patch("/api/v1/nodes/n1", PatchKind::Strategic, "{}");
   client.remove("/api/v1/nodes/n1");
   client.remove("/api/v1/nodes/n1", {"u-1", "17"});
+  client.remove(kPods, {}, 0);
 
   const std::vector<HttpRequestSeen> seen = server.requests();
-  REQUIRE(seen.size() == 8);
+  REQUIRE(seen.size() == 9);
+  CHECK(nlohmann::json::parse(seen[8].body).at("gracePeriodSeconds") == 0);
   CHECK(seen[0].method == "GET");
   CHECK(seen[0].path == "/api/v1/nodes?limit=1");
   CHECK(seen[0].headers.at("user-agent") == "plexvol-test/1");
