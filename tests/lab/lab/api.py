@@ -172,6 +172,11 @@ class Lab:
         """Lets every packet travel that long; 0 ends it."""
         request(self.directory, "delay", seconds=seconds)
 
+    def plug(self, name: str, number: int, namespace: Path, addresses: list[str]) -> None:
+        """Puts a network namespace of this host on the network, as the device `lab` with these addresses (with their
+        prefix lengths). `name` is for cut and heal, `number` (of a byte) must be none of a node."""
+        request(self.directory, "plug", name=name, number=number, namespace=str(namespace), addresses=addresses)
+
     def restore(self) -> None:
         """Heals the network and has every machine run: the state in which a test may begin."""
         self.heal()

@@ -22,11 +22,12 @@ from typing import Any
 
 from . import checkout, frames, kernel, rundir
 from .errors import LabError
-from .machine import Machine, MachineConfig
+from .machine import MTU, Machine, MachineConfig, mac_address
 from .paths import CHECKOUT, LAB_SOURCE
 
 READ_SIZE = 1 << 18
 CONSOLE_TAIL_LINES = 15
+TAP_DEVICE = "lab"
 
 Json = dict[str, Any]
 
@@ -111,6 +112,7 @@ class Supervisor:
             self.machines[machine.name] = machine
         self.switch, self.switch_process = start_switch()
         self.agents: dict[str, Agent] = {}
+        self.plugged: dict[str, int] = {}  # what is on the network and no machine of ours: its number
         self.cuts: set[tuple[str, str, int]] = set()  # as the switch's
         self.delay = 0.0
         self.keep = False
@@ -126,6 +128,7 @@ class Supervisor:
             "cut": self.cut,
             "heal": self.heal,
             "delay": self.set_delay,
+            "plug": self.plug,
             "stop": self.stop,
         }
 
@@ -266,10 +269,34 @@ class Supervisor:
             raise LabError(f"{reason}; end of its console:\n{_tail(self._machine(node).console)}") from error
         return {}
 
+    async def plug(self, name: str, number: int, namespace: str, addresses: list[str]) -> Json:
+        """Puts a network namespace of this host on the network. It ends with the switch."""
+        if name in self._numbers() or number in self._numbers().values():
+            raise LabError(f"there is a {name}, or number {number}, already")
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            words = [str(theirs.fileno()), TAP_DEVICE, mac_address(number), str(MTU), *addresses]
+            relay = await asyncio.create_subprocess_exec(
+                "nsenter", f"--net={namespace}", sys.executable, "-B", "-m", "lab.tap", *words, cwd=LAB_SOURCE,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=[theirs.fileno()])  # fmt: skip
+            assert relay.stdout is not None
+            if await relay.stdout.readline() != b"up\n":
+                raise LabError(f"{name} cannot be plugged in: see {rundir.LOG}")
+            self._order_switch({"plug": number}, [ours.fileno()])
+        self.plugged[name] = number
+        return {}
+
+    def _numbers(self) -> dict[str, int]:
+        return {**{name: machine.config.number for name, machine in self.machines.items()}, **self.plugged}
+
+    def _check_plugged(self, name: str) -> None:
+        if name not in self._numbers():
+            raise LabError(f"no node {name}: there are {', '.join(self._numbers())}")
+
     async def cut(self, a: str, b: str | None = None, one_way: bool = False, port: int = 0) -> Json:
-        self._machine(a)
-        for other in [b] if b is not None else [name for name in self.machines if name != a]:
-            self._machine(other)
+        self._check_plugged(a)
+        for other in [b] if b is not None else [name for name in self._numbers() if name != a]:
+            self._check_plugged(other)
             self.cuts.add((a, other, port))
             if not one_way:
                 self.cuts.add((other, a, port))
@@ -279,7 +306,7 @@ class Supervisor:
         """Heals the link of a and b, all links of a, or all."""
         for node in [a, b]:
             if node is not None:
-                self._machine(node)
+                self._check_plugged(node)
         self.cuts = {cut for cut in self.cuts if not {a, b} - {None} <= set(cut)}
         return self._update_network()
 
@@ -288,8 +315,9 @@ class Supervisor:
         return self._update_network()
 
     def _update_network(self) -> Json:
-        numbers = [[self.machines[a].config.number, self.machines[b].config.number, port] for a, b, port in self.cuts]
-        self._order_switch({"cuts": numbers, "delay": self.delay}, [])
+        numbers = self._numbers()
+        cuts = [[numbers[a], numbers[b], port] for a, b, port in self.cuts]
+        self._order_switch({"cuts": cuts, "delay": self.delay}, [])
         return {}
 
     async def stop(self, keep: bool) -> Json:
