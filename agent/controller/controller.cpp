@@ -198,6 +198,7 @@ void Leader::run(const std::stop_token& stop) {
   const auto work = [&](WorkQueue& queue, int count, auto&& look_at) {
     for (int i = 0; i < count; ++i) {
       workers.emplace_back([&queue, stop, look_at] {
+        const kube::CallStop calls(stop);
         while (const auto name = queue.take(stop)) look_at(*name);
       });
     }

@@ -6,9 +6,9 @@
 #include "agent/api/names.h"
 #include "agent/base/text.h"
 #include "agent/controller/copy_labels.h"
-#include "agent/controller/dead_nodes.h"
 #include "agent/controller/paths.h"
 #include "agent/log.h"
+#include "agent/manifest/persistent_volume.h"
 
 namespace plexvol::controller {
 
@@ -44,9 +44,10 @@ bool Failover::look_at_nodes() {
   for (const auto& [node, of_node] : dead) {
     const log::LogScope scope("node", node);
     try {
-      std::set<std::string> moved = of_node.moved;
-      moved.merge(take_from(node, of_node.held));
-      if (moved.empty() || is_seen_to(node, moved)) continue;
+      if (of_node.held.empty() && is_seen_to(node, of_node.moved)) continue;
+      take_from(node, of_node.held);
+      const std::set<std::string> moved = confirm_moved(node, of_node, nodes);
+      if (moved.empty()) continue;
       remove_labels(node, moved);
       delete_pods(node, moved);
       seen_to_[node] = {.moved = moved, .at = base::Clock::now()};
@@ -58,19 +59,34 @@ bool Failover::look_at_nodes() {
   return is_complete;
 }
 
+// What was listed may be older than the node's return.
+std::set<std::string> Failover::confirm_moved(const std::string& node, const DeadNode& listed,
+                                              const std::vector<api::NodeInfo>& nodes) {
+  std::map<std::string, api::VolumeInfo> volumes;
+  for (const auto& names : {listed.held, listed.moved}) {
+    for (const std::string& name : names) {
+      const auto volume = parts_.agent.find_volume(name);
+      if (!volume) continue;
+      parts_.known.learn(*volume);
+      volumes.emplace(name, *volume);
+    }
+  }
+  const auto dead = find_dead_nodes(volumes, nodes);
+  const auto found = dead.find(node);
+  return found == dead.end() ? std::set<std::string>() : found->second.moved;
+}
+
 bool Failover::is_seen_to(const std::string& node, const std::set<std::string>& moved) const {
   const auto seen = seen_to_.find(node);
   return seen != seen_to_.end() && seen->second.moved == moved &&
          base::Clock::now() - seen->second.at < kAgain;
 }
 
-std::set<std::string> Failover::take_from(const std::string& node,
-                                          const std::set<std::string>& volumes) {
+void Failover::take_from(const std::string& node, const std::set<std::string>& volumes) {
   std::set<std::string> taken;
   for (const std::string& volume : volumes) {
     try {
       parts_.agent.fail_over(volume, node);
-      if (const auto now = parts_.agent.find_volume(volume)) parts_.known.learn(*now);
       taken.insert(volume);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::Unavailable) throw;
@@ -78,14 +94,13 @@ std::set<std::string> Failover::take_from(const std::string& node,
       log::info(fmt::format("left with a dead node: {}", error.what()));
     }
   }
-  if (taken.empty()) return taken;
+  if (taken.empty()) return;
   const std::string what =
       fmt::format("node {} is down: volumes {} go on without it", node, to_text(taken));
   log::warn(what);
   if (const auto object = parts_.nodes.find(node)) {
     parts_.events.tell(kube::to_reference(*object), kube::EventType::Warning, "VolumesMoved", what);
   }
-  return taken;
 }
 
 // The scheduler must not choose the node again.

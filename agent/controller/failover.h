@@ -14,6 +14,7 @@
 #include <string>
 
 #include "agent/base/deadline.h"
+#include "agent/controller/dead_nodes.h"
 #include "agent/controller/known_volumes.h"
 #include "agent/controller/node_agent.h"
 #include "agent/controller/pod_choice.h"
@@ -51,8 +52,9 @@ class Failover {
 
   bool look_at_nodes();
   bool is_seen_to(const std::string& node, const std::set<std::string>& moved) const;
-  // Those that are taken from it now.
-  std::set<std::string> take_from(const std::string& node, const std::set<std::string>& volumes);
+  void take_from(const std::string& node, const std::set<std::string>& volumes);
+  std::set<std::string> confirm_moved(const std::string& node, const DeadNode& listed,
+                                      const std::vector<api::NodeInfo>& nodes);
   void remove_labels(const std::string& node, const std::set<std::string>& volumes);
   void delete_pods(const std::string& node, const std::set<std::string>& moved);
   void delete_pod(const kube::Pod& pod, const PodChoice& choice);

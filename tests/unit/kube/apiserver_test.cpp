@@ -37,6 +37,11 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kApiPatience{60};
 
+void tell_missing(const std::string& variable) {
+  static std::once_flag told;
+  std::call_once(told, [&] { MESSAGE("skipped: " << variable << " is not set"); });
+}
+
 // A namespace of its own for one test. nullptr: there is no API server.
 class ApiServer {
  public:
@@ -50,9 +55,7 @@ class ApiServer {
           std::pair{"PLEXVOL_API_TOKEN_FILE", &ClientSettings::token_file}}) {
       const char* value = ::getenv(name);  // NOLINT(concurrency-mt-unsafe)
       if (value == nullptr) {
-        static std::once_flag told;
-        const std::string missing = name;
-        std::call_once(told, [&] { MESSAGE("skipped: " << missing << " is not set"); });
+        tell_missing(name);
         return nullptr;
       }
       settings.*member = value;
@@ -63,9 +66,7 @@ class ApiServer {
   explicit ApiServer(const ClientSettings& with) : settings(with), client(with) {
     client.create("/api/v1/namespaces", json{{"metadata", {{"name", ns}}}}.dump());
   }
-  ~ApiServer() {
-    failure_of([&] { client.remove("/api/v1/namespaces/" + ns); });
-  }
+  ~ApiServer() { failure_to_remove(client, "/api/v1/namespaces/" + ns); }
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
@@ -119,15 +120,13 @@ TEST_CASE("apiserver: create, get, patch, replace and remove, with conditions") 
   const std::string one = server->path("configmaps/one");
   CHECK(server->get(one).at("data") == json{{"a", "1"}});
   CHECK(failure_of([&] { server->create_config("one"); }).starts_with("AlreadyExists: POST "));
-  CHECK(failure_of([&] { client.get(server->path("configmaps/two")); }) ==
+  CHECK(failure_to_get(client, server->path("configmaps/two")) ==
         fmt::format("NotFound: GET {}: 404 configmaps \"two\" not found",
                     server->path("configmaps/two")));
-  CHECK(failure_of([&] {
-          client.create(server->path("configmaps"), R"({"metadata":{"name":"No Name"}})");
-        }).starts_with("InvalidArgument: POST "));
-  CHECK(failure_of([&] {
-          client.create(server->path("configmaps"), "{");
-        }).starts_with("InvalidArgument: POST "));
+  CHECK(failure_to_create(client, server->path("configmaps"), R"({"metadata":{"name":"No Name"}})")
+            .starts_with("InvalidArgument: POST "));
+  CHECK(failure_to_create(client, server->path("configmaps"), "{")
+            .starts_with("InvalidArgument: POST "));
   CHECK(failure_of([&] {
           client.replace(server->path("configmaps"), "{}");
         }).starts_with("Unsupported: PUT "));
@@ -150,15 +149,14 @@ TEST_CASE("apiserver: create, get, patch, replace and remove, with conditions") 
   CHECK(seen.at("data") == json{{"d", "4"}});
   CHECK(failure_of([&] { client.replace(one, before.dump()); }).starts_with("Conflict: PUT "));
 
-  CHECK(failure_of([&] {
-          client.remove(one, {.uid = "other", .resource_version = ""});
-        }).starts_with("Conflict: DELETE "));
-  CHECK(failure_of([&] {
-          client.remove(
-              one, {.uid = uid, .resource_version = before.at("metadata").at("resourceVersion")});
-        }).starts_with("Conflict: DELETE "));
+  CHECK(failure_to_remove(client, one, {.uid = "other", .resource_version = ""})
+            .starts_with("Conflict: DELETE "));
+  CHECK(failure_to_remove(
+            client, one,
+            {.uid = uid, .resource_version = before.at("metadata").at("resourceVersion")})
+            .starts_with("Conflict: DELETE "));
   client.remove(one, {.uid = uid, .resource_version = seen.at("metadata").at("resourceVersion")});
-  CHECK(failure_of([&] { client.remove(one); }).starts_with("NotFound: DELETE "));
+  CHECK(failure_to_remove(client, one).starts_with("NotFound: DELETE "));
 }
 
 TEST_CASE("apiserver: a list in pages of two, and what the server serves") {
@@ -246,7 +244,7 @@ TEST_CASE("apiserver: a revision that is too old") {
   server->client.create(definitions, definition.dump());
   const std::string path = "/apis/" + group + "/v1/things";
   const auto limit = base::Clock::now() + kApiPatience;
-  while (failure_of([&] { server->client.list(path); }).starts_with("NotFound") &&
+  while (failure_to_list(server->client, path).starts_with("NotFound") &&
          base::Clock::now() < limit) {
     std::this_thread::sleep_for(milliseconds(50));
   }
@@ -261,11 +259,11 @@ TEST_CASE("apiserver: a token that is none, and an authority that is another") {
   ClientSettings settings = server->settings;
   settings.token_file = "/proc/sys/kernel/ostype";  // "Linux"
   Client stranger(settings);
-  CHECK(failure_of([&] { stranger.get("/api/v1/nodes"); }) ==
+  CHECK(failure_to_get(stranger, "/api/v1/nodes") ==
         "Internal: GET /api/v1/nodes: 401 Unauthorized");
   settings.ca_file = "";
   Client unsure(settings);
-  CHECK(failure_of([&] { unsure.get("/api/v1/nodes"); }).starts_with("Unavailable: "));
+  CHECK(failure_to_get(unsure, "/api/v1/nodes").starts_with("Unavailable: "));
 }
 
 TEST_CASE("apiserver: a cache follows claims") {

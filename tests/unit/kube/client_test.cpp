@@ -35,7 +35,7 @@ std::string status_text(int code, const std::string& reason, const std::string& 
 std::string get_failure(int status, const std::string& body, const std::string& headers = "") {
   const HttpServer server(support::reply_always(status, body, headers));
   Client client(settings_for(server.url()));
-  return failure_of([&] { client.get("/api/v1/nodes/n1?x=y"); });
+  return failure_to_get(client, "/api/v1/nodes/n1?x=y");
 }
 
 }  // namespace
@@ -157,7 +157,7 @@ TEST_CASE("client: a list whose token expires is begun again once") {
   CHECK(client.list(kPods).objects.size() == 1);
   CHECK(server.requests().size() == 4);
   to_expire = 2;
-  CHECK(failure_of([&] { client.list(kPods); }).starts_with("Unavailable"));
+  CHECK(failure_to_list(client, kPods).starts_with("Unavailable"));
   CHECK(server.requests().size() == 8);
 }
 
@@ -167,8 +167,7 @@ TEST_CASE("client: what is no list, and a list that is stopped") {
     CAPTURE(body);
     const HttpServer server(support::reply_always(200, body));
     Client client(settings_for(server.url()));
-    CHECK(
-        failure_of([&] { client.list(kPods); }).starts_with("Internal: GET " + std::string(kPods)));
+    CHECK(failure_to_list(client, kPods).starts_with("Internal: GET " + std::string(kPods)));
   }
   const HttpServer silent(support::never_reply());
   ClientSettings settings = settings_for(silent.url());
@@ -180,12 +179,12 @@ TEST_CASE("client: what is no list, and a list that is stopped") {
     stop.request_stop();
   });
   const CallStop call_stop(stop.get_token());
-  CHECK(failure_of([&] { client.list(kPods); }).ends_with(": cancelled"));
+  CHECK(failure_to_list(client, kPods).ends_with(": cancelled"));
   {
     const CallStop never({});
     CHECK_FALSE(CallStop::in_force().stop_requested());
   }
-  CHECK(failure_of([&] { client.create(kPods, "{}"); }).ends_with(": cancelled"));
+  CHECK(failure_to_create(client, kPods, "{}").ends_with(": cancelled"));
 }
 
 TEST_CASE("client: group versions are asked for once, and again after an error") {

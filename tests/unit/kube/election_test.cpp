@@ -110,8 +110,8 @@ TEST_CASE("election: what is its own, or nobody's, it takes at once") {
     locks.set(lease_of(holder, 3600));
     Client client(settings_for(locks.server().url()));
     json seen;
-    CHECK_FALSE(Election(client, quick("a"))
-                    .run_once([&](const std::stop_token&) { seen = locks.object().value(); }, {}));
+    const auto lead = [&](const std::stop_token&) { seen = locks.object().value(); };
+    CHECK_FALSE(Election(client, quick("a")).run_once(lead, {}));
     CHECK(seen.at("spec").at("holderIdentity") == "a");
     CHECK(seen.at("spec").at("leaseTransitions") == (holder.empty() ? 5 : 4));
     CHECK((seen.at("spec").at("acquireTime") == "2020-01-01T00:00:00.000000Z") == !holder.empty());
@@ -250,9 +250,8 @@ TEST_CASE("election: what the leader throws comes out, and the lock is released"
   FakeLocks locks;
   Client client(settings_for(locks.server().url()));
   Election election(client, quick("a"));
-  CHECK_THROWS_AS(
-      election.run_once([](const std::stop_token&) { throw std::logic_error("x"); }, {}),
-      std::logic_error);
+  const auto lead = [](const std::stop_token&) { throw std::logic_error("x"); };
+  CHECK_THROWS_AS(election.run_once(lead, {}), std::logic_error);
   CHECK(locks.holder().empty());
   CHECK_FALSE(election.is_leader());
 }

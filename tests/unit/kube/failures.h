@@ -19,6 +19,21 @@ inline std::string failure_of(const std::function<void()>& call) {
   return "";
 }
 
+inline std::string failure_to_get(Client& client, const std::string& path) {
+  return failure_of([&] { client.get(path); });
+}
+inline std::string failure_to_create(Client& client, const std::string& path,
+                                     const std::string& object = "{}") {
+  return failure_of([&] { client.create(path, object); });
+}
+inline std::string failure_to_remove(Client& client, const std::string& path,
+                                     const Precondition& precondition = {}) {
+  return failure_of([&] { client.remove(path, precondition); });
+}
+inline std::string failure_to_list(Client& client, const std::string& path) {
+  return failure_of([&] { client.list(path); });
+}
+
 inline ClientSettings settings_for(const std::string& server) {
   ClientSettings settings;
   settings.server = server;

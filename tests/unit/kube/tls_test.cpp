@@ -69,7 +69,7 @@ TEST_CASE(
   ClientSettings settings = settings_for(server.url());
   settings.ca_file = directory.path() / "ca.crt";
   Client client(settings);
-  const auto ask = [&] { return failure_of([&] { client.get("/api"); }); };
+  const auto ask = [&] { return failure_to_get(client, "/api"); };
   CHECK(ask() ==
         "Internal: cannot read CA file " + settings.ca_file + ": No such file or directory");
   REQUIRE(base::replace_file(settings.ca_file, other.certificate()));
@@ -83,7 +83,7 @@ TEST_CASE(
 
   settings.ca_file = "";  // the system's own know neither
   Client by_system(settings);
-  CHECK(failure_of([&] { by_system.get("/api"); }).starts_with("Unavailable"));
+  CHECK(failure_to_get(by_system, "/api").starts_with("Unavailable"));
 }
 
 TEST_CASE("tls: a certificate for another name is none") {
@@ -94,7 +94,7 @@ TEST_CASE("tls: a certificate for another name is none") {
   settings.ca_file = directory.path() / "ca.crt";
   REQUIRE(base::replace_file(settings.ca_file, server.certificate()));
   Client client(settings);
-  CHECK_FALSE(is_answered(failure_of([&] { client.get("/api"); })));
+  CHECK_FALSE(is_answered(failure_to_get(client, "/api")));
 }
 
 }  // namespace plexvol::kube

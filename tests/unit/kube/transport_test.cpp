@@ -36,15 +36,14 @@ TEST_CASE("transport: paths that could not be sent, and servers that are none") 
   for (const std::string path :
        {"", "api", "/api/v1/x y", "/api\r\nX: y", "/api/v1#x", "/\xc3\xa4"}) {
     CAPTURE(path);
-    CHECK(failure_of([&] { client.get(path); }).starts_with("InvalidArgument"));
+    CHECK(failure_to_get(client, path).starts_with("InvalidArgument"));
   }
   CHECK(server.requests().empty());
   for (const std::string address :
        {"", "127.0.0.1:1", "ftp://x", "https://", "https://a/b", "https://user@host"}) {
     CAPTURE(address);
-    CHECK(failure_of([&] {
-            const Client none(settings_for(address));
-          }).starts_with("InvalidArgument"));
+    const auto make = [&] { const Client none(settings_for(address)); };
+    CHECK(failure_of(make).starts_with("InvalidArgument"));
   }
 }
 
@@ -55,15 +54,14 @@ TEST_CASE("transport: nobody listens; the answer does not come; the proxy is not
     gone = server.url();
   }
   Client nobody(settings_for(gone));
-  CHECK(failure_of([&] {
-          nobody.get("/api");
-        }).starts_with("Unavailable: GET /api: no answer from " + gone));
+  CHECK(
+      failure_to_get(nobody, "/api").starts_with("Unavailable: GET /api: no answer from " + gone));
 
   const HttpServer silent(support::never_reply());
   ClientSettings settings = settings_for(silent.url());
   settings.timeout = std::chrono::milliseconds(200);
   Client patient(settings);
-  CHECK(failure_of([&] { patient.get("/api"); }) ==
+  CHECK(failure_to_get(patient, "/api") ==
         "Unavailable: GET /api: no answer from " + silent.url() + ": timed out");
 
   // A proxy would be asked for "http://..." instead of a path.
@@ -83,7 +81,7 @@ TEST_CASE("transport: an answer that is cut off, is no HTTP or is too long") {
     ClientSettings settings = settings_for(server.url());
     settings.timeout = std::chrono::hours(1);
     Client client(settings);
-    const std::string failure = failure_of([&] { client.get("/api"); });
+    std::string failure = failure_to_get(client, "/api");
     CHECK(server.requests().size() == 1);
     return failure;
   };
@@ -102,12 +100,13 @@ TEST_CASE("transport: an answer that is cut off, is no HTTP or is too long") {
           connection.send("SSH-2.0-OpenSSH\r\n");
         }).starts_with("Unavailable"));
   CHECK(failure_with([](HttpConnection&) {}).starts_with("Unavailable"));
-  CHECK(failure_with([](HttpConnection& connection) {
-          connection.begin_chunks();
-          const std::string part(1U << 20U, ' ');
-          while (connection.chunk(part)) {
-          }
-        }) == "Internal: GET /api: the answer has more than 64 MiB");
+  const auto endless = [](const HttpConnection& connection) {
+    connection.begin_chunks();
+    const std::string part(1U << 20U, ' ');
+    while (connection.chunk(part)) {
+    }
+  };
+  CHECK(failure_with(endless) == "Internal: GET /api: the answer has more than 64 MiB");
 }
 
 TEST_CASE(
@@ -130,8 +129,8 @@ TEST_CASE(
     const HttpServer server(drop_second);
     Client client(settings_for(server.url()));
     client.get("/api/first");
-    CHECK(failure_of([&] { client.create("/api/second", "{}"); }).starts_with("Unavailable"));
-    CHECK(failure_of([&] { client.remove("/api/third"); }).empty());
+    CHECK(failure_to_create(client, "/api/second", "{}").starts_with("Unavailable"));
+    CHECK(failure_to_remove(client, "/api/third").empty());
     CHECK(server.requests().size() == 3);
   }
   SUBCASE("remove, and a reset") {
@@ -144,7 +143,7 @@ TEST_CASE(
     });
     Client client(settings_for(server.url()));
     client.get("/api/first");
-    CHECK(failure_of([&] { client.remove("/api/second"); }).starts_with("Unavailable"));
+    CHECK(failure_to_remove(client, "/api/second").starts_with("Unavailable"));
     CHECK(server.requests().size() == 2);
   }
 }
@@ -154,10 +153,11 @@ TEST_CASE("transport: many threads, each with a connection of its own") {
     connection.reply(200, "\"" + request.path + "\"");
   });
   Client client(settings_for(server.url()));
-  std::vector<std::thread> threads;
   std::atomic<int> right = 0;
   constexpr int kThreads = 20;
   constexpr int kCalls = 50;
+  std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       for (int call = 0; call < kCalls; ++call) {
@@ -189,7 +189,7 @@ TEST_CASE("transport: after one connection died no other one is trusted") {
   }
   {
     const api::CallDeadline soon(std::chrono::steady_clock::now() + std::chrono::milliseconds(1));
-    CHECK(failure_of([&] { client.get("/api/dies"); }).ends_with(": timed out"));
+    CHECK(failure_to_get(client, "/api/dies").ends_with(": timed out"));
   }
   client.get("/api/after");
   CHECK(server.requests().at(2).connection <= 2);
@@ -229,14 +229,14 @@ TEST_CASE("transport: a token that changes, and one that is accepted no more") {
   }
   std::filesystem::last_write_time(path, time);
   set_valid("six");
-  CHECK(failure_of([&] { client.create("/api/x", "{\"a\":1}"); }).empty());
+  CHECK(failure_to_create(client, "/api/x", "{\"a\":1}").empty());
   const std::vector<HttpRequestSeen> seen = server.requests();
   REQUIRE(seen.size() == 4);
   CHECK(seen[3].method == "POST");
   CHECK(seen[3].body == "{\"a\":1}");
 
   set_valid("secret-of-another");
-  const std::string failure = failure_of([&] { client.get("/api"); });
+  const std::string failure = failure_to_get(client, "/api");
   CHECK(failure.starts_with("Internal: GET /api: 401"));
   CHECK(failure.find("six") == std::string::npos);
   CHECK(server.requests().size() == 5);
@@ -248,11 +248,11 @@ TEST_CASE("transport: a token file that cannot be read, or holds no token") {
   ClientSettings settings = settings_for(server.url());
   settings.token_file = directory.path() / "token";
   Client client(settings);
-  CHECK(failure_of([&] { client.get("/api"); }) ==
+  CHECK(failure_to_get(client, "/api") ==
         "Internal: cannot read token file " + settings.token_file + ": No such file or directory");
   for (const std::string text : {"", "\n", "secret\r\nX-Evil: 1", "se cret"}) {
     REQUIRE(base::replace_file(settings.token_file, text));
-    const std::string failure = failure_of([&] { client.get("/api"); });
+    const std::string failure = failure_to_get(client, "/api");
     CHECK(failure == "Internal: token file " + settings.token_file + ": expected one token");
   }
   CHECK(server.requests().empty());

@@ -161,13 +161,11 @@ TEST_CASE("watch: stopped while nothing is heard, before an answer and between t
       std::this_thread::sleep_for(quiet);
       stop.request_stop();
     });
-    CHECK(client.watch(
-        "/api/v1/pods", "7",
-        [&](const WatchEvent&) {
-          ++events;
-          if (on_event) stop.request_stop();
-        },
-        stop.get_token()));
+    const auto hear = [&](const WatchEvent&) {
+      ++events;
+      if (on_event) stop.request_stop();
+    };
+    CHECK(client.watch("/api/v1/pods", "7", hear, stop.get_token()));
     return events;
   };
   CHECK(stop_when([](HttpConnection&) {}, false) == 0);
@@ -199,9 +197,8 @@ TEST_CASE("watch: no status within the time; what the listener throws; a limit o
     connection.await_close();
   });
   Client other(settings_for(server.url()));
-  CHECK_THROWS_AS(other.watch(
-                      "/api/v1/pods", "", [](const WatchEvent&) { throw std::logic_error("x"); },
-                      {}, std::chrono::seconds(20)),
+  const auto fail = [](const WatchEvent&) { throw std::logic_error("x"); };
+  CHECK_THROWS_AS(other.watch("/api/v1/pods", "", fail, {}, std::chrono::seconds(20)),
                   std::logic_error);
   CHECK(server.requests().at(0).path ==
         "/api/v1/pods?watch=1&allowWatchBookmarks=true&timeoutSeconds=20");
