@@ -22,7 +22,7 @@ def starts(workloads: Workloads, pod: str) -> int:
     return int(workloads.sh(pod, "wc -l < /data/starts"))
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", [pytest.param(NODES[0], marks=pytest.mark.long), NODES[1]])
 def test_a_claims_life(node: str, plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
     """Its volume is made where its first pod is to run, which may be any node. Later pods have to go there."""
     name = f"life-{node}"
@@ -76,6 +76,7 @@ def stateful_set(name: str, replicas: int) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec}
 
 
+@pytest.mark.long
 def test_a_stateful_set_grows_and_shrinks(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
     """Its claims stay when it shrinks, and the same pods find their data when it grows again."""
     cluster = plexvol.cluster
