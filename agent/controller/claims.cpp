@@ -39,7 +39,6 @@ void check_access_modes(const kube::Claim& claim) {
   }
 }
 
-// The words of whoever cannot be trusted with them are shown by kubectl.
 void check_kind(const kube::Claim& claim) {
   check_access_modes(claim);
   if (claim.volume_mode == "Block") {

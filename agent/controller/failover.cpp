@@ -47,7 +47,7 @@ bool Failover::look_at_nodes() {
       if (of_node.held.empty() && is_seen_to(node, of_node.moved)) continue;
       take_from(node, of_node.held);
       const std::set<std::string> moved = confirm_moved(node, of_node, nodes);
-      if (moved.empty()) continue;
+      if (moved.empty() || is_seen_to(node, moved)) continue;
       remove_labels(node, moved);
       delete_pods(node, moved);
       seen_to_[node] = {.moved = moved, .at = base::Clock::now()};
@@ -67,13 +67,17 @@ std::set<std::string> Failover::confirm_moved(const std::string& node, const Dea
     for (const std::string& name : names) {
       const auto volume = parts_.agent.find_volume(name);
       if (!volume) continue;
-      parts_.known.learn(*volume);
       volumes.emplace(name, *volume);
     }
   }
   const auto dead = find_dead_nodes(volumes, nodes);
   const auto found = dead.find(node);
-  return found == dead.end() ? std::set<std::string>() : found->second.moved;
+  if (found == dead.end()) return {};
+  // Only what this look has moved: each word of a change brings the next look.
+  for (const std::string& name : found->second.moved) {
+    if (listed.held.contains(name)) parts_.known.learn(volumes.at(name));
+  }
+  return found->second.moved;
 }
 
 bool Failover::is_seen_to(const std::string& node, const std::set<std::string>& moved) const {

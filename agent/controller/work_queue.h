@@ -1,7 +1,7 @@
 // Names of objects to look at next, for several workers.
 //
 // A name is with one worker at a time; added meanwhile, it comes again when that one is done. What
-// failed comes again later and later. Events only add names: whoever takes one looks at what is.
+// failed comes again later and later. Events only add names: the worker that takes one looks at the object itself.
 #pragma once
 
 #include <chrono>

@@ -5,7 +5,7 @@
 // nothing could be decoded, and at least every `relist`. Pauses between attempts grow from 0.5 to 30
 // seconds, with jitter.
 //
-// What is here is a hint: whoever is about to destroy something asks the server itself (Client).
+// A cache is a hint: before deleting anything, ask the server itself (Client).
 #pragma once
 
 #include <chrono>
