@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/api/error.h"
+#include "agent/base/pause.h"
 #include "agent/log.h"
 
 namespace plexvol::controller {
@@ -19,12 +20,6 @@ constexpr std::chrono::seconds kWithoutPulse(10);
 constexpr milliseconds kBetweenLists(1'000);
 // Of a large cluster the list itself takes a while: most of the time nobody works on one.
 constexpr int kRestPerWork = 4;
-
-void rest(std::mutex& mutex, std::condition_variable_any& condition, const std::stop_token& stop,
-          base::Clock::duration pause) {
-  std::unique_lock lock(mutex);
-  condition.wait_for(lock, stop, pause, [] { return false; });
-}
 
 }  // namespace
 
@@ -48,7 +43,7 @@ void AgentPulse::run(const std::stop_token& stop) {
         log::warn(fmt::format("the agent of this node does not answer: {}", error.what()));
       is_told = true;
     }
-    rest(mutex_, pause_, stop, kPulse);
+    base::pause(kPulse, stop);
   }
 }
 
@@ -69,7 +64,7 @@ void VolumeWatch::run(const std::stop_token& stop) {
       token.clear();
       log::warn(fmt::format("cannot list the volumes: {}", error.what()));
     }
-    rest(mutex_, pause_, stop, pause);
+    base::pause(pause, stop);
   }
 }
 

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "agent/base/deadline.h"
@@ -28,8 +26,6 @@ class AgentPulse {
 
   const NodeAgent& agent_;
   std::atomic<base::Clock::rep> last_ = 0;
-  std::mutex mutex_;
-  std::condition_variable_any pause_;
   std::jthread thread_;
 };
 
@@ -46,8 +42,6 @@ class VolumeWatch {
 
   const NodeAgent& agent_;
   KnownVolumes& known_;
-  std::mutex mutex_;
-  std::condition_variable_any pause_;
   std::jthread thread_;
 };
 

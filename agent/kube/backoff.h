@@ -3,10 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <random>
-#include <stop_token>
 
 namespace plexvol::kube {
 
@@ -31,13 +28,5 @@ class Backoff {
   Milliseconds limit_;
   std::minstd_rand random_{std::random_device()()};
 };
-
-// Returns early when it is stopped.
-inline void pause(std::chrono::milliseconds time, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, time, [] { return false; });
-}
 
 }  // namespace plexvol::kube

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/api/error.h"
+#include "agent/base/pause.h"
 #include "agent/kube/backoff.h"
 #include "agent/kube/json.h"
 #include "agent/log.h"
@@ -34,7 +35,7 @@ class Follower {
       if (follow(stop)) {
         backoff_.reset();
       } else {
-        pause(backoff_.next(), stop);
+        base::pause(backoff_.next(), stop);
       }
     }
   }

@@ -11,6 +11,7 @@
 #include "agent/api/call_deadline.h"
 #include "agent/api/error.h"
 #include "agent/base/deadline.h"
+#include "agent/base/pause.h"
 #include "agent/kube/backoff.h"
 #include "agent/kube/lock.h"
 #include "agent/log.h"
@@ -220,7 +221,7 @@ bool Election::run_once(const std::function<void(std::stop_token)>& lead,
     if (stop.stop_requested()) return true;
     const CallStop call_stop(stop);
     if (candidate.may_lead() && candidate.try_acquire()) break;
-    pause(retry.next(), stop);
+    base::pause(retry.next(), stop);
   }
   const log::Fields fields{{"lock", settings_.ns + '/' + settings_.name},
                            {"identity", settings_.identity}};

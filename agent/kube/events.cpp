@@ -16,6 +16,7 @@
 #include "agent/api/random.h"
 #include "agent/api/text.h"
 #include "agent/base/deadline.h"
+#include "agent/base/pause.h"
 #include "agent/kube/backoff.h"
 #include "agent/kube/event_queue.h"
 #include "agent/kube/json.h"
@@ -95,7 +96,7 @@ void Events::Parts::run(const std::stop_token& stop) {
       if (send(std::move(*waiting))) {
         backoff.reset();
       } else {
-        pause(backoff.next(), stop);
+        base::pause(backoff.next(), stop);
       }
       lock.lock();
       continue;
