@@ -199,7 +199,7 @@ def test_only_the_controller_has_rights(plexvol: Installation) -> None:
         return said.endswith("yes")
 
     assert may(CONTROLLER, "create", "persistentvolumes")
-    for words in (("get", "secrets", "-A"), ("delete", "nodes"), ("list", "pods", "-A"), ("update", "persistentvolumes"),
+    for words in (("get", "secrets", "-A"), ("delete", "nodes"), ("watch", "pods", "-A"), ("update", "persistentvolumes"),
                   ("get", "configmaps", "-n", "kube-system"), ("update", "leases", "-n", "kube-system")):
         assert not may(CONTROLLER, *words), words
     for words in (("list", "persistentvolumes"), ("get", "nodes"), ("create", "events"), ("get", "secrets", "-A")):
