@@ -31,7 +31,7 @@ PACKAGES := \
   drbd-utils lvm2 thin-provisioning-tools xfsprogs e2fsprogs fdisk udev util-linux kmod \
   etcd-server etcd-client openssl curl iproute2 \
   qemu-system-x86 crun containerd runc busybox-static cpio python3 python3-grpcio python3-pytest python3-yaml \
-  golang-go containernetworking-plugins \
+  golang-go golang-github-modern-go-reflect2-dev containernetworking-plugins \
   clang libclang-rt-14-dev spin clang-format clang-tidy shellcheck pyflakes3
 
 # What `make bench` compares with, and measures by.
@@ -112,7 +112,7 @@ OBJ            := $(BUILD)/obj
 AGENT_OBJECTS  := $(call objects,$(OBJ),$(AGENT_SOURCES))
 # Without what only an agent needs: gRPC, libblkid.
 CONTROLLER_OBJECTS := $(OBJ)/agent/controller/main.o $(OBJ)/agent/log.o \
-  $(call objects,$(OBJ),$(SHARED_SOURCES) $(filter agent/controller/% agent/kube/%,$(AGENT_SOURCES)))
+  $(call objects,$(OBJ),$(SHARED_SOURCES) $(filter agent/controller/% agent/kube/% agent/view/%,$(AGENT_SOURCES)))
 DRIVER_OBJECTS := $(call objects,$(BUILD)/static,$(DRIVER_SOURCES))
 TEST_OBJECTS   := $(call objects,$(OBJ),$(TEST_SOURCES))
 # All that reads text from outside, and what that stands on: without gRPC, which takes minutes to compile.

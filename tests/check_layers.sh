@@ -33,7 +33,8 @@ declare -A may_include=(
   [agent/http]="agent/base agent/api agent/process agent/flexvolume agent/commands agent/log.h"
   [agent/client]="agent/base agent/api agent/mounts"
   [agent/kube]="agent/base agent/api agent/log.h"
-  [agent/controller]="agent/base agent/api agent/client agent/kube agent/manifest agent/log.h"
+  [agent/view]="agent/base agent/api"
+  [agent/controller]="agent/base agent/api agent/client agent/kube agent/manifest agent/view agent/log.h"
   [agent/manifest]="agent/base agent/api"
   [flexdriver]="agent/base agent/api agent/client agent/manifest agent/mounts"
 )

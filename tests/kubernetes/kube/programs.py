@@ -5,7 +5,8 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("PLEXVOL_CACHE") or Path.home() / ".cache" / "plexvol")
 NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
-_PREFIX = "kubernetes-"
+# With a number of its own, which is raised when tests/kubernetes/compile makes something else of the same source.
+_PREFIX = "kubernetes.2-"
 
 
 def folder_of(version: str) -> Path:
