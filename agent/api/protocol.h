@@ -133,8 +133,9 @@ struct CreateVolumeRequest {
   std::string fs_type;             // empty: ext4
   std::string mkfs_options;
   std::string tenant = {};  // JSON "namespace"; empty: of the first pod that mounts it
-  // The node that must get one of the copies, or OutOfSpace says why it cannot; empty: any. A volume
-  // that exists already keeps its copies where they are, which VolumeInfo tells.
+  // The node that must get one of the copies; empty: any. OutOfSpace then says why the volume can only
+  // be made with another first node; Unavailable, why it cannot be made with any. A volume that exists
+  // already keeps its copies where they are, which VolumeInfo tells.
   std::string first_node = {};
 };
 // Stands for all namespaces, where a volume's namespace is given or told.

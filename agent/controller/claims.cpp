@@ -44,9 +44,12 @@ void check_kind(const kube::Claim& claim) {
   if (claim.volume_mode == "Block") {
     refuse("volumeMode Block is not supported by FlexVolume: use Filesystem");
   }
-  if (claim.has_selector) refuse("a selector is not supported: a new volume has no labels");
+  if (claim.has_selector) {
+    refuse("a selector is not supported: new volumes have no labels; create the claim without it");
+  }
   if (!claim.data_source.empty()) {
-    refuse(fmt::format("data source {} is not supported", one_line(claim.data_source)));
+    refuse(fmt::format("data source {} is not supported; create the claim without it",
+                       one_line(claim.data_source)));
   }
 }
 
@@ -60,7 +63,7 @@ std::string claim_uid(const std::string& volume) {
   constexpr std::string_view kShape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
   constexpr std::string_view kHex = "0123456789abcdef";
   if (!volume.starts_with(kPrefix)) return "";
-  const std::string uid = volume.substr(kPrefix.size());
+  std::string uid = volume.substr(kPrefix.size());
   if (uid.size() != kShape.size()) return "";
   for (std::size_t i = 0; i < uid.size(); ++i) {
     const bool fits =

@@ -32,6 +32,20 @@ std::string success_text(const kube::Claim& claim, const api::VolumeInfo& volume
   return text;
 }
 
+// For a user who wonders whether to make the claim again.
+std::string what_next(ErrorCode code) {
+  const bool may_pass = code == ErrorCode::Unavailable || code == ErrorCode::OutOfSpace;
+  return may_pass ? "; retrying" : "";
+}
+
+// What is wrong with a volume that nobody has asked for by its name is wrong with the class.
+Error of_class(const kube::StorageClass& storage_class, const Error& error) {
+  const bool is_at_fault =
+      error.code() == ErrorCode::NotFound || error.code() == ErrorCode::InvalidArgument;
+  if (!is_at_fault) return error;
+  return {error.code(), fmt::format("StorageClass {}: {}", storage_class.meta.name, error.what())};
+}
+
 }  // namespace
 
 Provisioner::Outcome Provisioner::look_at(const std::string& claim_key) {
@@ -46,7 +60,7 @@ Provisioner::Outcome Provisioner::look_at(const std::string& claim_key) {
   try {
     return provision(*claim, *storage_class);
   } catch (const Error& error) {
-    tell_failure(*claim, error.what());
+    tell_failure(*claim, error.what() + what_next(error.code()));
     return Outcome::Failed;
   }
 }
@@ -58,7 +72,11 @@ Provisioner::Outcome Provisioner::provision(const kube::Claim& claim,
   try {
     volume = parts_.agent.create(request);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::OutOfSpace || request.first_node.empty()) throw;
+    // This code says that there is room when another node comes first; with any other code a node
+    // that the scheduler chooses instead would do no better.
+    if (error.code() != ErrorCode::OutOfSpace || request.first_node.empty()) {
+      throw of_class(storage_class, error);
+    }
     reject_node(claim, request.first_node, error.what());
     return Outcome::Waits;
   }
@@ -109,7 +127,7 @@ void Provisioner::reject_node(const kube::Claim& claim, const std::string& node,
       {"metadata",
        {{"resourceVersion", claim.meta.resource_version},
         {"annotations", {{kSelectedNode, nullptr}, {kSelectedNodeAlpha, nullptr}}}}}};
-  tell_failure(claim, fmt::format("{}; the scheduler chooses another node than {}", why, node));
+  tell_failure(claim, fmt::format("{}; asking the scheduler for another node than {}", why, node));
   try {
     parts_.client.patch(paths::claim(claim.meta.ns, claim.meta.name), kube::PatchKind::Merge,
                         patch.dump());

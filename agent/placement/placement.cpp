@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "agent/api/names.h"
 #include "agent/base/text.h"
@@ -44,6 +46,13 @@ std::string choose_pool(const PlacementRequest& request, const std::vector<model
 // "8" of "8.4.11".
 std::string generation_of(const std::string& drbd_version) {
   return drbd_version.substr(0, drbd_version.find('.'));
+}
+
+// `other`: of the node of the other copy; "": none yet. "" when the two can be copies of one volume.
+std::string why_other_generation(const model::Node& node, const std::string& other) {
+  if (other.empty() || generation_of(node.drbd_version) == generation_of(other)) return "";
+  return fmt::format("its DRBD is {}, but that of the other replica's node is {}",
+                     node.drbd_version, other);
 }
 
 std::uint64_t difference(std::uint64_t from, std::uint64_t bytes) {
@@ -102,10 +111,8 @@ std::string why_not(const model::Node& node, const PlacementRequest& request,
     if (!node.mirror_error.empty()) return node.mirror_error;
     if (std::string reason = why_no_mirror(node.drbd_version); !reason.empty()) return reason;
     if (node.address.empty()) return "it has no address for replication";
-    if (!request.drbd.empty() && generation_of(node.drbd_version) != generation_of(request.drbd)) {
-      return fmt::format("its DRBD is {}, but that of the other replica's node is {}",
-                         node.drbd_version, request.drbd);
-    }
+    std::string reason = why_other_generation(node, request.drbd);
+    if (!reason.empty()) return reason;
   }
   return why_no_room(*pool, request, find_promise(request, node.name, pool_name));
 }
@@ -156,6 +163,84 @@ Placement place_on_named(PlacementRequest request, const std::vector<model::Node
   return {.pool = pool, .nodes = request.nodes};
 }
 
+// Why nodes cannot have a copy. Those with one reason are told together: a cluster has many nodes,
+// and an event of Kubernetes 1024 bytes.
+class Reasons {
+ public:
+  void add(const std::string& node, const std::string& reason) {
+    const auto known = std::find_if(reasons_.begin(), reasons_.end(),
+                                    [&](const auto& entry) { return entry.first == reason; });
+    if (known == reasons_.end()) {
+      reasons_.push_back({reason, {node}});
+    } else {
+      known->second.push_back(node);
+    }
+  }
+  std::string to_text() const {
+    std::string text;
+    for (const auto& [reason, nodes] : reasons_) {
+      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", base::join(nodes), reason);
+    }
+    return text;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons_;
+};
+
+// All copies of one volume are of one generation of DRBD: the first one that enough nodes have, or
+// that of the node that must have a copy. `able` is in the order of preference.
+std::vector<const model::Node*> choose_generation(const PlacementRequest& request,
+                                                  const std::vector<const model::Node*>& able,
+                                                  Reasons& reasons) {
+  const auto alike = [&](const model::Node* lead) {
+    std::vector<const model::Node*> found;
+    std::copy_if(able.begin(), able.end(), std::back_inserter(found), [&](const auto* node) {
+      return why_other_generation(*node, lead->drbd_version).empty();
+    });
+    return found;
+  };
+  for (const model::Node* lead : able) {
+    auto found = alike(lead);
+    if (found.size() >= request.replicas) return found;
+    if (!request.first_node.empty()) break;
+  }
+  if (able.empty()) return able;
+  for (const model::Node* node : able) {
+    const std::string reason = why_other_generation(*node, able.front()->drbd_version);
+    if (!reason.empty()) reasons.add(node->name, reason);
+  }
+  return alike(able.front());
+}
+
+// What it has asked stays in the request.
+Placement place_asking(PlacementRequest& request, const std::vector<model::Node>& nodes,
+                       const std::set<std::string>& alive,
+                       const std::function<Promises(const std::string& node)>& ask) {
+  while (true) {
+    Placement placement = place(request, nodes, alive);
+    bool all_known = true;
+    for (const std::string& node : placement.nodes) {
+      if (request.promised.contains(node)) continue;
+      all_known = false;
+      request.promised[node] = ask(node);
+    }
+    if (all_known) return placement;
+  }
+}
+
+// Throws Unavailable when the copies find no room with any other first node either.
+void check_without_first_node(PlacementRequest request, const std::vector<model::Node>& nodes,
+                              const std::set<std::string>& alive,
+                              const std::function<Promises(const std::string& node)>& ask) {
+  request.first_node.clear();
+  try {
+    place_asking(request, nodes, alive, ask);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::Unavailable, error.what());
+  }
+}
+
 }  // namespace
 
 std::string why_no_mirror(const std::string& drbd_version) {
@@ -171,14 +256,14 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
   check_first_node(request, nodes, alive, pool);
   if (!request.nodes.empty()) return place_on_named(request, nodes, alive, pool);
 
+  Reasons reasons;
   std::vector<const model::Node*> able;
-  std::string reasons;
   for (const model::Node& node : nodes) {
     const std::string reason = why_not(node, request, pool, alive);
     if (reason.empty()) {
       able.push_back(&node);
     } else {
-      reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", node.name, reason);
+      reasons.add(node.name, reason);
     }
   }
   std::sort(able.begin(), able.end(), [&](const model::Node* a, const model::Node* b) {
@@ -189,24 +274,14 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
     const std::uint64_t b_free = room_of(*b->find_pool(pool), find_promise(request, b->name, pool));
     return a_free != b_free ? a_free > b_free : a->name < b->name;
   });
-  // All copies of one volume are of one generation of DRBD: that of the first.
-  if (request.mirrored && request.drbd.empty() && !able.empty()) {
-    PlacementRequest alike = request;
-    alike.drbd = able.front()->drbd_version;
-    std::erase_if(able, [&](const model::Node* node) {
-      const std::string reason = why_not(*node, alike, pool, alive);
-      if (!reason.empty())
-        reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", node->name, reason);
-      return !reason.empty();
-    });
-  }
+  if (request.mirrored && request.drbd.empty()) able = choose_generation(request, able, reasons);
   if (able.size() < request.replicas) {
     throw Error(ErrorCode::OutOfSpace,
                 fmt::format("{} can take a replica of {} in pool {} ({})",
                             able.empty() ? "no node"
                                          : fmt::format("only {} of the {} nodes needed",
                                                        able.size(), request.replicas),
-                            size_to_text(request.size_bytes), pool, reasons));
+                            size_to_text(request.size_bytes), pool, reasons.to_text()));
   }
   Placement placement{.pool = pool, .nodes = {}};
   for (unsigned i = 0; i < request.replicas; ++i) placement.nodes.push_back(able[i]->name);
@@ -216,15 +291,12 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
 Placement place_within_promises(PlacementRequest request, const std::vector<model::Node>& nodes,
                                 const std::set<std::string>& alive,
                                 const std::function<Promises(const std::string& node)>& ask) {
-  while (true) {
-    Placement placement = place(request, nodes, alive);
-    bool all_known = true;
-    for (const std::string& node : placement.nodes) {
-      if (request.promised.contains(node)) continue;
-      all_known = false;
-      request.promised[node] = ask(node);
-    }
-    if (all_known) return placement;
+  try {
+    return place_asking(request, nodes, alive, ask);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::OutOfSpace || request.first_node.empty()) throw;
+    check_without_first_node(request, nodes, alive, ask);
+    throw;
   }
 }
 

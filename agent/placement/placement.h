@@ -34,13 +34,15 @@ struct Placement {
 
 // first_node first, then the asking node, then those with most free space; a node of the same free
 // space by name, so that the answer is always the same. Throws NotFound (pool, node), Unavailable
-// (a named node is away), Unsupported (no DRBD), OutOfSpace: each with what was found on which node.
-// OutOfSpace also when first_node cannot have a copy, whatever the reason.
+// (a named node is away), OutOfSpace: each with what was found on which node. OutOfSpace also when
+// first_node cannot have a copy, whatever the reason.
 Placement place(const PlacementRequest& request, const std::vector<model::Node>& nodes,
                 const std::set<std::string>& alive);
 
 // The same, with what is promised on the nodes: asked only of those that would be chosen, since all
-// volumes of a large cluster are too many to read for each new one.
+// volumes of a large cluster are too many to read for each new one. With a first_node, OutOfSpace
+// says that the copies have room when another node comes first; when they have none anywhere, it is
+// Unavailable, and whoever chose the node has no better choice.
 Placement place_within_promises(PlacementRequest request, const std::vector<model::Node>& nodes,
                                 const std::set<std::string>& alive,
                                 const std::function<Promises(const std::string& node)>& ask);

@@ -21,6 +21,22 @@ namespace plexvol::volumes {
 using store::Change;
 namespace keys = store::keys;
 
+namespace {
+
+// With a first node, OutOfSpace says that another one would do: that is for the placement alone to
+// say, since a volume that is recorded keeps its nodes.
+template <class Step>
+auto with_any_first_node(const NewVolume& wanted, const Step& step) {
+  try {
+    return step();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::OutOfSpace || wanted.first_node.empty()) throw;
+    throw Error(ErrorCode::Unavailable, error.what());
+  }
+}
+
+}  // namespace
+
 // False: the store changed in between.
 bool Creation::store_new(model::Volume volume, bool mirrored, const std::string& tenant,
                          const Placements& placements) {
@@ -130,9 +146,9 @@ model::Volume Creation::create(const NewVolume& wanted) {
                          .deleting = false,
                          .copies_asked = 0};
     for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
-    if (store_new(volume, wanted.replicas > 1, wanted.tenant, placements)) {
-      return get_volume(store_, wanted.name);
-    }
+    const bool is_stored = with_any_first_node(
+        wanted, [&] { return store_new(volume, wanted.replicas > 1, wanted.tenant, placements); });
+    if (is_stored) return get_volume(store_, wanted.name);
   }
   throw Error(ErrorCode::Unavailable,
               fmt::format("volume {}: the store keeps changing; try again", wanted.name));
@@ -149,7 +165,7 @@ api::VolumeInfo Creation::create_and_await(const NewVolume& wanted, const Call& 
                             "`plexvol volume set`",
                             volume.name, wanted.tenant));
   }
-  await_made(store_, volume, call);
+  with_any_first_node(wanted, [&] { await_made(store_, volume, call); });
   return await_first_connection(store_, volume, call);
 }
 

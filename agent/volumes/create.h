@@ -22,7 +22,9 @@ class Creation {
       : store_(store), settings_(settings) {}
 
   // The volume that exists when it was made by this call before, or by one like it. Throws
-  // AlreadyExists when it has other properties, OutOfSpace, InvalidArgument.
+  // AlreadyExists when it has other properties, OutOfSpace, InvalidArgument. With a first node,
+  // OutOfSpace says that the volume can be made when another node comes first; when it cannot, that
+  // is Unavailable.
   model::Volume create(const NewVolume& wanted);
   // The same, and waits until its replicas are there and connected. Throws also what keeps a node
   // from making its replica, Conflict when the volume is deleted meanwhile, and AlreadyExists when

@@ -1,15 +1,20 @@
 """Claims that name a StorageClass get volumes from the controller, and these go with them."""
 
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from claims import RIGHT, Claims, claim, pod_of, storage_class
 from kube.cluster import NODES
-from kube.installation import CONTROLLER, Installation
+from kube.installation import CONTROLLER, ETCD, Installation
 from lab import wait_until
 from workloads import PATIENCE, Workloads, is_ready
 
 LOCK = "plexvol.io-flexvolume"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+HAS_DRBD = Path("/sys/module/drbd").exists() or subprocess.run(["modprobe", "--dry-run", "--quiet", "drbd"]).returncode == 0
 
 
 def end_pod(plexvol: Installation, workloads: Workloads, name: str, volume: str) -> None:
@@ -161,7 +166,7 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     "block": (RIGHT, {"volumeMode": "Block"}, "volumeMode Block is not supported by FlexVolume: use Filesystem"),
     "selector": (RIGHT, {"selector": {"matchLabels": {"a": "b"}}}, "a selector is not supported"),
     "shared": (RIGHT, {"accessModes": ["ReadWriteMany"]}, "access mode ReadWriteMany is not supported"),
-    "too-large": (RIGHT, {"resources": {"requests": {"storage": "100Ti"}}}, "no node can take a replica of 100Ti in pool default (node-1: "),
+    "too-large": (RIGHT, {"resources": {"requests": {"storage": "100Ti"}}}, "no node can take a replica of 100Ti in pool default (node-1"),
 }
 
 
@@ -178,17 +183,75 @@ def test_a_claim_says_why_it_gets_no_volume(name: str, workloads: Workloads, cla
     assert claims.traces(claims.volume_name(name)) == []
 
 
-def test_a_claim_that_no_node_has_room_for(workloads: Workloads, claims: Claims) -> None:
-    """The scheduler chooses a node, is told that there is no room, and chooses again."""
-    workloads.apply(claim("no-room", "plexvol", "100Ti"), pod_of("no-room", "no-room"))
-
+def wait_told(claims: Claims, name: str, *words: str) -> None:
+    """One event of the claim says why it has no volume, in these words."""
     def is_told() -> bool:
-        lines = [line for line in claims.describe("no-room").splitlines() if "ProvisioningFailed" in line]
-        return any(f"node {node} cannot have a copy of volume" in line for line in lines for node in NODES)
+        lines = [line for line in claims.describe(name).splitlines() if "ProvisioningFailed" in line]
+        return any(all(word in line for word in words) for line in lines)
 
-    wait_until(is_told, PATIENCE, "a node is said to have no room", interval=0.5)
+    wait_until(is_told, PATIENCE, f"an event of claim {name} says: {', '.join(words)}", interval=0.5)
+
+
+def chosen_node(claims: Claims, name: str) -> str:
+    """By the scheduler."""
+    return str(claims.find(name)["metadata"]["annotations"].get(SELECTED_NODE, ""))
+
+
+def test_a_claim_that_no_node_has_room_for(workloads: Workloads, claims: Claims) -> None:
+    """The scheduler is not asked for another node, since none would do better."""
+    workloads.apply(claim("no-room", "plexvol", "100Ti"), pod_of("no-room", "no-room"))
+    wait_told(claims, "no-room", "no node can take a replica of 100Ti in pool default (node-1", "node-2", "; retrying")
+    assert chosen_node(claims, "no-room") in NODES
     assert claims.phase("no-room") == "Pending" and not is_ready(workloads.get("no-room"))
     assert claims.traces(claims.volume_name("no-room")) == []
+
+
+def test_a_claim_whose_node_can_have_no_copy(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    """The scheduler is asked for another one."""
+    def choose(node: str) -> None:
+        plexvol.cluster.kubectl("annotate", "--overwrite", "pvc", "another", f"{SELECTED_NODE}={node}")
+
+    workloads.apply(claim("another", "plexvol"))
+    plexvol.plexvol("node", "cordon", NODES[0])
+    choose(NODES[0])
+    volume = claims.volume_name("another")
+    wait_told(claims, "another", f"node {NODES[0]} cannot have a copy of volume {volume}: it is cordoned; asking the "
+              f"scheduler for another node than {NODES[0]}")
+    wait_until(lambda: chosen_node(claims, "another") == "", PATIENCE, "no node is chosen any more")
+    choose(NODES[1])
+    claims.wait_bound("another")
+    assert claims.copies(volume) == [NODES[1]]
+    plexvol.plexvol("node", "uncordon", NODES[0])
+    claims.delete("another")
+    claims.wait_gone(volume)
+
+
+@pytest.mark.skipif(HAS_DRBD, reason="this machine's kernel has DRBD")
+def test_a_claim_for_two_copies_on_nodes_without_drbd(workloads: Workloads, claims: Claims) -> None:
+    workloads.apply(claim("two-copies", "plexvol-mirrored"), pod_of("two-copies", "two-copies"))
+    wait_told(claims, "two-copies", "no node can take a replica of 64Mi in pool default "
+              f"({', '.join(NODES)}: the kernel has no DRBD: ", "install ", "; retrying")
+    assert chosen_node(claims, "two-copies") in NODES
+    assert claims.traces(claims.volume_name("two-copies")) == []
+
+
+def test_a_claim_while_etcd_is_down(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    cluster = plexvol.cluster
+
+    def place_etcd(labels: dict[str, str | None]) -> None:
+        patch = {"spec": {"template": {"spec": {"nodeSelector": labels}}}}
+        cluster.kubectl("-n", "kube-system", "patch", "daemonset", ETCD, "--type=merge", "-p", json.dumps(patch))
+
+    place_etcd({"no-such": "label"})
+    machine = cluster.workers[NODES[0]].machine
+    wait_until(lambda: "etcd" not in machine.processes(), PATIENCE, "etcd is down")
+    workloads.apply(storage_class("etcd-down", RIGHT), claim("etcd-down", "etcd-down"))
+    wait_told(claims, "etcd-down", "etcd: cannot ", "no member can be reached", "start etcd there", "; retrying")
+    assert claims.phase("etcd-down") == "Pending"
+    place_etcd({"no-such": None})
+    [volume] = claims.wait_bound("etcd-down")
+    claims.delete("etcd-down")
+    claims.wait_gone(volume)
 
 
 def test_only_the_controller_has_rights(plexvol: Installation) -> None:

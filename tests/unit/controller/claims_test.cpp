@@ -111,10 +111,12 @@ TEST_CASE("what no volume of ours can be is refused") {
         "volumeMode Block is not supported by FlexVolume: use Filesystem");
   other = claim();
   other.has_selector = true;
-  CHECK(refusal_of_claim(other) == "a selector is not supported: a new volume has no labels");
+  CHECK(refusal_of_claim(other) ==
+        "a selector is not supported: new volumes have no labels; create the claim without it");
   other = claim();
   other.data_source = "VolumeSnapshot snap-1";
-  CHECK(refusal_of_claim(other) == "data source VolumeSnapshot snap-1 is not supported");
+  CHECK(refusal_of_claim(other) ==
+        "data source VolumeSnapshot snap-1 is not supported; create the claim without it");
   other = claim();
   other.requested = "much";
   CHECK_FALSE(refusal_of_claim(other).empty());

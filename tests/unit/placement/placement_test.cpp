@@ -134,6 +134,50 @@ TEST_CASE("placement: what is promised on the node that must have a copy is not 
   }
 }
 
+TEST_CASE("placement: another first node is asked for only when the copies have room with one") {
+  std::vector<model::Node> nodes{node("n1", 10), node("n2", 30), node("n3", 20)};
+  const std::set<std::string> alive{"n1", "n2", "n3"};
+  std::map<std::string, Promises> promised;
+  PlacementRequest request = for_copies(2, 15 * kGi);
+  request.volume = "v";
+  const auto refused = [&](const std::string& first) {
+    request.first_node = first;
+    try {
+      place_within_promises(request, nodes, alive,
+                            [&](const std::string& name) { return promised[name]; });
+    } catch (const Error& error) {
+      return std::string(to_text(error.code())) + ": " + error.what();
+    }
+    return std::string("placed");
+  };
+  const std::string too_small = "its pool p has only 10Gi free";
+  CHECK(refused("n2") == "placed");
+  CHECK(refused("n1") == "OutOfSpace: node n1 cannot have a copy of volume v: " + too_small);
+  // n2 can have a copy, and nobody the other one: as with any first node.
+  nodes[2] = node("n3", 10);
+  const std::string nowhere =
+      "Unavailable: only 1 of the 2 nodes needed can take a replica of 15Gi in pool p (n1, n3: " +
+      too_small + ")";
+  CHECK(refused("n2") == nowhere);
+  CHECK(refused("n1") == nowhere);
+  // What is promised counts for the other nodes, too.
+  nodes[2] = node("n3", 20);
+  promised["n3"]["p"] = {.bytes = 10 * kGi, .unmade_bytes = 10 * kGi};
+  CHECK(refused("n1").starts_with("Unavailable: only 1 of the 2 nodes needed"));
+  // What keeps the first node from having a copy is its generation of DRBD.
+  promised.clear();
+  nodes[0] = node("n1", 20);
+  CHECK(refused("n1") == "placed");
+  nodes[0].drbd_version = "9.1.7";
+  CHECK(refused("n1") ==
+        "OutOfSpace: only 1 of the 2 nodes needed can take a replica of 15Gi in pool p (n2, n3: "
+        "its DRBD is 8.4.11, but that of the other replica's node is 9.1.7)");
+  nodes[2].drbd_version = "";
+  CHECK(refused("n1").starts_with("Unavailable: only 1 of the 2 nodes needed"));
+  request.size_bytes = 50 * kGi;
+  CHECK(refused("n1").starts_with("Unavailable: no node can take a replica of 50Gi in pool p ("));
+}
+
 TEST_CASE("placement: the pool need not be named when there is one, or one called default") {
   const std::set<std::string> alive{"n1", "n2"};
   const PlacementRequest request = for_copies(1);
@@ -162,10 +206,13 @@ TEST_CASE("placement: the copies of a volume are of one generation of DRBD") {
   CHECK_MESSAGE(
       refused.ends_with("its DRBD is 8.4.11, but that of the other replica's node is 9.1.7"),
       refused);
+  // One that not enough nodes have is no hindrance for the others.
+  nodes[2].drbd_version = "8.4.10";
+  CHECK(place(request, nodes, alive).nodes == std::vector<std::string>{"n2", "n3"});
   PlacementRequest replacement = for_copies(1);
   replacement.mirrored = true;
   replacement.drbd = "8.4.10";
-  CHECK(place(replacement, nodes, alive).nodes == std::vector<std::string>{"n2"});
+  CHECK(place(replacement, nodes, {"n1", "n2"}).nodes == std::vector<std::string>{"n2"});
 }
 
 TEST_CASE("placement: a node where the kernel cannot ask the driver gets no mirrored copy") {
@@ -205,8 +252,7 @@ TEST_CASE("placement: what is promised and not made yet is not free [D16]") {
   CHECK(place(request, nodes, alive).nodes.front() == "n2");
   request.promised["n2"]["p"] = {.bytes = 2 * kGi, .unmade_bytes = 2 * kGi};
   CHECK(refusal(request, nodes, alive) ==
-        "OutOfSpace: no node can take a replica of 5Gi in pool p (n1: its pool p has only 4Gi free "
-        "besides what is promised to volumes that are being created; n2: its pool p has only 4Gi "
+        "OutOfSpace: no node can take a replica of 5Gi in pool p (n1, n2: its pool p has only 4Gi "
         "free besides what is promised to volumes that are being created)");
   // In another pool.
   request.promised["n1"] = {{"q", {.bytes = 90 * kGi, .unmade_bytes = 90 * kGi}}};

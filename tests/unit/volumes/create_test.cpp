@@ -121,6 +121,44 @@ TEST_CASE("create: the node that must have a copy is asked of a new volume only"
   CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
 }
 
+TEST_CASE("create: another first node is asked for by OutOfSpace, and by nothing else") {
+  CreateCase test;
+  const auto announce = [&](const std::string& name, std::uint64_t room) {
+    test.put(keys::alive(name), "s");
+    test.put(keys::node(name),
+             model::to_json(model::Node{.name = name,
+                                        .address = "10.0.0.1",
+                                        .version = "1",
+                                        .drbd_version = "8.4.11",
+                                        .mirror_error = "",
+                                        .pools = {{"p", "lvm", room, room, ""}}}));
+  };
+  announce("n3", 10 * kGi);
+  announce("n4", 10 * kGi);
+  announce("n5", kGi);
+  api::CreateVolumeRequest request = CreateCase::volume("v", "2Gi");
+  request.replicas = 2;
+  request.first_node = "n5";
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::OutOfSpace);
+  announce("n4", kGi);
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+  request.first_node = "n3";
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+  CHECK_FALSE(test.store.find_volume("v").has_value());
+
+  // It is recorded, so its copies have their nodes.
+  announce("n4", 10 * kGi);
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+  REQUIRE(test.store.find_volume("v").has_value());
+  model::Status full;
+  full.error = "lvcreate: insufficient free space";
+  full.error_code = ErrorCode::OutOfSpace;
+  test.put(keys::status("n3", "v"), model::to_json(full));
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::Unavailable);
+  request.first_node = "";
+  CHECK(CreateCase::create(test.commands, request) == ErrorCode::OutOfSpace);
+}
+
 TEST_CASE("create: names and numbers are checked, whatever door they came by") {
   CreateCase test;
   const auto refused = [&](const std::function<void(NewVolume&)>& change) {
