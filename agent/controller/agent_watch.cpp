@@ -20,6 +20,8 @@ constexpr std::chrono::seconds kWithoutPulse(10);
 constexpr milliseconds kBetweenLists(1'000);
 // Of a large cluster the list itself takes a while: most of the time nobody works on one.
 constexpr int kRestPerWork = 4;
+// But what a dead node has lost is to be seen soon.
+constexpr milliseconds kMostRest(2'000);
 
 }  // namespace
 
@@ -59,7 +61,8 @@ void VolumeWatch::run(const std::stop_token& stop) {
       const base::Clock::time_point begin = base::Clock::now();
       if (next != token) known_.replace(agent_.list_volumes(), begin);
       token = next;
-      pause = std::max(pause, kRestPerWork * (base::Clock::now() - begin));
+      pause = std::clamp<base::Clock::duration>(kRestPerWork * (base::Clock::now() - begin), pause,
+                                                kMostRest);
     } catch (const Error& error) {
       token.clear();
       log::warn(fmt::format("cannot list the volumes: {}", error.what()));

@@ -26,25 +26,31 @@ std::set<std::string> nodes_to_label(const api::VolumeInfo& volume) {
   return nodes;
 }
 
+// In a large cluster most volumes have nothing to do with most nodes, so no pair of the two is looked
+// at that has neither a copy nor a label.
 std::map<std::string, LabelChanges> find_label_changes(
     const std::map<std::string, api::VolumeInfo>& volumes,
     const std::map<std::string, kube::Words>& labels_by_node) {
   std::map<std::string, LabelChanges> changes;
-  for (const auto& [node, labels] : labels_by_node) {
-    for (const auto& [label, value] : labels) {
-      std::string volume;
-      if (is_volume_label(label, volume) && !volumes.contains(volume)) changes[node][label] = {};
-    }
-  }
   for (const auto& [name, volume] : volumes) {
     if (is_unreadable(volume)) continue;
     const std::string label = volume_label(name);
-    const std::set<std::string> wanted = nodes_to_label(volume);
-    for (const auto& [node, labels] : labels_by_node) {
-      const auto found = labels.find(label);
-      const bool has = found != labels.end() && found->second == kCopyLabelValue;
-      if (wanted.contains(node) && !has) changes[node][label] = kCopyLabelValue;
-      if (!wanted.contains(node) && found != labels.end()) changes[node][label] = {};
+    for (const std::string& node : nodes_to_label(volume)) {
+      const auto labels = labels_by_node.find(node);
+      if (labels == labels_by_node.end()) continue;
+      const auto found = labels->second.find(label);
+      const bool has = found != labels->second.end() && found->second == kCopyLabelValue;
+      if (!has) changes[node][label] = kCopyLabelValue;
+    }
+  }
+  for (const auto& [node, labels] : labels_by_node) {
+    for (const auto& [label, value] : labels) {
+      std::string name;
+      if (!is_volume_label(label, name)) continue;
+      const auto volume = volumes.find(name);
+      const bool stays = volume != volumes.end() && (is_unreadable(volume->second) ||
+                                                     nodes_to_label(volume->second).contains(node));
+      if (!stays) changes[node][label] = {};
     }
   }
   return changes;

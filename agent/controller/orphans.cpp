@@ -35,9 +35,12 @@ void Orphans::look(const std::map<std::string, api::VolumeInfo>& volumes) {
 }
 
 void Orphans::look_at(const std::string& name) {
-  if (told_.contains(name) || has_owner(name)) return;
-  // The list may be older than what removed it a moment ago.
-  const auto volume = parts_.agent.find_volume(name);
+  if (told_.contains(name)) return;
+  // The list may be older than what removed it a moment ago. The agent is asked first, since all
+  // claims are listed to find an owner, and once more, since that takes a while.
+  auto volume = parts_.agent.find_volume(name);
+  if (!volume || !may_be_orphan(*volume) || has_owner(name)) return;
+  volume = parts_.agent.find_volume(name);
   if (!volume || !may_be_orphan(*volume)) return;
   if (volume->formatted) {
     told_.insert(name);

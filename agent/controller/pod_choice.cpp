@@ -30,10 +30,16 @@ Uses find_uses(const kube::Pod& pod, const VolumeOfClaim& volume_of) {
   return uses;
 }
 
+// By itself: a Job counts such pods, and would run another one for each that is deleted.
+bool has_ended(const kube::Pod& pod) {
+  return (pod.phase == "Succeeded" || pod.phase == "Failed") && pod.meta.deleted_at.empty();
+}
+
 }  // namespace
 
 std::optional<PodChoice> choose(const kube::Pod& pod, const VolumeOfClaim& volume_of,
                                 const std::set<std::string>& moved) {
+  if (has_ended(pod)) return std::nullopt;
   const Uses uses = find_uses(pod, volume_of);
   const auto is_moved = [&](const std::string& volume) { return moved.contains(volume); };
   if (std::none_of(uses.volumes.begin(), uses.volumes.end(), is_moved)) return std::nullopt;

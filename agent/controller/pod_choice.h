@@ -22,8 +22,8 @@ struct PodChoice {
 // none of ours; else the volume's name.
 using VolumeOfClaim = std::function<std::optional<std::string>(const std::string& claim)>;
 
-// `moved`: the volumes that the dead node no longer holds. A pod without one of them is nothing to
-// us: nullopt.
+// `moved`: the volumes that the dead node no longer holds. nullopt: a pod without one of them, or one
+// that has ended, is nothing to us.
 std::optional<PodChoice> choose(const kube::Pod& pod, const VolumeOfClaim& volume_of,
                                 const std::set<std::string>& moved);
 

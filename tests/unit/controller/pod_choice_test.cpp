@@ -47,6 +47,22 @@ TEST_CASE("a pod that uses none of the moved volumes is nothing to us") {
   CHECK_FALSE(choose(pod_with({}), volume_of, {"v"}));
 }
 
+TEST_CASE("a pod that has ended is left, since its Job counts it, unless it is to go") {
+  kube::Pod pod = pod_with({"data"});
+  for (const char* phase : {"Succeeded", "Failed"}) {
+    pod.phase = phase;
+    pod.meta.deleted_at = "";
+    CHECK_FALSE(choose(pod, volume_of, {"v"}));
+    pod.meta.deleted_at = "2020-01-01T00:00:00Z";
+    CHECK(why_left(pod).empty());
+  }
+  pod.meta.deleted_at = "";
+  for (const char* phase : {"Pending", "Running", "Unknown", ""}) {
+    pod.phase = phase;
+    CHECK(why_left(pod).empty());
+  }
+}
+
 TEST_CASE("a pod is left alone when it could not start elsewhere, or keeps something on its node") {
   CHECK(why_left(pod_with({"data", "log"})) == "its volume w has no other copy that can be used");
   CHECK(why_left(pod_with({"data", "nfs"})) ==
