@@ -12,6 +12,7 @@
 #include "agent/api/error.h"
 #include "agent/controller/agent_watch.h"
 #include "agent/controller/bell.h"
+#include "agent/controller/cluster_view.h"
 #include "agent/controller/failover.h"
 #include "agent/controller/known_volumes.h"
 #include "agent/controller/node_labels.h"
@@ -19,10 +20,13 @@
 #include "agent/controller/paths.h"
 #include "agent/controller/provisioner.h"
 #include "agent/controller/reclaimer.h"
+#include "agent/controller/stale_affinity.h"
+#include "agent/controller/volume_events.h"
 #include "agent/controller/work_queue.h"
 #include "agent/kube/cache.h"
 #include "agent/kube/events.h"
 #include "agent/log.h"
+#include "agent/view/names.h"
 
 namespace plexvol::controller {
 
@@ -32,9 +36,16 @@ namespace {
 constexpr int kProvisioners = 32;
 constexpr int kReclaimers = 8;
 constexpr const char* kAll = "all";
+// After an outage of the store, claims wait for this.
+constexpr std::chrono::minutes kLongestClaimPause(1);
 // Many changes come together.
 constexpr std::chrono::seconds kBeforeOrphans(1);
 constexpr std::chrono::seconds kBetweenFailovers(1);
+constexpr std::chrono::seconds kBeforeNews(1);
+constexpr std::chrono::seconds kBeforeView(1);
+constexpr std::chrono::seconds kLongestViewPause(30);
+constexpr unsigned kFirstWithAffinity = 10;
+constexpr unsigned kFirstWithStatusPath = 11;
 constexpr auto kListTimeout = std::chrono::minutes(2);
 
 // "20+" is 20. Of servers that do not tell, what is usual.
@@ -51,12 +62,13 @@ class Leader {
  public:
   Leader(kube::Client& client, const NodeAgent& agent, const Settings& settings)
       : settings_(settings),
+        minor_(minor_version(client)),
         events_(client, "plexvol-controller", settings.identity),
         known_([this] { on_volumes_changed(); }),
         claims_(client, paths::kClaims, [this](const std::string& key) { on_claim(key); }),
         classes_(client, paths::kClasses, [this](const std::string&) { look_at_all_claims(); }),
         volumes_(client, paths::kVolumes, [this](const std::string& key) { on_volume(key); }),
-        nodes_(client, paths::kNodes, [this](const std::string&) { bell_.ring(); }),
+        nodes_(client, paths::kNodes, [this](const std::string&) { on_node(); }),
         labels_({.client = client,
                  .nodes = nodes_,
                  .volumes = known_,
@@ -70,7 +82,7 @@ class Leader {
                       .claims = claims_,
                       .volumes = volumes_,
                       .classes = classes_,
-                      .server_knows_affinity = minor_version(client) >= 10}),
+                      .server_knows_affinity = minor_ >= kFirstWithAffinity}),
         reclaimer_({.client = client, .events = events_, .agent = agent, .volumes = volumes_}),
         orphans_({.client = client, .agent = agent, .claims = claims_, .volumes = volumes_}),
         failover_({.client = client,
@@ -80,6 +92,22 @@ class Leader {
                    .claims = claims_,
                    .volumes = volumes_,
                    .nodes = nodes_}),
+        volume_events_({.events = events_, .volumes = volumes_}),
+        stale_affinity_({.events = events_, .volumes = volumes_, .nodes = nodes_}),
+        volume_objects_(client, view::kVolumesPath,
+                        [this](const std::string&) { look_at_view_soon(); }),
+        node_objects_(client, view::kNodesPath,
+                      [this](const std::string&) { look_at_view_soon(); }),
+        view_({.client = client,
+               .list_nodes = [&agent] { return agent.list_nodes(); },
+               .change_node = [&agent](
+                                  const std::string& node,
+                                  const std::string& action) { agent.change_node(node, action); },
+               .known = known_,
+               .volumes = volumes_,
+               .volume_objects = volume_objects_,
+               .node_objects = node_objects_,
+               .server_has_status_path = minor_ >= kFirstWithStatusPath}),
         volume_watch_(agent, known_) {}
 
   void run(const std::stop_token& stop);
@@ -87,22 +115,30 @@ class Leader {
  private:
   void on_claim(const std::string& key);
   void on_volume(const std::string& key);
+  void on_node();
   void on_volumes_changed();
   void on_labelled(const std::string& volume);
   void look_at_all_claims();
   void look_for_orphans_soon() { orphans_to_look_for_.add_after(kAll, kBeforeOrphans); }
+  void look_for_news_soon() { news_to_look_for_.add_after(kAll, kBeforeNews); }
+  void look_at_view_soon() { view_to_look_at_.add_after(kAll, kBeforeView); }
   bool are_listed(const std::stop_token& stop);
 
   void look_at_claim(const std::string& key);
   void look_at_volume(const std::string& name);
   void look_for_orphans();
   void look_for_dead_nodes();
+  void look_for_news();
+  void look_at_view();
 
   const Settings settings_;  // first: the callbacks of the others use it
-  WorkQueue claims_to_look_at_{{}};
+  const unsigned minor_;
+  WorkQueue claims_to_look_at_{{.longest = kLongestClaimPause}};
   WorkQueue volumes_to_look_at_{{}};
   WorkQueue orphans_to_look_for_{{}};
   WorkQueue dead_nodes_to_look_for_{{.first = kBetweenFailovers, .longest = kBetweenFailovers}};
+  WorkQueue news_to_look_for_{{}};
+  WorkQueue view_to_look_at_{{.first = kBeforeView, .longest = kLongestViewPause}};
   Bell bell_;  // the nodes' labels may be wrong
 
   kube::Events events_;
@@ -116,6 +152,11 @@ class Leader {
   Reclaimer reclaimer_;
   Orphans orphans_;
   Failover failover_;
+  VolumeEvents volume_events_;
+  StaleAffinity stale_affinity_;
+  ClusterView::Objects volume_objects_;
+  ClusterView::Objects node_objects_;
+  ClusterView view_;
   VolumeWatch volume_watch_;
 };
 
@@ -127,11 +168,21 @@ void Leader::on_claim(const std::string& key) {
 void Leader::on_volume(const std::string& key) {
   volumes_to_look_at_.add(key);
   look_for_orphans_soon();
+  look_for_news_soon();
+  look_at_view_soon();
+}
+
+// Kubelets write a node's status every few seconds: what is done here has to cost little.
+void Leader::on_node() {
+  bell_.ring();
+  look_for_news_soon();
 }
 
 void Leader::on_volumes_changed() {
   bell_.ring();
   look_for_orphans_soon();
+  look_for_news_soon();
+  look_at_view_soon();
   if (settings_.failover) dead_nodes_to_look_for_.add(kAll);
 }
 
@@ -181,6 +232,25 @@ void Leader::look_for_dead_nodes() {
   }
 }
 
+void Leader::look_for_news() {
+  if (known_.is_listed()) {
+    const auto volumes = known_.all();
+    volume_events_.look(volumes);
+    stale_affinity_.look(volumes);
+  }
+  const bool is_waiting = volume_events_.is_waiting() || stale_affinity_.is_waiting();
+  if (is_waiting) news_to_look_for_.add_after(kAll, VolumeEvents::kAgain);
+  news_to_look_for_.done(kAll);
+}
+
+void Leader::look_at_view() {
+  if (view_.look()) {
+    view_to_look_at_.done(kAll);
+  } else {
+    view_to_look_at_.retry(kAll);
+  }
+}
+
 bool Leader::are_listed(const std::stop_token& stop) {
   const base::Deadline deadline = base::Clock::now() + kListTimeout;
   return claims_.await_listed(deadline, stop) && classes_.await_listed(deadline, stop) &&
@@ -206,6 +276,8 @@ void Leader::run(const std::stop_token& stop) {
   work(claims_to_look_at_, kProvisioners, [this](const std::string& key) { look_at_claim(key); });
   work(volumes_to_look_at_, kReclaimers, [this](const std::string& name) { look_at_volume(name); });
   work(orphans_to_look_for_, 1, [this](const std::string&) { look_for_orphans(); });
+  work(news_to_look_for_, 1, [this](const std::string&) { look_for_news(); });
+  work(view_to_look_at_, 1, [this](const std::string&) { look_at_view(); });
   work(dead_nodes_to_look_for_, 1, [this](const std::string&) { look_for_dead_nodes(); });
 }
 

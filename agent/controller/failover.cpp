@@ -7,8 +7,8 @@
 #include "agent/base/text.h"
 #include "agent/controller/copy_labels.h"
 #include "agent/controller/paths.h"
+#include "agent/controller/volume_of.h"
 #include "agent/log.h"
-#include "agent/manifest/persistent_volume.h"
 
 namespace plexvol::controller {
 
@@ -125,9 +125,7 @@ std::optional<std::string> Failover::find_volume(const std::string& ns,
   if (!claim || claim->volume_name.empty()) return std::nullopt;
   const auto volume = parts_.volumes.find(claim->volume_name);
   if (!volume) return std::nullopt;
-  if (volume->flex_driver != manifest::kFlexDriver) return "";
-  const auto named = volume->flex_options.find("volume");
-  return named == volume->flex_options.end() ? volume->meta.name : named->second;
+  return volume_of(*volume);
 }
 
 void Failover::delete_pods(const std::string& node, const std::set<std::string>& moved) {

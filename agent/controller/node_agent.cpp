@@ -57,6 +57,10 @@ std::vector<api::NodeInfo> NodeAgent::list_nodes() const {
   return api::from_json<std::vector<api::NodeInfo>>(call(api::kNodeListPath, "{}", kRead));
 }
 
+void NodeAgent::change_node(const std::string& name, const std::string& action) const {
+  call(api::kNodeChangePath, api::to_json(api::NodeChange{.name = name, .action = action}), kRead);
+}
+
 void NodeAgent::fail_over(const std::string& volume, const std::string& node) const {
   call(api::kFailOverPath, api::to_json(api::FailOverRequest{.name = volume, .node = node}), kRead);
 }

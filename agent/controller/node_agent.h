@@ -27,6 +27,8 @@ class NodeAgent {
   // Answers when every node that is up has removed its part; no error when there is no such volume.
   api::DeleteVolumeReply remove(const std::string& name) const;
   std::vector<api::NodeInfo> list_nodes() const;
+  // As `plexvol node` does: cordon, uncordon, drain.
+  void change_node(const std::string& name, const std::string& action) const;
   // Takes a volume from a node that is down (volumes/fail_over.h). Throws Conflict unless it surely
   // is.
   void fail_over(const std::string& volume, const std::string& node) const;

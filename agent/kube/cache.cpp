@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "agent/api/error.h"
 #include "agent/base/pause.h"
 #include "agent/kube/backoff.h"
+#include "agent/kube/custom_object.h"
 #include "agent/kube/json.h"
 #include "agent/log.h"
 
@@ -62,6 +64,7 @@ class Follower {
     revision_.clear();
     const base::Deadline at = base::Clock::now() + relist_;
     Listed listed = client_.list(path_);
+    told_.clear();
     listener_.replace_all(std::move(listed.objects));
     revision_ = listed.resource_version;
     relist_at_ = at;
@@ -82,8 +85,10 @@ class Follower {
     if (!event.resource_version.empty()) revision_ = event.resource_version;
   }
 
-  void tell(const std::exception& error, const std::stop_token& stop) const {
-    if (stop.stop_requested()) return;
+  // Once for each trouble: custom resources may be missing for as long as the process lives.
+  void tell(const std::exception& error, const std::stop_token& stop) {
+    if (stop.stop_requested() || error.what() == told_) return;
+    told_ = error.what();
     log::warn("cannot follow objects of the API server; retrying",
               {{"path", path_}, {"error", error.what()}});
   }
@@ -94,6 +99,7 @@ class Follower {
   const std::chrono::seconds relist_;
   std::string revision_;  // "": list first
   base::Deadline relist_at_;
+  std::string told_;  // the trouble that the log has
   Backoff backoff_{kFirstPause, kLongestPause};
 };
 
@@ -212,5 +218,6 @@ template class Cache<StorageClass>;
 template class Cache<PersistentVolume>;
 template class Cache<Node>;
 template class Cache<Pod>;
+template class Cache<CustomObject>;
 
 }  // namespace plexvol::kube

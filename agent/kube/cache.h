@@ -48,7 +48,7 @@ class ListWatch {
   std::jthread thread_;
 };
 
-// Instantiated in cache.cpp for the kinds of objects.h.
+// Instantiated in cache.cpp for the kinds of objects.h, and for custom objects.
 template <class T>
 class Cache {
  public:

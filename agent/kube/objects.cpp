@@ -6,6 +6,7 @@
 
 #include "agent/api/error.h"
 #include "agent/kube/json.h"
+#include "agent/kube/source.h"
 
 namespace plexvol::kube {
 
@@ -13,46 +14,8 @@ namespace {
 
 constexpr const char* kFlexDriver = "plexvol/plexvol";
 constexpr const char* kClassAnnotation = "volume.beta.kubernetes.io/storage-class";
+constexpr const char* kHostName = "kubernetes.io/hostname";
 constexpr const char* kMirrorAnnotation = "kubernetes.io/config.mirror";
-
-// An object's text, and what is read from it.
-struct Source {
-  JsonValue json;
-  Meta meta;
-  std::string subject;
-
-  Fields top() const { return {json, subject}; }
-  Fields part(const char* key) const { return top().object(key); }
-};
-
-Meta read_meta(const Fields& fields) {
-  Meta meta;
-  meta.ns = fields.text("namespace");
-  meta.name = fields.text("name");
-  meta.uid = fields.text("uid");
-  meta.resource_version = fields.text("resourceVersion");
-  meta.labels = fields.words("labels");
-  meta.annotations = fields.words("annotations");
-  meta.finalizers = fields.texts("finalizers");
-  meta.deleted_at = fields.text("deletionTimestamp");
-  meta.created_at = fields.text("creationTimestamp");
-  return meta;
-}
-
-Source read_source(const char* kind, const std::string& text) {
-  Source source{parse_object(text, kind), {}, kind};
-  const auto meta = source.json.find("metadata");
-  if (meta != source.json.end()) {
-    const std::string name = text_or_empty(*meta, "name");
-    const std::string ns = text_or_empty(*meta, "namespace");
-    source.subject = fmt::format("{} {}{}{}", kind, ns, ns.empty() ? "" : "/", name);
-  }
-  source.meta = read_meta(source.part("metadata"));
-  if (source.meta.name.empty()) {
-    throw Error(ErrorCode::Internal, fmt::format("{}: metadata.name is missing", kind));
-  }
-  return source;
-}
 
 // As Kubernetes' own volume controller reads it: the annotation counts before the member.
 std::string read_class(const Meta& meta, const Fields& spec) {
@@ -94,6 +57,32 @@ std::vector<std::string> read_affinity(const Fields& spec) {
     }
   }
   return wanted;
+}
+
+// Expressions of one term all have to hold.
+std::vector<std::string> read_hosts(const Fields& term) {
+  std::vector<std::string> hosts;
+  bool is_first = true;
+  for (const Fields& expression : term.objects("matchExpressions")) {
+    if (expression.text("key") != kHostName || expression.text("operator") != "In") continue;
+    std::vector<std::string> values = expression.texts("values");
+    std::sort(values.begin(), values.end());
+    if (is_first) hosts = values;
+    std::erase_if(hosts, [&](const std::string& host) {
+      return !std::binary_search(values.begin(), values.end(), host);
+    });
+    is_first = false;
+  }
+  return hosts;
+}
+
+std::vector<std::vector<std::string>> read_affinity_hosts(const Fields& spec) {
+  std::vector<std::vector<std::string>> hosts;
+  const Fields required = spec.object("nodeAffinity").object("required");
+  for (const Fields& term : required.objects("nodeSelectorTerms")) {
+    hosts.push_back(read_hosts(term));
+  }
+  return hosts;
 }
 
 void read_volume(const Fields& volume, Pod& pod) {
@@ -167,6 +156,7 @@ PersistentVolume from_json<PersistentVolume>(const std::string& text) {
   volume.flex_driver = flex.text("driver");
   volume.flex_options = flex.words("options");
   volume.affinity = read_affinity(spec);
+  volume.affinity_hosts = read_affinity_hosts(spec);
   return volume;
 }
 

@@ -79,6 +79,9 @@ struct PersistentVolume {
   // In spec.nodeAffinity.required: keys of the labels that it asks for, and values, each "key" or
   // "key=value".
   std::vector<std::string> affinity;
+  // For each of its terms, of which a node has to satisfy one: the values of the label
+  // kubernetes.io/hostname of which it has to have one. Empty: the term does not ask for it.
+  std::vector<std::vector<std::string>> affinity_hosts;
 };
 
 struct Taint {

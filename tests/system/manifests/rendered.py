@@ -1,6 +1,8 @@
 """What installer/render makes for a cluster."""
 
+import copy
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,15 @@ def render(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def manifests(*arguments: str) -> list[dict[str, Any]]:
+    """Rendered once for all tests that ask for the same."""
+    return copy.deepcopy(_rendered(*arguments))
+
+
+@cache
+def _rendered(*arguments: str) -> list[dict[str, Any]]:
     done = render(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    return list(yaml.safe_load_all(done.stdout))
+    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
 
 
 def find(kind: str, name: str, found: list[dict[str, Any]]) -> dict[str, Any]:

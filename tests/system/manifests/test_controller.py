@@ -15,10 +15,14 @@ WITH_CONTROLLER = [case for case in CASES if case not in ("embedded", "no contro
 CLUSTER_RIGHTS = {
     ("", "persistentvolumeclaims"): {"get", "list", "watch", "patch"},
     ("", "persistentvolumes"): {"get", "list", "watch", "create", "delete"},
-    ("storage.k8s.io", "storageclasses"): {"get", "list", "watch"},
-    ("", "nodes"): {"get", "list", "watch", "patch"},
+    ("storage.k8s.io", "storageclasses"): {"list", "watch"},
+    ("", "nodes"): {"list", "watch", "patch"},
     ("", "pods"): {"list", "delete"},
     ("", "events"): {"create", "patch"},
+    ("plexvol.io", "plexvolvolumes"): {"list", "watch", "create", "delete"},
+    ("plexvol.io", "plexvolvolumes/status"): {"patch"},
+    ("plexvol.io", "plexvolnodes"): {"list", "watch", "create", "delete", "patch"},
+    ("plexvol.io", "plexvolnodes/status"): {"patch"},
 }
 TO_LEAD = {"get", "create", "update"}
 LOCKS = {

@@ -131,6 +131,27 @@ TEST_CASE("a persistent volume") {
   CHECK(other.claim.name.empty());
 }
 
+TEST_CASE("the nodes that a persistent volume asks for by name, term by term") {
+  const auto hosts_of = [](const std::string& terms) {
+    return from_json<PersistentVolume>(
+               R"({"metadata": {"name": "pv"}, "spec": {"nodeAffinity": {"required": {
+                   "nodeSelectorTerms": )" +
+               terms + "}}}}")
+        .affinity_hosts;
+  };
+  using Hosts = std::vector<std::vector<std::string>>;
+  CHECK(hosts_of("[]").empty());
+  CHECK(hosts_of(R"([
+    {"matchExpressions": [
+      {"key": "kubernetes.io/hostname", "operator": "In", "values": ["n2", "n1", "n3"]},
+      {"key": "disk", "operator": "In", "values": ["ssd"]},
+      {"key": "kubernetes.io/hostname", "operator": "In", "values": ["n4", "n3", "n1"]}]},
+    {"matchExpressions": [
+      {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["n5"]}]},
+    {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n6"]}]}])") ==
+        Hosts{{"n1", "n3"}, {}, {}});
+}
+
 TEST_CASE("a node") {
   const auto node = from_json<Node>(R"({"metadata": {"name": "n1"},
     "spec": {"taints": [{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown",
