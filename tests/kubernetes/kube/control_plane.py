@@ -39,13 +39,17 @@ class ControlPlane:
             authority.make_kubeconfig(node, f"system:node:{node}", "system:nodes", self.server)
 
     def start(self) -> None:
-        self._start_etcd()
-        self.start_apiserver()
+        self.start_api()
         self._machine.start("scheduler", [
             self._programs / "kube-scheduler",
             f"--kubeconfig={self.files}/scheduler.kubeconfig",
             "--leader-elect=false",
         ])  # fmt: skip
+
+    def start_api(self) -> None:
+        """etcd and the API server alone."""
+        self._start_etcd()
+        self.start_apiserver()
 
     def _start_etcd(self) -> None:
         self._machine.start("etcd", [
@@ -89,7 +93,7 @@ class ControlPlane:
     def kubectl(self, *words: str) -> list[str | Path]:
         return [self._programs / "kubectl", f"--kubeconfig={self.files}/admin.kubeconfig", *words]
 
-    def start_controller_manager(self, machine: Machine) -> None:
+    def start_controller_manager(self, machine: Machine, *options: str) -> None:
         files = self.files
         machine.start("controller-manager", [
             self._programs / "kube-controller-manager",
@@ -98,4 +102,5 @@ class ControlPlane:
             "--use-service-account-credentials",
             f"--root-ca-file={files}/ca.crt",
             f"--service-account-private-key-file={files}/accounts.key",
+            *options,
         ])  # fmt: skip

@@ -134,6 +134,21 @@ class LabKubernetes(Cluster):
     def kill_store(self, number: int) -> None:
         self.control.stop(f"store-{number}", signal.SIGKILL)
 
+    def lose_store(self, number: int) -> None:
+        """As with the machine's power: who asks this member gets no answer, not even that it is gone. heal() of the lab and
+        start_store() bring it back."""
+        self.lab.cut(CONTROL, port=_store_port(number))
+        self.kill_store(number)
+
+    def make_store_leader(self, number: int) -> None:
+        leader = self.store_leader()
+        if leader == number:
+            return
+        member = self._store_status(number)["header"]["member_id"]
+        url = f"{_store_url(leader)}/v3/maintenance/transfer-leadership"
+        self.control.run("curl", "-fsS", "--max-time", "5", "-d", json.dumps({"targetID": member}), url)
+        wait_until(lambda: self.store_leader() == number, _READY_SECONDS, f"store-{number} leads")
+
     def store_leader(self) -> int:
         """The number of the member that leads."""
         statuses = {number: self._store_status(number) for number in STORE}
@@ -218,6 +233,11 @@ class LabKubernetes(Cluster):
         for node in others:
             node.resume_service(CONTROLLER)
 
+    def resume_controllers(self) -> None:
+        """Those that a test has ended."""
+        start = ["/bin/busybox", "sh", str(GUEST_SOURCE / "service.sh"), "start", CONTROLLER]
+        self.lab.on_all(lambda node: node.run(start))
+
     @staticmethod
     def _stop_controller(node: Node) -> None:
         """Politely, so that it gives up the lead; it can be resumed."""
@@ -261,9 +281,13 @@ def _kubelet_config() -> dict[str, object]:
     }  # fmt: skip
 
 
+def _store_port(number: int) -> int:
+    return 3000 + 2 * number
+
+
 def _store_url(number: int) -> str:
-    return f"http://{ADDRESS}:{3000 + 2 * number}"
+    return f"http://{ADDRESS}:{_store_port(number)}"
 
 
 def _peer_url(number: int) -> str:
-    return f"http://{ADDRESS}:{3001 + 2 * number}"
+    return f"http://{ADDRESS}:{_store_port(number) + 1}"

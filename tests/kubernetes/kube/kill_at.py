@@ -7,17 +7,16 @@ other one is written to the file LOG: method and path. The file CONTROL says at 
 server has done it then, and nobody hears of it); each time that it is written, counting begins again.
 """
 
-import http.client
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from api_proxy import ApiServer, Proxy, Server
 
 SERVER, CA, TOKEN, PORT, LOG, CONTROL, _, *COMMAND = sys.argv[1:]
 LOCK = "/leases/"
@@ -61,11 +60,8 @@ class Killer:
 KILLER = Killer()
 
 
-class Proxy(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
+class KillingProxy(Proxy):
+    api = ApiServer(SERVER, CA, TOKEN)
 
     def is_counted(self) -> bool:
         looks_at_all = any(word in self.path for word in ("watch=1", "limit=", "/version"))
@@ -73,52 +69,23 @@ class Proxy(BaseHTTPRequestHandler):
         return LOCK not in self.path and not looks_at_all and not is_discovery
 
     def handle_one(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
+        body = self.read_body()
         when = KILLER.next(f"{self.command} {self.path}") if self.is_counted() else ""
         if when == "before":
             KILLER.kill()
             self.close_connection = True
             return
-        server = urlsplit(SERVER)
-        context = ssl.create_default_context(cafile=CA)
-        upstream = http.client.HTTPSConnection(server.hostname or "", server.port or 443, context=context, timeout=700)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        headers["Authorization"] = "Bearer " + Path(TOKEN).read_text().strip()
-        upstream.request(self.command, self.path, body=body or None, headers=headers)
-        answer = upstream.getresponse()
+        answer = self.ask(body)
         if when == "after":
             answer.read()
             KILLER.kill()
             self.close_connection = True
             return
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
-        if "watch=1" in self.path:
-            self.send_header("Connection", "close")
-            self.end_headers()
-            while part := answer.read1(65536):
-                self.wfile.write(part)
-                self.wfile.flush()
-            self.close_connection = True
-            return
-        content = answer.read()
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def handle_safely(self) -> None:
-        try:
-            self.handle_one()
-        except OSError:  # the controller is gone, or the server
-            self.close_connection = True
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_safely
+        self.pass_on(answer)
 
 
 def main() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", int(PORT)), Proxy)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", int(PORT)), KillingProxy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: end())
     KILLER.run()

@@ -63,12 +63,21 @@ class Machine:
 
     def stop(self, service: str, number: int = signal.SIGTERM) -> None:
         """And waits until it has ended."""
+        pids = self._pids(service)
         process = self._services.pop(service)
-        # nsenter waits for its child, which is the service.
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for pid in children:
-            os.kill(int(pid), number)
+        for pid in pids:
+            os.kill(pid, number)
         process.wait(timeout=_STOP_SECONDS)
+
+    def pid(self, service: str) -> int:
+        """As this side sees it."""
+        [pid] = self._pids(service)
+        return pid
+
+    def _pids(self, service: str) -> list[int]:
+        """nsenter waits for its child, which is the service; none when that has ended."""
+        nsenter = self._services[service].pid
+        return [int(pid) for pid in Path(f"/proc/{nsenter}/task/{nsenter}/children").read_text().split()]
 
     def processes(self) -> set[str]:
         """The names of all that run, those of containers among them."""

@@ -1,6 +1,5 @@
 """A controller that dies at any of its requests leaves one volume for each claim, or none."""
 
-import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import pytest
 from claims import RIGHT, Claims, claim, storage_class
 from kube.cluster import NODES
-from kube.installation import CONTROLLER, Installation
+from kube.installation import Installation
 from lab import wait_until
+from own_controller import API_SERVER, command, without_deployment, write_account
 from workloads import PATIENCE, Workloads
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,21 +24,16 @@ class Killed:
 
     def __init__(self, plexvol: Installation) -> None:
         self._plexvol = plexvol
-        self._cluster = plexvol.cluster
         self._machine = plexvol.cluster.workers[NODES[0]].machine
         self._orders = 0
         self.folder = self._machine.folder / "kill-at"
 
     def start(self) -> None:
-        self._machine.see(self.folder).mkdir(exist_ok=True)
-        secret = self._token_secret()
-        for name in ("token", "ca.crt"):
-            self._see(name).write_bytes(secret[name])
-        command = [BUILD / "plexvol-controller", f"--server=http://127.0.0.1:{PORT}", "--namespace=kube-system",
-                   "--identity=killed", "--log-level=debug"]  # fmt: skip
-        words = ["https://10.97.0.1:443", self.folder / "ca.crt", self.folder / "token", str(PORT), self.folder / "log",
+        write_account(self._plexvol, self._machine.see(self.folder))
+        words = [API_SERVER, self.folder / "ca.crt", self.folder / "token", str(PORT), self.folder / "log",
                  self.folder / "order"]  # fmt: skip
-        self._machine.start("kill-at", ["python3", "-B", KILL_AT, *words, "--", *command])
+        killed = command(BUILD, f"http://127.0.0.1:{PORT}", "--identity=killed", "--log-level=debug")
+        self._machine.start("kill-at", ["python3", "-B", KILL_AT, *words, "--", *killed])
 
     def leads(self) -> bool:
         return 'msg="leading"' in self._machine.log_path("kill-at").read_text()
@@ -48,11 +43,6 @@ class Killed:
 
     def _see(self, name: str) -> Path:
         return self._machine.see(self.folder / name)
-
-    def _token_secret(self) -> dict[str, bytes]:
-        account = self._cluster.get("-n", "kube-system", "serviceaccount", CONTROLLER)
-        secret = self._cluster.get("-n", "kube-system", "secret", account["secrets"][0]["name"])
-        return {name: base64.b64decode(value) for name, value in secret["data"].items()}
 
     def requests(self) -> list[str]:
         """Since the last order."""
@@ -75,27 +65,13 @@ class Killed:
 
 @pytest.fixture
 def killed(plexvol: Installation, workloads: Workloads) -> Iterator[Killed]:
-    cluster = plexvol.cluster
-
-    def scale(replicas: int) -> None:
-        cluster.kubectl("-n", "kube-system", "scale", f"deployment/{CONTROLLER}", f"--replicas={replicas}")
-
-    def running() -> list[str]:
-        found = cluster.get("-n", "kube-system", "pods", "-l", f"app={CONTROLLER}")  # nothing where there is none
-        return [pod["metadata"]["name"] for pod in (found or {"items": []})["items"]]
-
-    scale(0)
-    for pod in running():
-        cluster.kubectl("-n", "kube-system", "delete", "pod", pod, "--force", "--grace-period=0", "--ignore-not-found")
-    wait_until(lambda: running() == [], PATIENCE, "no other controller runs")
-    workloads.apply(storage_class(CLASS, RIGHT))
-    one = Killed(plexvol)
-    one.start()
-    wait_until(one.leads, PATIENCE, "the controller behind the proxy leads")
-    yield one
-    one.stop()
-    scale(2)
-    plexvol.wait_rolled_out(CONTROLLER, "deployment")
+    with without_deployment(plexvol):
+        workloads.apply(storage_class(CLASS, RIGHT))
+        one = Killed(plexvol)
+        one.start()
+        wait_until(one.leads, PATIENCE, "the controller behind the proxy leads")
+        yield one
+        one.stop()
 
 
 def live(name: str, workloads: Workloads, claims: Claims) -> str:
