@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,12 @@ from cluster import BUILD  # noqa: E402
 from kube.cluster import require_all  # noqa: E402
 from kube.in_lab import CONTROLLER, KUBELET, LabKubernetes  # noqa: E402
 from lab import Lab, LabError, require_programs  # noqa: E402
-from world import World  # noqa: E402
+from timeline import ALL_PARTS, medians  # noqa: E402
+from world import LEASE_SECONDS, World  # noqa: E402
 
 LOG_LINES = 40
 # For a containerd and a kubelet beside the rest.
 MEMORY_MIB = 1024
-# As agents are installed.
-LEASE_SECONDS = int(os.environ.get("PLEXVOL_LEASE_SECONDS", "15"))
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +59,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             for service in ("plexvold", CONTROLLER, KUBELET):
                 said = node.run(["tail", "-n", str(LOG_LINES), node.service_log_path(service)]).text
                 report.sections.append((f"{service} of {node.name}", said))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The figures of all nodes that died."""
+    for what, parts in ALL_PARTS.items():
+        terminalreporter.section(f"{what}: median of {len(parts)}")
+        for name, seconds in medians(parts).items():
+            terminalreporter.line(f"{seconds:7.1f} s  {name}")

@@ -3,38 +3,49 @@
 Kubernetes has its own default times: alone it would leave the pods where they are for five minutes and more.
 """
 
+import os
+
 import pytest
 from kube.cluster import CONTROL
 from kube.control_plane import PORT
 from kube.in_lab import STORE
 from lab import wait_until
-from timeline import Timeline
-from world import PATIENCE, World, Writer
+from timeline import ALL_PARTS, Timeline
+from world import LEASE_SECONDS, PATIENCE, World, Writer
 
 pytestmark = pytest.mark.long
 
 HOST_PATH = {"name": "host", "hostPath": {"path": "/var/tmp"}}
-# So many writes: a controller that would do something has done it by then.
-A_WHILE = 40
+# So many writes, five a second at most: a lease that nobody renews has ended by then, and a controller that would do something
+# has done it.
+A_WHILE = 5 * LEASE_SECONDS + 25
+TROUBLE = "at least half of the nodes have lost their leases"
+# For a median: how often the node of a pod dies.
+ROUNDS = int(os.environ.get("PLEXVOL_FAILOVERS", "1"))
 
 
-def fail_over(world: World, writer: Writer, node: str) -> str:
-    """Takes the node's power away, and prints when what happened. Returns where the pod is then."""
+def fail_over(world: World, writer: Writer, node: str, what: str, store: int = 0) -> str:
+    """Takes the node's power away, and with it that of this member of etcd, and prints when what happened. Returns where
+    the pod is then."""
     survivor = world.survivor(writer.volume, node)
     with Timeline(world, writer, node) as timeline:
         timeline.begin()
         world.lab.node(node).power_off()
+        if store:
+            world.kubernetes.lose_store(store)
         writer.wait_on(survivor)
         writer.check_nothing_is_lost(survivor)
         timeline.note_survivor(world.lab.node(survivor))
-    print(f"\n{node} loses its power, {writer.pod} goes to {survivor}:\n{timeline.report()}")
+    ALL_PARTS.setdefault(what, []).append(timeline.parts())
+    print(f"\n{what}: {node} loses its power, {writer.pod} goes to {survivor}:\n{timeline.report()}")
     return survivor
 
 
-def test_a_pod_of_a_dead_node_goes_on_elsewhere(world: World) -> None:
+@pytest.mark.parametrize("number", range(1, ROUNDS + 1))
+def test_a_pod_of_a_dead_node_goes_on_elsewhere(world: World, number: int) -> None:
     writer = world.start_writer("n1")
     world.lead_elsewhere("n1")
-    survivor = fail_over(world, writer, "n1")
+    survivor = fail_over(world, writer, "n1", "the pod's node dies")
     assert world.labelled(writer.volume) == [survivor]
     world.wait_event("Pod", writer.pod, rf"FailedOver: node n1 is down: .*{writer.volume}")
     world.wait_event("PersistentVolumeClaim", writer.claim, rf"FailedOver: node n1 is down: .*{writer.pod}")
@@ -49,7 +60,30 @@ def test_a_pod_of_a_dead_node_goes_on_elsewhere(world: World) -> None:
 def test_the_node_of_the_leading_controller_dies(world: World) -> None:
     writer = world.start_writer("n1")
     world.kubernetes.make_leader("n1")
-    fail_over(world, writer, "n1")
+    fail_over(world, writer, "n1", "the node of the pod and of the leading controller dies")
+
+
+def test_the_node_of_the_leader_of_etcd_dies(world: World) -> None:
+    """The members of etcd are beside the control plane here, so the nearest thing: the one that leads, and that agents ask
+    first, is killed when the node's power goes, and from then on its address is as silent as that of a dead machine."""
+    writer = world.start_writer("n1")
+    world.lead_elsewhere("n1")
+    world.kubernetes.make_store_leader(STORE[0])
+    fail_over(world, writer, "n1", "the pod's node and the leader of etcd die", store=STORE[0])
+
+
+def test_a_node_that_is_cut_off_from_all_others_loses_its_pods(world: World) -> None:
+    """It runs on: what its pod writes from then on is never acknowledged, and it lets go when it is back."""
+    writer = world.start_writer("n1")
+    world.lead_elsewhere("n1")
+    survivor = world.survivor(writer.volume, "n1")
+    world.lab.cut("n1")
+    writer.wait_on(survivor)
+    writer.check_nothing_is_lost(survivor)
+    world.lab.heal()
+    world.agents.wait_state(survivor, writer.volume, "Ready", timeout=PATIENCE)
+    wait_until(lambda: not world.is_mounted("n1", writer.volume), PATIENCE, f"n1 has {writer.volume} unmounted", interval=1)
+    writer.check_nothing_is_lost(survivor)
 
 
 def test_a_pod_with_a_host_path_is_left_alone_unless_its_annotation_says_otherwise(world: World) -> None:
@@ -91,6 +125,7 @@ def test_half_of_the_leases_are_lost(world: World) -> None:
     survivor = world.survivor(writer.volume, "n1")
     (third,) = {"n1", "n2", "n3"} - {"n1", survivor}
     world.kubernetes.make_leader(survivor)
+    said = world.count_said(survivor, TROUBLE)
     world.agents.kill_agent("n1")
     world.agents.kill_agent(third)
     for name in ("n1", third):
@@ -102,6 +137,7 @@ def test_half_of_the_leases_are_lost(world: World) -> None:
 
     wait_until(is_cut_off, PATIENCE, f"the copy on {survivor} has lost its connection", interval=1)
     world.wait_looked(survivor)
+    assert world.count_said(survivor, TROUBLE) == said + 1
     assert writer.is_untouched()
     assert world.agents.volume(survivor, writer.volume)["attached_to"] == "n1"
 

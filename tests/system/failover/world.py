@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import os
 import re
 from typing import Any
 
 from containerd import PAUSE_IMAGE
-from kube.in_lab import STORE, LabKubernetes
+from kube.in_lab import CONTROLLER, STORE, LabKubernetes
 from lab import Command, LabError, wait_until
 
 PATIENCE = 300
+# Of agents: as they are installed, unless another one is to be tried.
+LEASE_SECONDS = int(os.environ.get("PLEXVOL_LEASE_SECONDS", "15"))
 CLASS = "plexvol-mirrored"
 LABEL = "volume.plexvol.io/"
 _numbers = itertools.count(1)
@@ -41,6 +44,7 @@ class World:
             if not self.kubernetes.control.is_running(f"store-{number}"):
                 self.kubernetes.start_store(number)
         self.agents.restore()
+        self.kubernetes.resume_controllers()
         names = [node.name for node in self.lab.nodes]
         self.agents.wait_alive(names)
         for name in names:
@@ -84,6 +88,14 @@ class World:
             self.agents.create_volume(asked, name, "16Mi", asked)
             wait_until(lambda name=name: self.labelled(name), PATIENCE, f"{name} has a label", interval=1)
             self.agents.delete_volume(asked, name)
+
+    def count_said(self, name: str, text: str) -> int:
+        """How often the controller on this node has said it."""
+        node = self.lab.node(name)
+        return int(node.run(["grep", "-c", text, node.service_log_path(CONTROLLER)]).text)
+
+    def is_mounted(self, name: str, volume: str) -> bool:
+        return volume in self.lab.node(name).read_file("/proc/mounts").decode()
 
     def labelled(self, volume: str) -> list[str]:
         nodes = self.kubernetes.get("nodes")["items"]
