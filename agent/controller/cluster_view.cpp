@@ -151,6 +151,7 @@ void ClusterView::look_at_node(const view::NodeFacts& facts) {
       asked = wish.placement;
       break;
     case view::Wish::Kind::Change:
+      if (!is_latest(path, object)) return;
       try {
         change_node(shown.node, wish.placement);
         answer = view::Answer{.done = true, .message = ""};
@@ -161,6 +162,13 @@ void ClusterView::look_at_node(const view::NodeFacts& facts) {
       break;
   }
   write_status(path, object, view::node_status(shown, asked, answer, before, std::time(nullptr)));
+}
+
+// By the API server's own word: a cache that lags behind may show a request that was seen to long ago, and
+// taken back since. What it lacks comes, and brings the next look.
+bool ClusterView::is_latest(const std::string& path, const Object& object) {
+  const auto latest = kube::from_json<kube::CustomObject>(parts_.client.get(path));
+  return latest.meta.resource_version == object->meta.resource_version;
 }
 
 // Returns when the agent's list shows it: an older one would look as if somebody had asked for what was

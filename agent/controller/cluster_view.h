@@ -52,6 +52,7 @@ class ClusterView {
   void look_at_nodes();
   void look_at_volume(const api::VolumeInfo& volume, const view::VolumeOwner& owner);
   void look_at_node(const view::NodeFacts& facts);
+  bool is_latest(const std::string& path, const Object& object);
   void change_node(api::NodeInfo& node, const std::string& placement);
   Object set_placement(const std::string& path, const Object& object, const std::string& placement);
   void remove_others(const Objects& objects, const std::string& path,

@@ -150,8 +150,8 @@ class Life:
             and reach(self._is_moved, f"the node of {self.moved} is refused")
             and reach(lambda: self._find_node(NODES[0]) is not None, "the node is shown")
             and reach(lambda: self._find_node("nobody") is None, "a node that does not exist is not shown")
-            and self._cordon("cordon") and reach(lambda: self._placement() == "cordoned", "the node is shown as cordoned")
-            and self._cordon("uncordon") and reach(lambda: self._placement() == "normal", "and as before")
+            and self._ask("cordoned") and reach(lambda: self._placement() == "cordoned", "the node is shown as cordoned")
+            and self._uncordon() and reach(lambda: self._placement() == "normal", "and as before")
             and self._delete()
             and reach(lambda: self._claims.traces(self._volume) == [], f"nothing is left of {self._volume}")
             and reach(lambda: self._cluster.get("plexvolvolume", self._volume) is None, f"{self._volume} is shown no longer")
@@ -181,13 +181,18 @@ class Life:
         return self._cluster.get("plexvolnode", name)
 
     def _placement(self) -> str:
-        """As its spec says, when its status has followed."""
+        """When its spec and its status agree; else nothing."""
         found = self._find_node(NODES[1]) or {}
-        asked = found.get("status", {}).get("placementAsked", "")
-        return asked if found.get("spec", {}).get("placement") == asked else ""
+        status, wanted = found.get("status", {}), found.get("spec", {}).get("placement", "")
+        return wanted if wanted == status.get("placementAsked") == status.get("placement") else ""
 
-    def _cordon(self, verb: str) -> bool:
-        self._plexvol.plexvol("node", verb, NODES[1])
+    def _ask(self, placement: str) -> bool:
+        patch = json.dumps({"spec": {"placement": placement}})
+        self._cluster.kubectl("patch", "plexvolnode", NODES[1], "--type=merge", "-p", patch)
+        return True
+
+    def _uncordon(self) -> bool:
+        self._plexvol.plexvol("node", "uncordon", NODES[1])
         return True
 
     def _delete(self) -> bool:

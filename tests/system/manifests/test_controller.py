@@ -21,7 +21,7 @@ CLUSTER_RIGHTS = {
     ("", "events"): {"create", "patch"},
     ("plexvol.io", "plexvolvolumes"): {"list", "watch", "create", "delete"},
     ("plexvol.io", "plexvolvolumes/status"): {"patch"},
-    ("plexvol.io", "plexvolnodes"): {"list", "watch", "create", "delete", "patch"},
+    ("plexvol.io", "plexvolnodes"): {"get", "list", "watch", "create", "delete", "patch"},
     ("plexvol.io", "plexvolnodes/status"): {"patch"},
 }
 TO_LEAD = {"get", "create", "update"}

@@ -52,6 +52,11 @@ class ObjectServer {
     }
     return found;
   }
+  // From now on nobody hears of changes by a watch.
+  void hold_watches() {
+    const std::lock_guard lock(mutex_);
+    is_held_ = true;
+  }
   // "PATCH /apis/.../status" for each that was done, since the last call of this.
   std::vector<std::string> take_writes() {
     const std::lock_guard lock(mutex_);
@@ -141,7 +146,7 @@ class ObjectServer {
     while (true) {
       std::string text;
       for (const Change& change : changes_) {
-        if (change.version <= seen) continue;
+        if (is_held_ || change.version <= seen) continue;
         seen = change.version;
         if (change.path.starts_with(collection + '/')) text += change.event.dump() + '\n';
       }
@@ -158,6 +163,7 @@ class ObjectServer {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t version_ = 1;
+  bool is_held_ = false;
   std::map<std::string, Json> objects_;
   std::vector<Change> changes_;
   std::vector<std::string> writes_;
