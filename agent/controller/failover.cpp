@@ -31,14 +31,14 @@ bool Failover::look() {
 
 bool Failover::look_at_nodes() {
   const std::vector<api::NodeInfo> nodes = parts_.agent.list_nodes();
-  const bool is_trouble = is_store_in_trouble(nodes);
+  const bool is_trouble = long_dead_.is_trouble_with(nodes, base::Clock::now());
   if (is_trouble && !is_trouble_told_) {
     log::warn(
         "at least half of the nodes have lost their leases: no pods are moved, since the "
         "store may be in trouble rather than the nodes");
   }
   is_trouble_told_ = is_trouble;
-  const auto dead = find_dead_nodes(parts_.known.all(), nodes);
+  const auto dead = find_dead_nodes(parts_.known.all(), nodes, long_dead_.names());
   std::erase_if(seen_to_, [&](const auto& node) { return !dead.contains(node.first); });
   bool is_complete = true;
   for (const auto& [node, of_node] : dead) {
@@ -70,7 +70,7 @@ std::set<std::string> Failover::confirm_moved(const std::string& node, const Dea
       volumes.emplace(name, *volume);
     }
   }
-  const auto dead = find_dead_nodes(volumes, nodes);
+  const auto dead = find_dead_nodes(volumes, nodes, long_dead_.names());
   const auto found = dead.find(node);
   if (found == dead.end()) return {};
   // Only what this look has moved: each word of a change brings the next look.

@@ -62,6 +62,7 @@ class Failover {
 
   const Parts parts_;
   std::map<std::string, SeenTo> seen_to_;  // by node
+  LongDead long_dead_;
   bool is_trouble_told_ = false;
 };
 

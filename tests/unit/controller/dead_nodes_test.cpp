@@ -81,3 +81,33 @@ TEST_CASE("half of all leases lost at once is the store's trouble") {
   CHECK_FALSE(find_dead_nodes(volumes, nodes_with({"n2", "n3", "n4"}, {"n1", "n5"})).empty());
   CHECK(find_dead_nodes(volumes, nodes_with({"n2", "n3"}, {"n1", "n4"})).empty());
 }
+
+TEST_CASE("nodes that died long before the others are not counted with them") {
+  const std::map<std::string, api::VolumeInfo> volumes{{"v", stranded_volume("v")}};
+  const auto one = nodes_with({"n1", "n2", "n3"}, {"n4"});
+  const auto two = nodes_with({"n2", "n3"}, {"n1", "n4"});
+  const base::Clock::time_point begin{std::chrono::hours(1)};
+  controller::LongDead long_dead;
+  CHECK_FALSE(long_dead.is_trouble_with(one, begin));
+  CHECK(long_dead.is_trouble_with(two, begin + std::chrono::seconds(1)));
+  CHECK_FALSE(long_dead.is_trouble_with(one, begin + std::chrono::seconds(2)));
+  CHECK_FALSE(long_dead.is_trouble_with(
+      one, begin + controller::LongDead::kLong + std::chrono::seconds(2)));
+  CHECK_FALSE(long_dead.is_trouble_with(two, begin + std::chrono::minutes(6)));
+  CHECK(find_dead_nodes(volumes, two, long_dead.names()).contains("n1"));
+  // It is back, and is lost with another one.
+  CHECK_FALSE(long_dead.is_trouble_with(nodes_with({"n1", "n2", "n3", "n4"}, {}),
+                                        begin + std::chrono::minutes(7)));
+  CHECK(long_dead.is_trouble_with(two, begin + std::chrono::minutes(8)));
+}
+
+TEST_CASE("what was lost together never counts as dead long before") {
+  const auto two = nodes_with({"n2", "n3"}, {"n1", "n4"});
+  const base::Clock::time_point begin{std::chrono::hours(1)};
+  controller::LongDead long_dead;
+  for (const auto at :
+       {std::chrono::minutes(0), std::chrono::minutes(6), std::chrono::minutes(60)}) {
+    CHECK(long_dead.is_trouble_with(two, begin + at));
+  }
+  CHECK(long_dead.names().empty());
+}
