@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -241,10 +242,14 @@ TEST_CASE("once it is wiped the device is free, whatever other threads start mea
   if (!plexvol::support::can_use_loop_devices()) return;
   const TemporaryDirectory directory;
   const LoopDevice device(directory.path() / "image", 64 * kMiB);
+  // A child has all that is open when it is forked: not what this test itself opens.
+  std::mutex forking;
   // Tools on a busy machine: long from fork to exec.
-  const std::jthread starter([](const std::stop_token& over) {
+  const std::jthread starter([&](const std::stop_token& over) {
     while (!over.stop_requested()) {
+      std::unique_lock alone(forking);
       const pid_t child = fork();
+      if (child != 0) alone.unlock();
       if (child == 0) {
         usleep(30'000);
         _exit(0);
@@ -255,6 +260,7 @@ TEST_CASE("once it is wiped the device is free, whatever other threads start mea
   int busy = 0;
   for (int i = 0; i < 100; ++i) {
     wipe_ends(device.path());
+    const std::lock_guard lock(forking);
     const plexvol::base::Descriptor alone(
         open(device.path().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
     if (!alone.is_open()) ++busy;

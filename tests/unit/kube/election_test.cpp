@@ -94,13 +94,14 @@ TEST_CASE("election: makes the lock, renews it, and empties it when stopped") {
   CHECK(first.at("spec").at("leaseDurationSeconds") == 2);
   CHECK(first.at("spec").at("leaseTransitions") == 0);
   CHECK(is_time(first.at("spec").at("acquireTime"), kMicroTime));
-  CHECK(first.at("spec").at("renewTime") == first.at("spec").at("acquireTime"));
+  const auto made = locks.server().requests().at(3);
+  CHECK(made.path == "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases");
+  const json spec = json::parse(made.body).at("spec");
+  CHECK(spec.at("renewTime") == spec.at("acquireTime"));
   const json last = locks.object().value();
   CHECK_FALSE(last.at("spec").contains("holderIdentity"));
   CHECK(last.at("spec").at("acquireTime") == first.at("spec").at("acquireTime"));
   CHECK(last.at("spec").at("renewTime") > first.at("spec").at("renewTime"));
-  CHECK(locks.server().requests().at(3).path ==
-        "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases");
 }
 
 TEST_CASE("election: what is its own, or nobody's, it takes at once") {
