@@ -42,6 +42,7 @@ def test_hundreds_of_claims_at_once(cluster: ApiOnly) -> None:
     cluster.create([claim(f"claim-{number}") for number in range(CLAIMS)])
     cluster.wait_bound(CLAIMS, SECONDS)
     wait_until(lambda: count(cluster.requests())["create events"] >= CLAIMS, SECONDS, "all events are told", interval=1)
+    wait_until(lambda: count(cluster.requests())["create plexvolvolumes"] >= CLAIMS, SECONDS, "all are shown", interval=1)
     check_requests(cluster, MOST_REQUESTS)
     assert cluster.warnings() == []
 
