@@ -64,8 +64,18 @@ json status_patch(const std::string& before, const std::string& status) {
   return patch;
 }
 
-std::string spec_with(const std::string& placement) {
-  return json{{"placement", placement}}.dump();
+ClusterView::Objects::Object to_object(const std::string& text) {
+  return std::make_shared<const kube::CustomObject>(kube::from_json<kube::CustomObject>(text));
+}
+
+// The object as the server has made it.
+ClusterView::Objects::Object create(kube::Client& client, const std::string& path, const char* kind,
+                                    const std::string& name, const json& spec) {
+  const json object = {{"apiVersion", view::kApiVersion},
+                       {"kind", kind},
+                       {"metadata", {{"name", name}}},
+                       {"spec", spec}};
+  return to_object(client.create(path, object.dump()));
 }
 
 }  // namespace
@@ -96,10 +106,10 @@ bool ClusterView::look() {
 
 void ClusterView::look_at_volumes() {
   const auto owners = find_owners(parts_.volumes);
-  std::map<std::string, std::string> wanted;
+  std::set<std::string> wanted;
   for (const auto& [name, volume] : parts_.known.all()) {
     const auto owner = owners.find(name);
-    wanted.emplace(view::object_name(name), name);
+    wanted.insert(view::object_name(name));
     attempt("volume " + name, [&, &volume = volume] {
       look_at_volume(volume, owner == owners.end() ? view::VolumeOwner() : owner->second);
     });
@@ -110,18 +120,20 @@ void ClusterView::look_at_volumes() {
 void ClusterView::look_at_volume(const api::VolumeInfo& volume, const view::VolumeOwner& owner) {
   const std::string name = view::object_name(volume.name);
   Object object = parts_.volume_objects.find(name);
-  if (!object) object = create(view::kVolumesPath, view::kVolumeKind, name, "{}");
+  if (!object)
+    object = create(parts_.client, view::kVolumesPath, view::kVolumeKind, name, json::object());
   const std::string path = fmt::format("{}/{}", view::kVolumesPath, name);
-  write_status(path, object,
-               view::volume_status(volume, owner, status_of(path, object), std::time(nullptr)));
+  const std::string before = status_of(path, object);
+  write_status(path, object, before,
+               view::volume_status(volume, owner, before, std::time(nullptr)));
 }
 
 void ClusterView::look_at_nodes() {
   const std::vector<api::NodeInfo> nodes = parts_.list_nodes();
   auto volumes = find_volumes_by_node(parts_.known.all());
-  std::map<std::string, std::string> wanted;
+  std::set<std::string> wanted;
   for (const api::NodeInfo& node : nodes) {
-    wanted.emplace(node.name, node.name);
+    wanted.insert(node.name);
     attempt("node " + node.name,
             [&] { look_at_node({.node = node, .volumes = std::move(volumes[node.name])}); });
   }
@@ -133,9 +145,8 @@ void ClusterView::look_at_node(const view::NodeFacts& facts) {
   const std::string path = fmt::format("{}/{}", view::kNodesPath, name);
   Object object = parts_.node_objects.find(name);
   if (!object) {
-    const bool is_asking = facts.node.cordon == "cordoned" || facts.node.cordon == "draining";
-    object = create(view::kNodesPath, view::kNodeKind, name,
-                    spec_with(is_asking ? facts.node.cordon : "normal"));
+    object = create(parts_.client, view::kNodesPath, view::kNodeKind, name,
+                    {{"placement", view::placement_to_begin_with(facts.node)}});
   }
   const std::string before = status_of(path, object);
   const view::Wish wish = view::find_wish(object->spec, before, facts.node);
@@ -161,7 +172,8 @@ void ClusterView::look_at_node(const view::NodeFacts& facts) {
       }
       break;
   }
-  write_status(path, object, view::node_status(shown, asked, answer, before, std::time(nullptr)));
+  write_status(path, object, before,
+               view::node_status(shown, asked, answer, before, std::time(nullptr)));
 }
 
 // By the API server's own word: a cache that lags behind may show a request that was seen to long ago, and
@@ -196,31 +208,19 @@ ClusterView::Object ClusterView::set_placement(const std::string& path, const Ob
                                                const std::string& placement) {
   json patch = patch_over(*object);
   patch["spec"] = {{"placement", placement}};
-  return std::make_shared<const kube::CustomObject>(kube::from_json<kube::CustomObject>(
-      parts_.client.patch(path, kube::PatchKind::Merge, patch.dump())));
+  return to_object(parts_.client.patch(path, kube::PatchKind::Merge, patch.dump()));
 }
 
 void ClusterView::remove_others(const Objects& objects, const std::string& path,
-                                const std::map<std::string, std::string>& wanted) {
+                                const std::set<std::string>& wanted) {
   for (const Object& object : objects.all()) {
     const std::string& name = object->meta.name;
     if (wanted.contains(name)) continue;
-    attempt("that " + name + " is gone", [&] {
-      parts_.client.remove(fmt::format("{}/{}", path, name),
-                           {.uid = object->meta.uid, .resource_version = ""});
-    });
-    written_.erase(fmt::format("{}/{}", path, name));
+    const std::string gone = fmt::format("{}/{}", path, name);
+    attempt("that " + name + " is gone",
+            [&] { parts_.client.remove(gone, {.uid = object->meta.uid, .resource_version = ""}); });
+    written_.erase(gone);
   }
-}
-
-ClusterView::Object ClusterView::create(const std::string& path, const char* kind,
-                                        const std::string& name, const std::string& spec) {
-  const json object = {{"apiVersion", view::kApiVersion},
-                       {"kind", kind},
-                       {"metadata", {{"name", name}}},
-                       {"spec", json::parse(spec)}};
-  return std::make_shared<const kube::CustomObject>(
-      kube::from_json<kube::CustomObject>(parts_.client.create(path, object.dump())));
 }
 
 std::string ClusterView::status_of(const std::string& path, const Object& object) {
@@ -232,8 +232,7 @@ std::string ClusterView::status_of(const std::string& path, const Object& object
 }
 
 void ClusterView::write_status(const std::string& path, const Object& object,
-                               const std::string& status) {
-  const std::string before = status_of(path, object);
+                               const std::string& before, const std::string& status) {
   if (before == status) return;
   json patch = patch_over(*object);
   patch["status"] = status_patch(before, status);

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,12 +57,11 @@ class ClusterView {
   void change_node(api::NodeInfo& node, const std::string& placement);
   Object set_placement(const std::string& path, const Object& object, const std::string& placement);
   void remove_others(const Objects& objects, const std::string& path,
-                     const std::map<std::string, std::string>& wanted);
-  // The object as the server has made it.
-  Object create(const std::string& path, const char* kind, const std::string& name,
-                const std::string& spec);
+                     const std::set<std::string>& wanted);
   std::string status_of(const std::string& path, const Object& object);
-  void write_status(const std::string& path, const Object& object, const std::string& status);
+  // `before`: as status_of() said.
+  void write_status(const std::string& path, const Object& object, const std::string& before,
+                    const std::string& status);
   // Does it, and remembers whether it failed: the others are looked at nevertheless.
   template <class Call>
   void attempt(const std::string& what, const Call& call);

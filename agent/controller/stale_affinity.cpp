@@ -21,7 +21,6 @@ namespace {
 
 using NodeNames = std::set<std::string>;
 
-constexpr const char* kHostName = "kubernetes.io/hostname";
 constexpr std::size_t kMostNames = 8;
 
 // A PV may name any number of nodes.
@@ -117,7 +116,7 @@ std::optional<std::string> find_stale_affinity(const kube::PersistentVolume& own
 HostNames StaleAffinity::list_host_names() const {
   HostNames names;
   for (const auto& node : parts_.nodes.all()) {
-    const auto label = node->meta.labels.find(kHostName);
+    const auto label = node->meta.labels.find(kube::kHostNameLabel);
     names[node->meta.name] = label == node->meta.labels.end() ? "" : label->second;
   }
   return names;

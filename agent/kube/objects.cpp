@@ -14,7 +14,6 @@ namespace {
 
 constexpr const char* kFlexDriver = "plexvol/plexvol";
 constexpr const char* kClassAnnotation = "volume.beta.kubernetes.io/storage-class";
-constexpr const char* kHostName = "kubernetes.io/hostname";
 constexpr const char* kMirrorAnnotation = "kubernetes.io/config.mirror";
 
 // As Kubernetes' own volume controller reads it: the annotation counts before the member.
@@ -64,7 +63,7 @@ std::vector<std::string> read_hosts(const Fields& term) {
   std::vector<std::string> hosts;
   bool is_first = true;
   for (const Fields& expression : term.objects("matchExpressions")) {
-    if (expression.text("key") != kHostName || expression.text("operator") != "In") continue;
+    if (expression.text("key") != kHostNameLabel || expression.text("operator") != "In") continue;
     std::vector<std::string> values = expression.texts("values");
     std::sort(values.begin(), values.end());
     if (is_first) hosts = values;

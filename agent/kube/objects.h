@@ -11,6 +11,9 @@
 
 namespace plexvol::kube {
 
+// The label by which PVs and pods name nodes.
+inline constexpr const char* kHostNameLabel = "kubernetes.io/hostname";
+
 using Words = std::map<std::string, std::string>;
 
 struct Meta {

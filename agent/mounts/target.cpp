@@ -7,14 +7,13 @@
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
 #include "agent/api/error.h"
 #include "agent/api/text.h"
 #include "agent/base/files.h"
+#include "agent/base/fingerprint.h"
 
 namespace plexvol::mounts {
 
@@ -41,13 +40,7 @@ std::string normalise(const std::string& path) {
 }
 
 std::string lock_name(const std::string& target) {
-  constexpr std::uint64_t kOffset = 14695981039346656037ULL;  // FNV-1a
-  constexpr std::uint64_t kPrime = 1099511628211ULL;
-  std::uint64_t hash = kOffset;
-  for (const char c : target) hash = (hash ^ static_cast<unsigned char>(c)) * kPrime;
-  std::array<char, 20> text{};
-  std::snprintf(text.data(), text.size(), "/%016llx", static_cast<unsigned long long>(hash));
-  return kLockDirectory + std::string(text.data());
+  return std::string(kLockDirectory) + '/' + base::fingerprint(target);
 }
 
 base::Descriptor open_lock(const std::string& path) {

@@ -41,8 +41,8 @@ Placement place(const PlacementRequest& request, const std::vector<model::Node>&
 
 // The same, with what is promised on the nodes: asked only of those that would be chosen, since all
 // volumes of a large cluster are too many to read for each new one. With a first_node, OutOfSpace
-// says that the copies have room when another node comes first; when they have none anywhere, it is
-// Unavailable, and whoever chose the node has no better choice.
+// says that the copies have room when another node comes first, and Unavailable that they have none
+// with any first node.
 Placement place_within_promises(PlacementRequest request, const std::vector<model::Node>& nodes,
                                 const std::set<std::string>& alive,
                                 const std::function<Promises(const std::string& node)>& ask);

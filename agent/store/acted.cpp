@@ -15,8 +15,8 @@
 #include "agent/api/error.h"
 #include "agent/base/descriptor.h"
 #include "agent/base/files.h"
+#include "agent/base/fingerprint.h"
 #include "agent/model/codec.h"
-#include "agent/store/fingerprint.h"
 
 namespace plexvol::store {
 
@@ -35,8 +35,8 @@ constexpr std::size_t kHeaderBytes = 34;
 }
 
 std::string to_slot(std::uint64_t sequence, const model::Acted& acted) {
-  const std::string body = to_hex(sequence) + ' ' + model::to_json(acted);
-  std::string slot = fingerprint(body) + ' ' + body + '\n';
+  const std::string body = base::to_hex(sequence) + ' ' + model::to_json(acted);
+  std::string slot = base::fingerprint(body) + ' ' + body + '\n';
   if (slot.size() <= kSlotBytes) slot.resize(kSlotBytes, '\n');
   return slot;
 }
@@ -51,7 +51,7 @@ std::optional<Slot> from_slot(std::string_view slot) {
   const std::size_t end = slot.find('\n');
   if (end == std::string_view::npos || end < kHeaderBytes) return std::nullopt;
   const std::string_view body = slot.substr(17, end - 17);
-  if (slot.substr(0, 16) != fingerprint(body)) return std::nullopt;
+  if (slot.substr(0, 16) != base::fingerprint(body)) return std::nullopt;
   Slot found;
   const auto [stop, error] = std::from_chars(body.data(), body.data() + 16, found.sequence, 16);
   if (error != std::errc() || stop != body.data() + 16) return std::nullopt;

@@ -3,8 +3,8 @@
 #include <cstddef>
 
 #include "agent/api/random.h"
+#include "agent/base/fingerprint.h"
 #include "agent/model/codec.h"
-#include "agent/store/fingerprint.h"
 
 namespace plexvol::store {
 
@@ -13,7 +13,7 @@ namespace {
 // Of a set whose change nobody wrote down, since an agent of 0.1.0 made it. All nodes derive the
 // same one from the record.
 std::string derive_id(const std::string& record) {
-  return "derived-" + fingerprint(record);
+  return "derived-" + base::fingerprint(record);
 }
 
 }  // namespace

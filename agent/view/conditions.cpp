@@ -6,11 +6,6 @@ namespace plexvol::view {
 
 namespace {
 
-std::string word(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 // nullptr: it has none.
 const Json* find_condition(const Json& status, const std::string& type) {
   const auto conditions = status.find("conditions");
@@ -26,6 +21,11 @@ const Json* find_condition(const Json& status, const std::string& type) {
 Json parse_status(const std::string& text) {
   Json status = Json::parse(text, nullptr, false);
   return status.is_object() ? status : Json::object();
+}
+
+std::string word(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 void add_condition(Json& status, const Json& before, const Condition& condition, std::int64_t now) {

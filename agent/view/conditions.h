@@ -20,6 +20,8 @@ struct Condition {
 
 // An object; an empty one when the text is none.
 Json parse_status(const std::string& text);
+// Of an object; "" when it has no such string.
+std::string word(const Json& object, const char* key);
 
 // Adds it to `status`, with the time at which its status last changed: the time that it has in
 // `before`, or now (seconds since 1970) when it is another one.

@@ -1,11 +1,8 @@
 #include "agent/view/names.h"
 
-#include <fmt/core.h>
-
-#include <cstdint>
-
 #include "agent/api/error.h"
 #include "agent/api/names.h"
+#include "agent/base/fingerprint.h"
 
 namespace plexvol::view {
 
@@ -18,16 +15,6 @@ bool is_node_like(const std::string& name) {
   } catch (const Error&) {
     return false;
   }
-}
-
-// FNV-1a, 64 bits: it only has to tell names of one cluster apart.
-std::uint64_t hash(const std::string& text) {
-  std::uint64_t value = 0xcbf29ce484222325U;
-  for (const char letter : text) {
-    value ^= static_cast<unsigned char>(letter);
-    value *= 0x100000001b3U;
-  }
-  return value;
 }
 
 }  // namespace
@@ -44,7 +31,7 @@ std::string object_name(const std::string& volume) {
       name += '-';
     }
   }
-  return fmt::format("{}-{:016x}", name, hash(volume));
+  return name + '-' + base::fingerprint(volume);
 }
 
 }  // namespace plexvol::view

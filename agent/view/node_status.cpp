@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "agent/api/error.h"
 #include "agent/api/names.h"
 #include "agent/api/text.h"
@@ -20,12 +22,6 @@ constexpr const char* kPlacement = "placement";
 constexpr const char* kPlacementAsked = "placementAsked";
 constexpr const char* kRequestDone = "RequestDone";
 constexpr std::size_t kMostNames = 20;
-
-std::string text_in(const std::string& object, const char* key) {
-  const Json json = parse_status(object);
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 // Of all, or of none: a node that has not measured its pool yet.
 unsigned percent(std::uint64_t part, std::uint64_t whole) {
@@ -112,12 +108,16 @@ std::string node_status(const NodeFacts& facts, const std::string& asked,
   return status.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string placement_to_begin_with(const api::NodeInfo& node) {
+  return placement_of(node) == kForgotten ? kNormal : placement_of(node);
+}
+
 std::string placement_in_spec(const std::string& spec) {
-  return text_in(spec, kPlacement);
+  return word(parse_status(spec), kPlacement);
 }
 
 std::string placement_asked(const std::string& status) {
-  return text_in(status, kPlacementAsked);
+  return word(parse_status(status), kPlacementAsked);
 }
 
 Wish find_wish(const std::string& spec, const std::string& status, const api::NodeInfo& node) {

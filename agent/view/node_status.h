@@ -29,6 +29,8 @@ struct NodeFacts {
 
 // "normal", "cordoned", "draining", or "being forgotten", which a spec cannot ask for.
 std::string placement_of(const api::NodeInfo& node);
+// For the spec of a new object.
+std::string placement_to_begin_with(const api::NodeInfo& node);
 
 // JSON text, as volume_status() makes it. `asked`: the new status.placementAsked. `answer`: nullopt keeps
 // the one in `before`.

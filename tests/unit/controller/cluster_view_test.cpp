@@ -66,7 +66,7 @@ class Scene {
   std::vector<api::NodeInfo> nodes;
   std::vector<std::string> actions;  // that the agent was asked for
   std::function<void(const std::string&)> refuse = [](const std::string&) {};
-  int old_lists = 0;  // so many lists of nodes do not have the last action yet
+  int old_lists = 0;  // the next lists of nodes, this many, lack the last action
   controller::KnownVolumes known{[] {}};
   kube::Client client{settings()};
   kube::Cache<kube::PersistentVolume> volumes{client, controller::paths::kVolumes, {}};

@@ -1,6 +1,6 @@
-#include "agent/store/fingerprint.h"
+#include "agent/base/fingerprint.h"
 
-namespace plexvol::store {
+namespace plexvol::base {
 
 std::string to_hex(std::uint64_t number) {
   constexpr const char* kDigits = "0123456789abcdef";
@@ -15,4 +15,4 @@ std::string fingerprint(std::string_view text) {
   return to_hex(hash);
 }
 
-}  // namespace plexvol::store
+}  // namespace plexvol::base

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace plexvol::store {
+namespace plexvol::base {
 
 // 16 hexadecimal digits.
 std::string to_hex(std::uint64_t number);
@@ -14,4 +14,4 @@ std::string to_hex(std::uint64_t number);
 // FNV-1a, as to_hex() writes it.
 std::string fingerprint(std::string_view text);
 
-}  // namespace plexvol::store
+}  // namespace plexvol::base
