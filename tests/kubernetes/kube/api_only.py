@@ -1,26 +1,21 @@
 """A genuine API server and controller-manager without nodes, one agent, and the controller: `with ApiOnly() as cluster:`.
 
-Nobody runs pods, so that as many claims and nodes can be had as the API server has room for. All is on one machine. The
+No kubelet runs pods, so there can be as many claims and nodes as the API server has room for. All is on one machine. The
 agent's pool holds image files in memory. The controller has the rights that installer/render gives it, and asks the API
 server by way of count_at.py.
 """
 
-import base64
 import json
 import os
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lab import wait_until
 
 from . import rights
-from .cluster import CONTROL, require_all
+from .cluster import Booted
 from .control_plane import FIRST_SERVICE, ControlPlane
-from .machine import Machines
-from .programs import find_programs
 
 _ROOT = Path(__file__).resolve().parents[3]
 BUILD = _ROOT / os.environ.get("PLEXVOL_BUILD", "build")
@@ -30,7 +25,6 @@ _ADDRESS = "10.98.0.1"
 _PORT = 8901
 _SOCKET = "/run/plexvol/plexvold.sock"
 _SECONDS = 180
-_NOT_APPLIED = ("DaemonSet", "Deployment", "ConfigMap")
 AGENT, CONTROLLER = "plexvold", "plexvol-controller"
 # It binds claims, and does nothing to nodes that have no kubelet. Its usual 20 requests a second are for larger clusters.
 _MANAGER = ["--controllers=persistentvolume-binder,pvc-protection,pv-protection,serviceaccount,serviceaccount-token",
@@ -39,34 +33,19 @@ _MANAGER = ["--controllers=persistentvolume-binder,pvc-protection,pv-protection,
 _KUBECTLS = 10
 
 
-class ApiOnly:
-    def __enter__(self) -> "ApiOnly":
-        require_all()
-        programs = find_programs()
-        assert programs is not None
-        self._machines = Machines(CONTROL)
-        self._machines.__enter__()
-        try:
-            self._boot(programs)
-        except BaseException:
-            self._machines.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._machines.__exit__()
+class ApiOnly(Booted):
+    _kubectl_seconds = 120.0
 
     def _boot(self, programs: Path) -> None:
-        self.machine = self._machines.all[CONTROL]
         for address in (_ADDRESS, FIRST_SERVICE):
-            self.machine.run("ip", "address", "add", f"{address}/32", "dev", "lo")
-        self._control_plane = ControlPlane(self.machine, _ADDRESS, programs, [])
-        self._folder = self.machine.folder / "controller"
+            self.control.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        self._control_plane = ControlPlane(self.control, _ADDRESS, programs, [])
+        self._folder = self.control.folder / "controller"
         self.see(self._folder).mkdir()
         with ThreadPoolExecutor() as threads:
             agent = threads.submit(self._start_agent)
             self._control_plane.start_api()
-            self._control_plane.start_controller_manager(self.machine, *_MANAGER)
+            self._control_plane.start_controller_manager(self.control, *_MANAGER)
             self._give_rights()
             agent.result()
         self.apply(node(NODE), storage_class())
@@ -77,77 +56,57 @@ class ApiOnly:
         config = {
             "node_name": NODE, "pools": [{"name": "default", "type": "file", "directory": "/var/lib/images"}],
             "sockets": [_SOCKET], "store": {"kind": "embedded", "directory": f"{state}/store"},
-            "state_directory": state, "device_directory": f"{self.machine.folder}/devices", "log_level": "info",
+            "state_directory": state, "device_directory": f"{self.control.folder}/devices", "log_level": "info",
         }  # fmt: skip
-        for folder in ("/run/plexvol", f"{self.machine.folder}/devices"):
+        for folder in ("/run/plexvol", f"{self.control.folder}/devices"):
             self.see(folder).mkdir(exist_ok=True)
-        path = self.machine.folder / "plexvold.json"
+        path = self.control.folder / "plexvold.json"
         self.see(path).write_text(json.dumps(config))
-        self.machine.start(AGENT, [BUILD / "plexvold", "--config", path])
+        self.control.start(AGENT, [BUILD / "plexvold", "--config", path])
         wait_until(lambda: "serving " in self.log(AGENT), _SECONDS, "the agent listens")
 
     def _give_rights(self) -> None:
-        words = ["--image", "none", "--kubernetes", "1.20", "--etcd", "http://10.0.0.1:2379"]
-        render = [_ROOT / "installer" / "render", *words]
-        rendered = subprocess.run(render, capture_output=True, text=True, check=True).stdout
-        manifests = [one for one in yaml.safe_load_all(rendered) if one["kind"] not in _NOT_APPLIED]
         wait_until(lambda: self.get("namespace", "kube-system") is not None, _SECONDS, "there is a namespace")
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
-        secret = wait_until(self._find_token, _SECONDS, "the controller's account has a token")
-        for name in ("token", "ca.crt"):
-            self.see(self._folder / name).write_bytes(base64.b64decode(secret[name]))
-
-    def _find_token(self) -> dict[str, str]:
-        account = self.get("-n", "kube-system", "serviceaccount", CONTROLLER) or {}
-        for secret in account.get("secrets", []):
-            found = self.get("-n", "kube-system", "secret", secret["name"])
-            if found:
-                return dict(found["data"])
-        return {}
+        self.apply_rights()
+        for name, content in self.account_files(CONTROLLER).items():
+            self.see(self._folder / name).write_bytes(content)
 
     def _start_proxy(self) -> None:
         files = [self._folder / name for name in ("ca.crt", "token")]
         words = [self._control_plane.server, *files, str(_PORT), self._folder / "log"]
-        self.machine.start("proxy", ["python3", "-B", Path(__file__).with_name("count_at.py"), *words])
+        self.control.start("proxy", ["python3", "-B", Path(__file__).with_name("count_at.py"), *words])
         connect = ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{_PORT}"]
-        wait_until(lambda: self.machine.ask(*connect).returncode == 0, _SECONDS, "the proxy listens")
+        wait_until(lambda: self.control.ask(*connect).returncode == 0, _SECONDS, "the proxy listens")
 
     def start_controller(self) -> None:
         """Waits until it leads."""
-        self.machine.start(CONTROLLER, [
+        self.control.start(CONTROLLER, [
             BUILD / "plexvol-controller", f"--server=http://127.0.0.1:{_PORT}", "--namespace=kube-system",
             "--identity=one", f"--agent-socket={_SOCKET}",
         ])  # fmt: skip
         wait_until(lambda: 'msg="leading"' in self.log(CONTROLLER), _SECONDS, "the controller leads")
 
     def stop_controller(self) -> None:
-        self.machine.stop(CONTROLLER)
+        self.control.stop(CONTROLLER)
 
     def ask_agent(self, call: str, body: dict[str, Any]) -> Any:
         """What it answers, as the controller would be told."""
         headers = ["-H", "Plexvol-Protocol: 1", "-H", "Plexvol-Timeout-Ms: 60000"]
         asked = ["curl", "-sS", "--unix-socket", _SOCKET, *headers, "-d", json.dumps(body), f"http://agent/v1/{call}"]
-        answer = json.loads(self.machine.run(*asked))
+        answer = json.loads(self.control.run(*asked))
         assert "error" not in answer, answer
         return answer["result"]
 
     def see(self, path: str | Path) -> Path:
-        return self.machine.see(path)
+        return self.control.see(path)
 
     def log(self, service: str) -> str:
-        path = self.machine.log_path(service)
+        path = self.control.log_path(service)
         return path.read_text(errors="replace") if path.exists() else ""
 
     def pid(self, service: str) -> int:
         """Of what runs now, as this side sees it."""
-        return self.machine.pid(service)
-
-    def kubectl(self, *words: str, stdin: str = "", timeout: float = 120) -> str:
-        return self.machine.run(*self._control_plane.kubectl(*words), stdin=stdin, timeout=timeout)
-
-    def get(self, *words: str) -> Any:
-        """An object, or a list of them; None when there is none."""
-        return json.loads(self.kubectl("get", "--ignore-not-found", "-o", "json", *words) or "null")
+        return self.control.pid(service)
 
     def find_all(self, *words: str) -> list[Any]:
         """The objects, which may be none."""

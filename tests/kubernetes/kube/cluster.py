@@ -1,5 +1,6 @@
 """A cluster of two nodes with a genuine Kubernetes: tests apply manifests, and stop and start its parts."""
 
+import base64
 import json
 import os
 import shlex
@@ -11,15 +12,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import yaml
 from lab import LabError, wait_until
 
 from .cgroups import Cgroups
 from .control_plane import FIRST_SERVICE, SERVICES, ControlPlane
 from .images import Images
 from .keeper import UNSHARE
-from .machine import Machines
+from .machine import Machine, Machines
 from .programs import find_programs
 from .worker import Worker
 
@@ -38,6 +40,8 @@ CONTROL = "control"
 NODES = ["node-1", "node-2"]  # as the examples call them
 _CONTROL_ADDRESS = "10.98.0.1"
 _REGISTRY_PORT = 5000
+_RENDER = Path(__file__).resolve().parents[3] / "installer" / "render"
+_NOT_APPLIED = ("DaemonSet", "Deployment", "ConfigMap")
 _REGISTRY = Path(__file__).resolve().parent / "registry.py"
 _READY_SECONDS = 180
 
@@ -58,15 +62,23 @@ def require_all() -> None:
         raise LabError(f"no cgroups for {', '.join(sorted(lacks))}")
 
 
-class Cluster:
-    """`with Cluster() as cluster:`. It belongs to this process: when that ends in any way, all of it ends, too."""
+class Booted:
+    """What every kind of cluster has: machines, one of them with the control plane, and a kubectl for that.
 
-    def __enter__(self) -> "Cluster":
+    `with ... as cluster:`. It belongs to this process: when that ends in any way, all of it ends, too.
+    """
+
+    _machine_names: tuple[str, ...] = (CONTROL,)
+    _kubectl_seconds = 60.0
+    _control_plane: ControlPlane
+
+    def __enter__(self) -> Self:
         require_all()
         programs = find_programs()
         assert programs is not None
-        self._machines = Machines(CONTROL, *NODES)
+        self._machines = Machines(*self._machine_names)
         self._machines.__enter__()
+        self.control: Machine = self._machines.all[CONTROL]
         try:
             self._boot(programs)
         except BaseException:
@@ -78,7 +90,41 @@ class Cluster:
         self._machines.__exit__()
 
     def _boot(self, programs: Path) -> None:
-        self.control = self._machines.all[CONTROL]
+        raise NotImplementedError
+
+    def kubectl(self, *words: str, stdin: str = "", timeout: float | None = None) -> str:
+        command = self._control_plane.kubectl(*words)
+        return self.control.run(*command, stdin=stdin, timeout=timeout or self._kubectl_seconds)
+
+    def get(self, *words: str) -> Any:
+        """An object, or a list of them; None when there is none."""
+        return json.loads(self.kubectl("get", "--ignore-not-found", "-o", "json", *words) or "null")
+
+    def apply_rights(self, *options: str) -> None:
+        """Of installer/render's manifests those that do not run anything: rights, classes, custom resources."""
+        words = ["--image", "none", "--kubernetes", "1.20", "--etcd", "http://10.0.0.1:2379", *options]
+        rendered = subprocess.run([_RENDER, *words], capture_output=True, text=True, check=True).stdout
+        manifests = [one for one in yaml.safe_load_all(rendered) if one["kind"] not in _NOT_APPLIED]
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    def account_files(self, name: str) -> dict[str, bytes]:
+        """What is in the files "token" and "ca.crt" of this account of kube-system, as soon as it has a token."""
+
+        def find_secret() -> Any:
+            account = self.get("-n", "kube-system", "serviceaccount", name) or {}
+            found = [self.get("-n", "kube-system", "secret", one["name"]) for one in account.get("secrets", [])]
+            return next((secret["data"] for secret in found if secret), None)
+
+        secret = wait_until(find_secret, _READY_SECONDS, f"the account {name} has a token")
+        return {file: base64.b64decode(secret[file]) for file in ("token", "ca.crt")}
+
+
+class Cluster(Booted):
+    """Two nodes, each with a kubelet."""
+
+    _machine_names = (CONTROL, *NODES)
+
+    def _boot(self, programs: Path) -> None:
         addresses = {name: f"10.98.0.{10 + number}" for number, name in enumerate(NODES, start=1)}
         self._connect(addresses)
         self._control_plane = ControlPlane(self.control, _CONTROL_ADDRESS, programs, NODES)
@@ -139,19 +185,12 @@ class Cluster:
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda worker: worker.import_image(archive), self.workers.values()))
 
-    def kubectl(self, *words: str, stdin: str = "", timeout: float = 60) -> str:
-        return self.control.run(*self._control_plane.kubectl(*words), stdin=stdin, timeout=timeout)
-
     def try_kubectl(self, *words: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         return self.control.ask(*self._control_plane.kubectl(*words), timeout=timeout)
 
     def kubectl_from_outside(self) -> str:
         """For a person at a shell of this machine."""
         return shlex.join(self.control.enter(self._control_plane.kubectl()))
-
-    def get(self, *words: str) -> Any:
-        """An object, or a list of them; None when there is none."""
-        return json.loads(self.kubectl("get", "--ignore-not-found", "-o", "json", *words) or "null")
 
     def is_ready(self, node: str) -> bool:
         found = self.get("node", node)

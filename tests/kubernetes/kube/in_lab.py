@@ -5,7 +5,6 @@ Plexvol's etcd, three members, is beside the control plane, too: on emulated pro
 keep busy, its members take each other for dead.
 """
 
-import base64
 import json
 import shlex
 import signal
@@ -14,17 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cluster import ATTACH_DRIVER, BUILD, PLUGINS
 from cluster import Cluster as LabCluster
 from containerd import import_pause_image, start_containerd
 from lab import Lab, Node, etcd, wait_until
 from lab.paths import GUEST_SOURCE
 
-from .cluster import CONTROL, Cluster, require_all
+from .cluster import CONTROL, Cluster
 from .control_plane import FIRST_SERVICE, SERVICES, ControlPlane
-from .machine import Machine, Machines
-from .programs import find_programs
 
 ADDRESS = "10.77.0.254"  # of the control plane, in the lab's network
 _NUMBER = 254
@@ -33,7 +29,6 @@ KUBELET = "kubelet"
 CONTROLLER = "plexvol-controller"
 _NAMESPACE = "kube-system"
 _LOCK = "plexvol.io-flexvolume"
-_RENDER = Path(__file__).resolve().parents[3] / "installer" / "render"
 _TOKEN = "/persist/kubernetes/token"
 STORE = (1, 2, 3)  # the members of Plexvol's etcd
 # Whoever is not told otherwise is started again after a crash, as a kubelet does it.
@@ -43,7 +38,6 @@ CA = f"{_FILES}/ca.crt"
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 # Pods of the host's network are all there are: what any other got would lead nowhere.
 _NETWORK = {"cniVersion": "0.4.0", "name": "pods", "type": "loopback"}
-_NOT_APPLIED = ("DaemonSet", "Deployment", "ConfigMap")
 # What a machine has forgotten after a boot.
 _PREPARE = f"""
 ip route replace {SERVICES} via {ADDRESS}
@@ -78,27 +72,15 @@ class Agents(LabCluster):
 
 
 class LabKubernetes(Cluster):
+    _machine_names = (CONTROL,)
+
     def __init__(self, lab: Lab, lease_seconds: int) -> None:
         self.lab = lab
         self._names = [node.name for node in self.lab.nodes]
         self.agents = Agents(lab, [_store_url(number) for number in STORE], lease_seconds)
 
-    def __enter__(self) -> "LabKubernetes":
-        require_all()
-        programs = find_programs()
-        assert programs is not None
-        self._machines = Machines(CONTROL)
-        self._machines.__enter__()
-        try:
-            self._boot(programs)
-        except BaseException:
-            self._machines.__exit__()
-            raise
-        return self
-
     def _boot(self, programs: Path) -> None:
         self._programs = programs
-        self.control: Machine = self._machines.all[CONTROL]
         addresses = [f"{ADDRESS}/24", f"{FIRST_SERVICE}/32"]
         self.lab.plug(CONTROL, _NUMBER, Path(f"/proc/{self.control.init}/ns/net"), addresses)
         self._control_plane = ControlPlane(self.control, ADDRESS, programs, self._names)
@@ -198,11 +180,8 @@ class LabKubernetes(Cluster):
 
     def _install_controller(self) -> None:
         """One on each node, with the rights that installer/render asks for. The StorageClasses come with them."""
-        words = ["--image", "none", "--kubernetes", "1.20", "--pool", "thick=vg0", "--etcd", "http://10.0.0.1:2379"]
-        rendered = subprocess.run([_RENDER, *words], capture_output=True, text=True, check=True).stdout
-        manifests = [one for one in yaml.safe_load_all(rendered) if one["kind"] not in _NOT_APPLIED]
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
-        token = wait_until(self._find_token, _READY_SECONDS, "the controller's account has a token")
+        self.apply_rights("--pool", "thick=vg0")
+        token = self.account_files(CONTROLLER)["token"]
 
         def start(node: Node) -> None:
             node.write_file(_TOKEN, token)
@@ -211,13 +190,6 @@ class LabKubernetes(Cluster):
                 f"--identity={node.name}", f"--namespace={_NAMESPACE}"])  # fmt: skip
 
         self.lab.on_all(start)
-
-    def _find_token(self) -> bytes:
-        for secret in self.get("secrets", "-n", _NAMESPACE)["items"]:
-            of = secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name")
-            if of == CONTROLLER and "token" in secret.get("data", {}):
-                return base64.b64decode(secret["data"]["token"])
-        return b""
 
     def leader(self) -> str:
         """The node whose controller leads; "": none."""

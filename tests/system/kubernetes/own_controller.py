@@ -1,6 +1,5 @@
 """A controller that a test runs itself, with the rights of the one that is installed, while that is away."""
 
-import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,11 +34,9 @@ def without_deployment(plexvol: Installation) -> Iterator[None]:
 
 def write_account(plexvol: Installation, folder: Path) -> None:
     """The files "token" and "ca.crt" of the controller's account, in this folder of this side."""
-    account = plexvol.cluster.get("-n", "kube-system", "serviceaccount", CONTROLLER)
-    secret = plexvol.cluster.get("-n", "kube-system", "secret", account["secrets"][0]["name"])
     folder.mkdir(exist_ok=True)
-    for name in ("token", "ca.crt"):
-        (folder / name).write_bytes(base64.b64decode(secret["data"][name]))
+    for name, content in plexvol.cluster.account_files(CONTROLLER).items():
+        (folder / name).write_bytes(content)
 
 
 def command(build: Path, server: str, *options: str) -> list[str | Path]:

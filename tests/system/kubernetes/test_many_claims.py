@@ -52,7 +52,7 @@ def test_hundreds_of_claims_at_once(cluster: ApiOnly) -> None:
     wait_until(lambda: not has_labels(cluster), SECONDS, "no label is left", interval=1)
     check_requests(cluster, MOST_TO_REMOVE)
     assert cluster.warnings() == []
-    assert cluster.machine.run("ls", "-A", "/var/lib/images").split() == []
+    assert cluster.control.run("ls", "-A", "/var/lib/images").split() == []
 
 
 def has_labels(cluster: ApiOnly) -> bool:
