@@ -60,6 +60,9 @@ ifneq ($(SAN),)
 # Twice as long to compile with -O1 as without, for tests that run once.
 OPTIMISE  := -O0
 CXXFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+# A program that can be anywhere has hundreds of thousands of addresses to set, each time that it starts.
+CXXFLAGS  += -fno-pie
+LINKFLAGS := -no-pie
 # GCC 12 sees null pointers in the code that the sanitizers add.
 CXXFLAGS  += $(if $(filter g++,$(CXX)),-Wno-null-dereference -Wno-maybe-uninitialized)
 endif
@@ -135,26 +138,26 @@ unit: $(BUILD)/tests/unit ## the unit tests' executable, build/tests/unit
 
 $(BUILD)/plexvold: $(OBJ)/agent/main.o $(BUILD)/agent.a
 	@echo "  link     $@"
-	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CXX) $(CXXFLAGS) $(LINKFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/plexvol-controller: $(CONTROLLER_OBJECTS)
 	@echo "  link     $@"
-	@$(CXX) $(CXXFLAGS) -o $@ $^ -lspdlog -lfmt -lcurl -pthread
+	@$(CXX) $(CXXFLAGS) $(LINKFLAGS) -o $@ $^ -lspdlog -lfmt -lcurl -pthread
 
 $(BUILD)/plexvol: $(STATIC_OBJECTS)
 	@echo "  link     $@"
-	@$(CXX) $(CXXFLAGS) $(DRIVER_LDFLAGS) -o $@ $^
+	@$(CXX) $(CXXFLAGS) $(LINKFLAGS) $(DRIVER_LDFLAGS) -o $@ $^
 
 $(BUILD)/tests/unit: $(TEST_OBJECTS) $(BUILD)/driver.a $(BUILD)/agent.a
 	@echo "  link     $@"
 	@mkdir -p $(@D)
-	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS) -lcurl
+	@$(CXX) $(CXXFLAGS) $(LINKFLAGS) -o $@ $^ $(LDLIBS) -lcurl
 
 # Many agents without disks; only `make bench` wants them.
 $(BUILD)/bench/scale: $(SCALE_OBJECTS) $(BUILD)/agent.a
 	@echo "  link     $@"
 	@mkdir -p $(@D)
-	@$(CXX) $(CXXFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CXX) $(CXXFLAGS) $(LINKFLAGS) -o $@ $^ $(LDLIBS)
 
 # Only by `make fuzz`, which sets another compiler and folder.
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,$(BUILD)/%,$(filter-out %/main.cpp,$(wildcard tests/fuzz/*.cpp)))
@@ -162,7 +165,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,$(BUILD)/%,$(filter-out %/main.cpp,$
 fuzz-targets: $(FUZZ_TARGETS)
 $(FUZZ_TARGETS): $(BUILD)/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/main.o $(BUILD)/parsers.a
 	@echo "  link     $@"
-	@$(CXX) $(CXXFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	@$(CXX) $(CXXFLAGS) $(LINKFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 # Archives, so that a program takes what it uses. Made anew each time: no member of a removed source stays behind.
 $(BUILD)/agent.a: $(AGENT_OBJECTS) $(PROTO_OBJECTS)

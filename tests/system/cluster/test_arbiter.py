@@ -119,6 +119,7 @@ def test_an_agent_that_was_away_ends_the_freeze(cluster: Cluster, mounted: tuple
         writer.kill()
 
 
+@pytest.mark.long
 def test_a_peer_lost_while_etcd_is_down_is_a_freeze_until_etcd_is_back(
     cluster: Cluster, mounted: tuple[str, str, str]
 ) -> None:
@@ -227,6 +228,7 @@ def test_a_disk_that_fails_under_a_mounted_volume_is_out_until_it_is_whole(
     assert checksum(cluster, "n1", f"{pod}/during") == during
 
 
+@pytest.mark.long
 def test_a_cluster_that_was_switched_off_comes_back_by_itself(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     kept = write_random(cluster, "n1", f"{pod}/kept", 5)

@@ -9,6 +9,7 @@ from lab import wait_until
 from pods import checksum, holding_open, mount_as_kubelets_do, write_random
 
 
+@pytest.mark.long
 def test_the_primarys_node_loses_its_power(cluster: Cluster, mounted: tuple[str, str, str]) -> None:
     name, pod, asked = mounted
     before = write_random(cluster, "n1", f"{pod}/before", 20)

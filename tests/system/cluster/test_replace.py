@@ -92,6 +92,7 @@ def test_when_the_new_copys_node_dies_too_the_former_one_takes_its_place(
     assert checksum(cluster, "n1", f"{pod}/kept") == kept
 
 
+@pytest.mark.long
 def test_a_node_is_drained_while_its_volume_is_written_to_elsewhere(
     cordoning: Cluster, mounted: tuple[str, str, str]
 ) -> None:

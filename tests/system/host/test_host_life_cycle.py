@@ -205,10 +205,10 @@ def test_mount_options_and_mkfs_options_arrive(host: Host) -> None:
 
 # Many at once
 
-MANY = 30
+MANY = 30 if os.environ.get("PLEXVOL_LONG") else 10
 
 
-def test_thirty_volumes_at_once(host: Host) -> None:
+def test_many_volumes_at_once(host: Host) -> None:
     names = [f"pv-{number}" for number in range(MANY)]
 
     def live(name: str) -> None:
@@ -231,7 +231,7 @@ def test_thirty_volumes_at_once(host: Host) -> None:
     assert host.volumes() == [] and host.loops() == {}
 
 
-def test_thirty_mounts_of_one_volume_at_once(host: Host) -> None:
+def test_many_mounts_of_one_volume_at_once(host: Host) -> None:
     asked = host.options("pv-1", size="64Mi")
     pods = [host.pod_dir("pv-1", f"pod{number}") for number in range(MANY)]
     with ThreadPoolExecutor(MANY) as threads:
