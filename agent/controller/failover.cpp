@@ -6,6 +6,7 @@
 #include "agent/api/names.h"
 #include "agent/base/text.h"
 #include "agent/controller/copy_labels.h"
+#include "agent/controller/in_use.h"
 #include "agent/controller/paths.h"
 #include "agent/controller/volume_of.h"
 #include "agent/log.h"
@@ -49,7 +50,7 @@ bool Failover::look_at_nodes() {
       const std::set<std::string> moved = confirm_moved(node, of_node, nodes);
       if (moved.empty() || is_seen_to(node, moved)) continue;
       remove_labels(node, moved);
-      delete_pods(node, moved);
+      move_pods(node, moved);
       seen_to_[node] = {.moved = moved, .at = base::Clock::now()};
     } catch (const Error& error) {
       log::warn(fmt::format("cannot move the pods of a dead node: {}", error.what()));
@@ -128,14 +129,44 @@ std::optional<std::string> Failover::find_volume(const std::string& ns,
   return volume_of(*volume);
 }
 
-void Failover::delete_pods(const std::string& node, const std::set<std::string>& moved) {
+void Failover::move_pods(const std::string& node, const std::set<std::string>& moved) {
   const kube::Listed listed = parts_.client.list(paths::pods_of(node));
-  for (const std::string& text : listed.objects) {
-    const auto pod = kube::from_json<kube::Pod>(text);
+  std::vector<kube::Pod> pods;
+  for (const std::string& text : listed.objects) pods.push_back(kube::from_json<kube::Pod>(text));
+  try {
+    let_detach(node, moved, pods);
+  } catch (const Error& error) {
+    // It costs six minutes where Kubernetes attaches, and nothing elsewhere.
+    log::warn(fmt::format("volumes of a dead node stay listed as in use: {}", error.what()));
+  }
+  for (const kube::Pod& pod : pods) {
     const auto choice = choose(
         pod, [&](const std::string& claim) { return find_volume(pod.meta.ns, claim); }, moved);
     if (choice) delete_pod(pod, *choice);
   }
+}
+
+// Also of pods that are left alone: whoever deletes one need not wait then.
+void Failover::let_detach(const std::string& node, const std::set<std::string>& moved,
+                          const std::vector<kube::Pod>& pods) {
+  const auto object = parts_.nodes.find(node);
+  if (!object || object->volumes_in_use.empty()) return;
+  std::set<std::string> names;
+  const auto add = [&](const std::string& name) {
+    for (const std::string& listed : in_use_names(name)) names.insert(listed);
+  };
+  for (const auto& volume : parts_.volumes.all()) {
+    if (moved.contains(volume_of(*volume))) add(volume->meta.name);
+  }
+  for (const kube::Pod& pod : pods) {
+    for (const kube::InlineVolume& volume : pod.inline_volumes) {
+      if (moved.contains(volume_of(volume))) add(volume.name);
+    }
+  }
+  const std::string patch = to_patch_without(object->volumes_in_use, names);
+  if (patch.empty()) return;
+  parts_.client.patch(paths::status_of_node(node), kube::PatchKind::Json, patch);
+  log::info("Kubernetes can detach the volumes of a dead node");
 }
 
 void Failover::delete_pod(const kube::Pod& pod, const PodChoice& choice) {

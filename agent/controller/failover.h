@@ -3,8 +3,9 @@
 // Kubernetes leaves them alone for minutes, since it cannot know whether they still run. Where the
 // node's agent has lost its lease and the other copy its connection, they stand still in any case, and
 // taking the node's copy out of the volume's set makes sure of it (agent/arbiter/README.md). So: first
-// that, then the node's label goes, by which the scheduler would choose it again, and only then the
-// pods are deleted. What was done is not remembered: the next leader goes on from what it sees.
+// that, then the node's label goes, by which the scheduler would choose it again, then Kubernetes' word
+// that the volume is in use there (in_use.h), and only then the pods are deleted. What was done is not
+// remembered: the next leader goes on from what it sees.
 #pragma once
 
 #include <chrono>
@@ -56,7 +57,9 @@ class Failover {
   std::set<std::string> confirm_moved(const std::string& node, const DeadNode& listed,
                                       const std::vector<api::NodeInfo>& nodes);
   void remove_labels(const std::string& node, const std::set<std::string>& volumes);
-  void delete_pods(const std::string& node, const std::set<std::string>& moved);
+  void move_pods(const std::string& node, const std::set<std::string>& moved);
+  void let_detach(const std::string& node, const std::set<std::string>& moved,
+                  const std::vector<kube::Pod>& pods);
   void delete_pod(const kube::Pod& pod, const PodChoice& choice);
   std::optional<std::string> find_volume(const std::string& ns, const std::string& claim) const;
 

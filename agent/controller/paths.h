@@ -27,5 +27,8 @@ inline std::string pods_of(const std::string& node) {
 inline std::string node(const std::string& name) {
   return std::string(kNodes) + '/' + name;
 }
+inline std::string status_of_node(const std::string& name) {
+  return node(name) + "/status";
+}
 
 }  // namespace plexvol::controller::paths

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "agent/controller/volume_of.h"
+
 namespace plexvol::controller {
 
 namespace {
@@ -23,9 +25,9 @@ Uses find_uses(const kube::Pod& pod, const VolumeOfClaim& volume_of) {
       uses.foreign = claim;
     }
   }
-  for (const kube::Words& options : pod.flex_volumes) {
-    const auto name = options.find("volume");
-    if (name != options.end()) uses.volumes.insert(name->second);
+  for (const kube::InlineVolume& volume : pod.inline_volumes) {
+    const std::string name = controller::volume_of(volume);
+    if (!name.empty()) uses.volumes.insert(name);
   }
   return uses;
 }

@@ -1,4 +1,4 @@
-// Which volume of ours a PV stands for.
+// Which volume of ours a PV, or what a pod has inline, stands for.
 #pragma once
 
 #include <string>
@@ -13,6 +13,12 @@ inline std::string volume_of(const kube::PersistentVolume& volume) {
   if (volume.flex_driver != manifest::kFlexDriver) return "";
   const auto named = volume.flex_options.find("volume");
   return named == volume.flex_options.end() ? volume.meta.name : named->second;
+}
+
+// "": it does not say.
+inline std::string volume_of(const kube::InlineVolume& volume) {
+  const auto named = volume.options.find("volume");
+  return named == volume.options.end() ? "" : named->second;
 }
 
 }  // namespace plexvol::controller

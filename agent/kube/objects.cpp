@@ -91,7 +91,9 @@ void read_volume(const Fields& volume, Pod& pod) {
     pod.claims.push_back(pod.meta.name + '-' + volume.text("name"));
   } else if (volume.has("flexVolume")) {
     const Fields flex = volume.object("flexVolume");
-    if (flex.text("driver") == kFlexDriver) pod.flex_volumes.push_back(flex.words("options"));
+    if (flex.text("driver") == kFlexDriver) {
+      pod.inline_volumes.push_back({volume.text("name"), flex.words("options")});
+    }
   } else if (volume.has("hostPath")) {
     pod.has_host_path = true;
   }

@@ -98,7 +98,14 @@ struct Node {
   Meta meta;
   bool ready = false;  // the condition Ready is True
   std::vector<Taint> taints;
-  std::vector<std::string> volumes_in_use;
+  std::vector<std::string> volumes_in_use;  // in the order of the status
+};
+
+// One in a pod's spec, of Plexvol's driver.
+struct InlineVolume {
+  std::string name;  // in the pod
+  Words options;
+  friend bool operator==(const InlineVolume&, const InlineVolume&) = default;
 };
 
 struct Pod {
@@ -107,7 +114,7 @@ struct Pod {
   std::string node;                 // spec.nodeName
   std::string phase;                // status.phase
   std::vector<std::string> claims;  // names, in the pod's namespace; of generic ephemeral ones too
-  std::vector<Words> flex_volumes;  // options of inline ones of Plexvol's driver
+  std::vector<InlineVolume> inline_volumes;
   bool has_host_path = false;
   bool is_mirror = false;       // of a static pod: annotation kubernetes.io/config.mirror
   bool has_controller = false;  // an ownerReference with controller: true

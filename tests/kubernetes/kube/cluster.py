@@ -100,6 +100,13 @@ class Booted:
         """An object, or a list of them; None when there is none."""
         return json.loads(self.kubectl("get", "--ignore-not-found", "-o", "json", *words) or "null")
 
+    def list_in_use(self, node: str, names: list[str]) -> None:
+        """As its kubelet would, in the node's status."""
+        found = self.get("node", node)
+        found["status"]["volumesInUse"] = names
+        del found["metadata"]["resourceVersion"]
+        self.kubectl("replace", "--raw", f"/api/v1/nodes/{node}/status", "-f", "-", stdin=json.dumps(found))
+
     def apply_rights(self, *options: str) -> None:
         """Of installer/render's manifests those that do not run anything: rights, classes, custom resources."""
         words = ["--image", "none", "--kubernetes", "1.20", "--etcd", "http://10.0.0.1:2379", *options]

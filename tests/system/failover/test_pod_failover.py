@@ -57,6 +57,18 @@ def test_a_pod_of_a_dead_node_goes_on_elsewhere(world: World, number: int) -> No
     writer.check_nothing_is_lost(survivor)
 
 
+def test_what_a_dead_node_lists_as_in_use_is_taken_from_it(world: World) -> None:
+    """As kubelets list it where Kubernetes attaches. That it is detached then: tests/system/kubernetes/test_upgrade.py."""
+    writer = world.start_writer("n1")
+    world.lead_elsewhere("n1")
+    survivor = world.survivor(writer.volume, "n1")
+    world.lab.node("n1").power_off()
+    others = ["kubernetes.io/csi/x^1", "plexvol/plexvol/another"]
+    world.kubernetes.list_in_use("n1", [others[0], f"plexvol/plexvol/{writer.volume}", others[1]])
+    writer.wait_on(survivor)
+    assert world.kubernetes.get("node", "n1")["status"]["volumesInUse"] == others
+
+
 def test_the_node_of_the_leading_controller_dies(world: World) -> None:
     writer = world.start_writer("n1")
     world.kubernetes.make_leader("n1")

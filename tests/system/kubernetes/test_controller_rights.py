@@ -29,7 +29,7 @@ AGAIN = """trap 'kill $child; wait $child; exit' TERM; while :; do "$@" & child=
 CLASS, REFUSED_CLASS = "with-rights", "refused-with-rights"
 LOCK = "plexvol.io-flexvolume"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
-OF_DEAD_NODES = {Right("", "pods", "list"), Right("", "pods", "delete")}
+OF_DEAD_NODES = {Right("", "pods", "list"), Right("", "pods", "delete"), Right("", "nodes/status", "patch")}
 NOBODY = {"apiVersion": "plexvol.io/v1alpha1", "kind": "PlexvolNode", "metadata": {"name": "nobody"}}
 ROLES = (("clusterrole",), ("-n", "kube-system", "role"))
 

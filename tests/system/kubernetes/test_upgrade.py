@@ -1,5 +1,7 @@
 """Another version beside pods that run, Kubernetes' own attaching, and the way back, which is the last test."""
 
+import signal
+
 from kube.cluster import NODES
 from kube.installation import CONTROLLER, DRIVER, PLUGINS, UNINSTALL, Installation
 from lab import wait_until
@@ -57,6 +59,27 @@ def test_kubernetes_attaches(plexvol: Installation, workloads: Workloads) -> Non
     workloads.wait_detached("attached")
     workloads.run_pod("attached-2", "attached", node=node)
     assert workloads.sh("attached-2", "wc -l < /data/starts").strip() == "2"
+
+
+def test_a_dead_nodes_volume_is_detached_once_it_is_not_listed_as_in_use(plexvol: Installation, workloads: Workloads) -> None:
+    """What the controller rests on when it takes a volume from that list: the controller-manager would wait six minutes."""
+    cluster = plexvol.cluster
+    plexvol.apply("--attach", "--plugin-dir", PLUGINS)
+    [node, *_] = plexvol.make_volume("in-use", "64Mi")
+    workloads.run_pod("in-use", "in-use", node=node)
+    name = "plexvol/plexvol/in-use"
+
+    def listed() -> list[str]:
+        return list(cluster.get("node", node)["status"].get("volumesInUse", []))
+
+    wait_until(lambda: name in listed(), PATIENCE, "the kubelet lists it")
+    cluster.workers[node].stop_kubelet(signal.SIGKILL)
+    cluster.kubectl("delete", "pod", "in-use", "--force", "--grace-period=0")
+    assert "in-use" in attached(plexvol, node)
+    cluster.list_in_use(node, [one for one in listed() if one != name])
+    wait_until(lambda: "in-use" not in attached(plexvol, node), PATIENCE, "it is detached")
+    cluster.workers[node].start_kubelet()
+    wait_until(lambda: cluster.is_ready(node), PATIENCE, f"{node} is ready again")
 
 
 def test_an_uninstallation_leaves_nothing(plexvol: Installation, workloads: Workloads) -> None:

@@ -17,6 +17,7 @@ CLUSTER_RIGHTS = {
     ("", "persistentvolumes"): {"get", "list", "watch", "create", "delete"},
     ("storage.k8s.io", "storageclasses"): {"list", "watch"},
     ("", "nodes"): {"list", "watch", "patch"},
+    ("", "nodes/status"): {"patch"},
     ("", "pods"): {"list", "delete"},
     ("", "events"): {"create", "patch"},
     ("plexvol.io", "plexvolvolumes"): {"list", "watch", "create", "delete"},

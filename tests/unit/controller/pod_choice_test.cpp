@@ -38,7 +38,7 @@ TEST_CASE("a pod is deleted when all of its volumes can be used elsewhere") {
   CHECK(why_left(pod_with({"data"})).empty());
   CHECK(why_left(pod_with({"data", "log"}), {"v", "w"}).empty());
   kube::Pod inline_volume = pod_with({});
-  inline_volume.flex_volumes = {{{"volume", "v"}}};
+  inline_volume.inline_volumes = {{"data", {{"volume", "v"}}}};
   CHECK(why_left(inline_volume).empty());
 }
 

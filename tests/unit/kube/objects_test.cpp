@@ -187,7 +187,7 @@ TEST_CASE("a pod") {
   CHECK(pod.node == "n1");
   CHECK(pod.phase == "Pending");
   CHECK(pod.claims == std::vector<std::string>{"data", "web-0-b"});
-  CHECK(pod.flex_volumes == std::vector<Words>{{{"volume", "db-1"}}});
+  CHECK(pod.inline_volumes == std::vector<InlineVolume>{{"c", {{"volume", "db-1"}}}});
   CHECK(pod.has_host_path);
   CHECK(pod.has_controller);
   CHECK_FALSE(pod.is_mirror);
