@@ -28,7 +28,7 @@ struct StoreConfig {
   std::string user;
   std::string password_file;
   std::string prefix = "/plexvol/";
-  unsigned lease_seconds = 15;  // after so long without a word from it, a node counts as gone
+  unsigned lease_seconds = 8;  // after so long without a word from it, a node counts as gone
 };
 
 inline constexpr unsigned kMostResyncRateMib = 4096;  // of DRBD's c-max-rate

@@ -20,10 +20,12 @@ struct ElectionSettings {
   std::string ns;
   std::string name;      // of the lock
   std::string identity;  // of this process; a lock that it holds already is its own again at once
-  std::chrono::milliseconds duration{15'000};  // others may take it after so long without a word
-  std::chrono::milliseconds renew{
-      10'000};  // given up by the holder that could not renew for so long
-  std::chrono::milliseconds retry{2'000};
+  // Others may take it after so long without a word: pods of a dead node that the holder was on wait
+  // for that, too.
+  std::chrono::milliseconds duration{9'000};
+  // Given up by the holder that could not renew for so long.
+  std::chrono::milliseconds renew{6'000};
+  std::chrono::milliseconds retry{1'500};
   // False: do not compete, and give up what is held. Asked every `retry`; must return soon, since
   // nothing is renewed meanwhile, and not throw.
   std::function<bool()> may_lead;

@@ -60,7 +60,7 @@ TEST_CASE("config: an empty file is a complete configuration") {
   CHECK(config.store.kind == "embedded");
   CHECK(config.store.directory == "/var/lib/plexvol/store");
   CHECK(config.drbd.config_directory == "/var/lib/plexvol/drbd.d");
-  CHECK(config.store.lease_seconds == 15);
+  CHECK(config.store.lease_seconds == 8);
   CHECK(config.workers == 4);
   CHECK(config.log_level == "info");
 }

@@ -33,7 +33,7 @@ LOOK_LIMIT = 90
 QUIET_LIMIT = 45
 AWAY_SECONDS = 3
 HERD_SECONDS = 10
-LEASE_SECONDS = 15  # the agent's default
+LEASE_SECONDS = 8  # the agent's default
 CHANGE_SECONDS = 8
 
 

@@ -12,7 +12,7 @@ from lab import Command, LabError, wait_until
 
 PATIENCE = 300
 # Of agents: as they are installed, unless another one is to be tried.
-LEASE_SECONDS = int(os.environ.get("PLEXVOL_LEASE_SECONDS", "15"))
+LEASE_SECONDS = int(os.environ.get("PLEXVOL_LEASE_SECONDS", "8"))
 CLASS = "plexvol-mirrored"
 LABEL = "volume.plexvol.io/"
 _numbers = itertools.count(1)
