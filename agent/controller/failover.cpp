@@ -146,21 +146,18 @@ void Failover::move_pods(const std::string& node, const std::set<std::string>& m
   }
 }
 
-// Also of pods that are left alone: whoever deletes one need not wait then.
+// The volumes of pods that are left alone, too: so that a person who deletes such a pod does not wait.
 void Failover::let_detach(const std::string& node, const std::set<std::string>& moved,
                           const std::vector<kube::Pod>& pods) {
   const auto object = parts_.nodes.find(node);
   if (!object || object->volumes_in_use.empty()) return;
   std::set<std::string> names;
-  const auto add = [&](const std::string& name) {
-    for (const std::string& listed : in_use_names(name)) names.insert(listed);
-  };
   for (const auto& volume : parts_.volumes.all()) {
-    if (moved.contains(volume_of(*volume))) add(volume->meta.name);
+    if (moved.contains(volume_of(*volume))) names.insert(volume->meta.name);
   }
   for (const kube::Pod& pod : pods) {
     for (const kube::InlineVolume& volume : pod.inline_volumes) {
-      if (moved.contains(volume_of(volume))) add(volume.name);
+      if (moved.contains(volume_of(volume))) names.insert(volume.name);
     }
   }
   const std::string patch = to_patch_without(object->volumes_in_use, names);

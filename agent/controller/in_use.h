@@ -6,19 +6,16 @@
 // j_node_gone). It also tells a pod elsewhere of a "Multi-Attach error" until then.
 #pragma once
 
-#include <array>
 #include <set>
 #include <string>
 #include <vector>
 
 namespace plexvol::controller {
 
-// Each that a volume of ours may have there: "plexvol/plexvol/NAME", up to some version between 1.12 and
-// 1.20 with "flexvolume-" before it. `name` is that of its PV, or in the pod that has it inline.
-std::array<std::string, 2> in_use_names(const std::string& name);
-
-// A JSON patch of the node's status that takes these from it, and fails where the list has changed
-// since. "": none of them is listed.
+// A JSON patch of the node's status that takes volumes of ours from it, and fails where the list has
+// changed since. "": none of them is listed. `names` are those of their PVs, or in the pods that have
+// them inline: listed is "plexvol/plexvol/NAME", up to some version between 1.12 and 1.20 with
+// "flexvolume-" before it.
 std::string to_patch_without(const std::vector<std::string>& listed,
                              const std::set<std::string>& names);
 
