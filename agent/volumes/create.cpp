@@ -115,6 +115,7 @@ model::Volume Creation::create(const NewVolume& wanted) {
   check(wanted);
   const std::string fs_type = check_fs_type(wanted.fs_type);
   check_mkfs(fs_type, wanted.mkfs_options, wanted.size_bytes);
+  const auto turn = turns_.take();
   constexpr int kMaxRaces = 20;
   for (int race = 0; race < kMaxRaces; ++race) {
     if (const auto found = store_.find_volume(wanted.name)) {

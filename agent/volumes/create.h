@@ -12,14 +12,15 @@
 #include "agent/volumes/await.h"
 #include "agent/volumes/new_volume.h"
 #include "agent/volumes/settings.h"
+#include "agent/volumes/turns.h"
 #include "agent/volumes/wanted.h"
 
 namespace plexvol::volumes {
 
 class Creation {
  public:
-  Creation(store::TypedStore& store, const Settings& settings)
-      : store_(store), settings_(settings) {}
+  Creation(store::TypedStore& store, Turns& turns, const Settings& settings)
+      : store_(store), turns_(turns), settings_(settings) {}
 
   // The volume that exists when it was made by this call before, or by one like it. Throws
   // AlreadyExists when it has other properties, OutOfSpace, InvalidArgument. With a first node,
@@ -47,6 +48,7 @@ class Creation {
                   std::uint64_t size_bytes) const;
 
   store::TypedStore& store_;
+  Turns& turns_;
   const Settings& settings_;
 };
 

@@ -18,6 +18,7 @@
 #include "agent/volumes/mounts.h"
 #include "agent/volumes/release.h"
 #include "agent/volumes/settings.h"
+#include "agent/volumes/turns.h"
 
 namespace plexvol::volumes {
 
@@ -29,7 +30,7 @@ struct UseCases {
       : settings(std::move(of_node)),
         store(typed_store),
         arbiter(the_arbiter),
-        creation(store, settings),
+        creation(store, turns, settings),
         releases(store, settings),
         attachments(store, arbiter, creation, releases, settings),
         mounts(store, creation, attachments, calls, settings),
@@ -41,6 +42,7 @@ struct UseCases {
   const Settings settings;
   store::TypedStore& store;
   arbiter::Arbiter& arbiter;
+  Turns turns;
   Creation creation;
   Releases releases;
   Attachments attachments;

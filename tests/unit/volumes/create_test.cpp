@@ -1,7 +1,10 @@
 // Making volumes, and what is promised to them.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <functional>
+#include <thread>
+#include <vector>
 
 #include "tests/support/counting_store.h"
 #include "tests/unit/volumes/quiet_node.h"
@@ -21,6 +24,17 @@ class InterruptedStore : public support::CountingStore {
     return CountingStore::commit(transaction);
   }
   std::function<void()> before_commit;
+};
+
+class LosingStore : public support::CountingStore {
+ public:
+  using CountingStore::CountingStore;
+  bool commit(const store::Transaction& transaction) override {
+    const bool done = CountingStore::commit(transaction);
+    if (!done) ++lost;
+    return done;
+  }
+  std::atomic<int> lost = 0;
 };
 
 // n3 has 10 GiB; nobody makes what is recorded.
@@ -189,4 +203,25 @@ TEST_CASE("create: names and numbers are checked, whatever door they came by") {
     wanted.fs_type = "xfs";
     wanted.size_bytes = 1U << 20U;
   }));
+}
+
+TEST_CASE("create: those that come to one agent at once never make each other read again") {
+  QuietNode node;
+  node.announce(10 * kGi);
+  LosingStore losing(node.raw);
+  store::TypedStore store(losing);
+  arbiter::Arbiter arbiter(store, node.acted);
+  UseCases use_cases{store, arbiter, node.calls, {.here = "n3", .session = "s", .version = "1"}};
+  std::vector<std::jthread> callers;
+  for (int number = 0; number < 16; ++number) {
+    callers.emplace_back([&, number] {
+      NewVolume wanted;
+      wanted.name = "v" + std::to_string(number);
+      wanted.size_bytes = kGi / 16;
+      use_cases.creation.create(wanted);
+    });
+  }
+  callers.clear();
+  CHECK(store.list_volumes().size() == 16);
+  CHECK(losing.lost == 0);
 }
