@@ -72,6 +72,18 @@ constexpr auto fields_of(const SetVolumeRequest*) {
   using S = SetVolumeRequest;
   return std::tuple{must("name", &S::name), must("namespace", &S::tenant)};
 }
+constexpr auto fields_of(const ExpandRequest*) {
+  using S = ExpandRequest;
+  return std::tuple{must("options", &S::options), must("target", &S::target),
+                    must("size", &S::size)};
+}
+constexpr auto fields_of(const ExpandReply*) {
+  return std::tuple{may("message", &ExpandReply::message)};
+}
+constexpr auto fields_of(const ResizeVolumeRequest*) {
+  using S = ResizeVolumeRequest;
+  return std::tuple{must("name", &S::name), must("size", &S::size)};
+}
 constexpr auto fields_of(const VolumeNameRequest*) {
   return std::tuple{must("name", &VolumeNameRequest::name)};
 }
@@ -107,14 +119,23 @@ constexpr auto fields_of(const ReplicaInfo*) {
 }
 constexpr auto fields_of(const VolumeInfo*) {
   using S = VolumeInfo;
-  return std::tuple{must("name", &S::name),        may("size_bytes", &S::size_bytes),
-                    may("pool", &S::pool),         may("fs_type", &S::fs_type),
-                    may("state", &S::state),       may("attached_to", &S::attached_to),
-                    may("deleting", &S::deleting), may("drbd_minor", &S::drbd_minor),
-                    may("epoch", &S::epoch),       may("forced", &S::forced),
-                    may("replicas", &S::replicas), may("former", &S::former),
-                    may("copies", &S::copies),     may("copies_asked", &S::copies_asked),
-                    may("namespace", &S::tenant),  may("formatted", &S::formatted)};
+  return std::tuple{must("name", &S::name),
+                    may("size_bytes", &S::size_bytes),
+                    may("pool", &S::pool),
+                    may("fs_type", &S::fs_type),
+                    may("state", &S::state),
+                    may("attached_to", &S::attached_to),
+                    may("deleting", &S::deleting),
+                    may("drbd_minor", &S::drbd_minor),
+                    may("epoch", &S::epoch),
+                    may("forced", &S::forced),
+                    may("replicas", &S::replicas),
+                    may("former", &S::former),
+                    may("copies", &S::copies),
+                    may("copies_asked", &S::copies_asked),
+                    may("namespace", &S::tenant),
+                    may("formatted", &S::formatted),
+                    may("filesystem_grows", &S::filesystem_grows)};
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
@@ -267,6 +288,15 @@ std::string to_json(const HelperReply& value) {
 std::string to_json(const CreateVolumeRequest& value) {
   return to_text_of(value);
 }
+std::string to_json(const ResizeVolumeRequest& value) {
+  return to_text_of(value);
+}
+std::string to_json(const ExpandRequest& value) {
+  return to_text_of(value);
+}
+std::string to_json(const ExpandReply& value) {
+  return to_text_of(value);
+}
 std::string to_json(const SetVolumeRequest& value) {
   return to_text_of(value);
 }
@@ -343,6 +373,9 @@ template UnmountedRequest from_json(const std::string&);
 template HelperRequest from_json(const std::string&);
 template HelperReply from_json(const std::string&);
 template CreateVolumeRequest from_json(const std::string&);
+template ResizeVolumeRequest from_json(const std::string&);
+template ExpandRequest from_json(const std::string&);
+template ExpandReply from_json(const std::string&);
 template SetVolumeRequest from_json(const std::string&);
 template VolumeNameRequest from_json(const std::string&);
 template FailOverRequest from_json(const std::string&);

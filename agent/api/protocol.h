@@ -42,6 +42,7 @@ inline constexpr const char* kDetachPath = "/v1/detach";        // DetachRequest
 inline constexpr const char* kMountPath = "/v1/mount";          // MountRequest -> MountReply
 inline constexpr const char* kMountedPath = "/v1/mounted";      // MountedRequest -> {}
 inline constexpr const char* kUnmountedPath = "/v1/unmounted";  // UnmountedRequest -> {}
+inline constexpr const char* kExpandPath = "/v1/expand";        // ExpandRequest -> ExpandReply
 inline constexpr const char* kHelperPath = "/v1/drbd-helper";   // HelperRequest -> HelperReply
 inline constexpr const char* kVolumeCreatePath =
     "/v1/volume/create";  // CreateVolumeRequest -> VolumeInfo
@@ -49,6 +50,8 @@ inline constexpr const char* kVolumeListPath = "/v1/volume/list";  // {} -> {"vo
 inline constexpr const char* kVolumeShowPath =
     "/v1/volume/show";                                           // VolumeNameRequest -> VolumeInfo
 inline constexpr const char* kVolumeSetPath = "/v1/volume/set";  // SetVolumeRequest -> VolumeInfo
+inline constexpr const char* kVolumeResizePath =
+    "/v1/volume/resize";  // ResizeVolumeRequest -> VolumeInfo
 inline constexpr const char* kVolumeDeletePath =
     "/v1/volume/delete";  // VolumeNameRequest -> DeleteVolumeReply
 inline constexpr const char* kForceCurrentPath =
@@ -75,6 +78,15 @@ struct DeviceReply {
   std::string device;  // /dev/plexvol/<volume>: the same on every node, whatever is behind it
   // What of the options the volume does not have; "" when it has all.
   std::string message = {};
+};
+// A claim of the volume was made larger.
+struct ExpandRequest {
+  Options options;
+  std::string target;      // where the caller has it mounted
+  std::uint64_t size = 0;  // bytes
+};
+struct ExpandReply {
+  std::string message;  // why it has not grown although the call succeeds; "": it has
 };
 struct IsAttachedReply {
   bool attached = false;
@@ -144,6 +156,10 @@ struct SetVolumeRequest {
   std::string name;
   std::string tenant;  // JSON "namespace": whose pods may mount it, or kAnyNamespace
 };
+struct ResizeVolumeRequest {
+  std::string name;
+  std::string size;  // as typed: "20Gi"
+};
 struct VolumeNameRequest {
   std::string name;
 };
@@ -204,6 +220,7 @@ struct VolumeInfo {
   std::string tenant = {};
   // Its file system may have been made, so it may hold data. An agent that does not tell may have one.
   bool formatted = true;
+  bool filesystem_grows = false;  // when it is mounted: it is smaller than the volume
 };
 struct PoolInfo {
   std::string name;
@@ -293,6 +310,9 @@ std::string to_json(const HelperRequest&);
 std::string to_json(const HelperReply&);
 std::string to_json(const CreateVolumeRequest&);
 std::string to_json(const SetVolumeRequest&);
+std::string to_json(const ResizeVolumeRequest&);
+std::string to_json(const ExpandRequest&);
+std::string to_json(const ExpandReply&);
 std::string to_json(const VolumeNameRequest&);
 std::string to_json(const ForceCurrentRequest&);
 std::string to_json(const FailOverRequest&);

@@ -6,6 +6,7 @@
 #include "agent/volumes/describe.h"
 #include "agent/volumes/fail_over.h"
 #include "agent/volumes/force_current.h"
+#include "agent/volumes/resize.h"
 #include "agent/volumes/tenants.h"
 
 namespace plexvol::commands {
@@ -37,6 +38,11 @@ api::VolumeInfo Commands::show_volume(const std::string& name) {
 api::VolumeInfo Commands::set_volume(const api::SetVolumeRequest& request) {
   volumes::set_tenant(use_cases_.store, request.name, request.tenant);
   return show_volume(request.name);
+}
+
+api::VolumeInfo Commands::resize_volume(const api::ResizeVolumeRequest& request, const Call& call) {
+  return volumes::resize_and_await(use_cases_.store, use_cases_.turns, request.name,
+                                   parse_size_bytes(request.size), call);
 }
 
 api::DeleteVolumeReply Commands::delete_volume(const std::string& name, const Call& call) {

@@ -25,6 +25,8 @@ class Commands {
   std::vector<api::VolumeInfo> list_volumes();
   api::VolumeInfo show_volume(const std::string& name);
   api::VolumeInfo set_volume(const api::SetVolumeRequest& request);
+  // Returns when the copy is as large, and the file system where it is mounted.
+  api::VolumeInfo resize_volume(const api::ResizeVolumeRequest& request, const volumes::Call& call);
   api::DeleteVolumeReply delete_volume(const std::string& name, const volumes::Call& call);
   void fail_over(const api::FailOverRequest& request);
   api::VolumeInfo force_current(const api::ForceCurrentRequest& request);

@@ -276,6 +276,14 @@ void Drbd::give_up_disk(const std::string& name) {
   if (output.exit_code != 0) throw to_error("detach the disk of " + name, output);
 }
 
+void Drbd::take_new_size(const std::string& name) {
+  const auto state = find_resource(name);
+  if (!state) throw Error(ErrorCode::Unavailable, "DRBD: " + name + " is not up");
+  const process::Output output = runner_.run(
+      {.argv = drbdsetup("resize", {std::to_string(state->minor), "--assume-clean"}), .input = {}});
+  if (output.exit_code != 0) throw to_error(fmt::format("let {} take its new size", name), output);
+}
+
 void Drbd::pause_resync(const std::string& name) {
   const auto state = find_resource(name);
   if (!state || state->resync_suspended.find("user") != std::string::npos) return;

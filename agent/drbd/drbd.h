@@ -181,6 +181,9 @@ class Drbd {
   // peer ends as a success, all else as an error: so whoever could be told must have been killed
   // before.
   void give_up_disk(const std::string& name);
+  // Of a Primary, connected, with a peer whose disk is as large: its device takes the size of the
+  // smaller disk, and what is new on both is not resynchronised. It never becomes smaller.
+  void take_new_size(const std::string& name);
   // Holds a resync back on this side, and lets it go on. No error when it is so already, or there
   // is none.
   void pause_resync(const std::string& name);

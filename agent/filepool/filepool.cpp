@@ -133,6 +133,29 @@ void FilePool::create_image(const std::string& name, std::uint64_t size_bytes,
   activate(name);
 }
 
+void FilePool::grow_image(const std::string& name, std::uint64_t size_bytes) {
+  const auto image = find_image(name);
+  const std::string path = path_of(name, kImageEnding);
+  if (!image) throw Error(ErrorCode::NotFound, path + " does not exist");
+  if (image->size_bytes < size_bytes) {
+    const std::uint64_t more_bytes = size_bytes - image->size_bytes;
+    const std::uint64_t free_bytes = space().free_bytes;
+    if (free_bytes < more_bytes) {
+      throw Error(ErrorCode::OutOfSpace,
+                  fmt::format("cannot grow {}: it may need {} more, but only {} is free there",
+                              path, size_to_text(more_bytes), size_to_text(free_bytes)));
+    }
+    const base::Descriptor file(open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!file.is_open()) throw_errno("cannot open " + path, errno);
+    if (ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0 || fsync(file.get()) != 0) {
+      throw_errno("cannot grow " + path, errno);
+    }
+  }
+  // The device does not follow its file by itself.
+  if (image->device.empty()) return;
+  process::run_checked(runner_, {.argv = {kLosetup, "--set-capacity", image->device}, .input = {}});
+}
+
 void FilePool::activate(const std::string& name) {
   const std::string path = path_of(name, kImageEnding);
   if (!find_file(path)) throw Error(ErrorCode::NotFound, path + " does not exist");

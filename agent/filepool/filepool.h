@@ -74,6 +74,9 @@ class FilePool {
   // free than that, AlreadyExists when there is one, with tags or without.
   void create_image(const std::string& name, std::uint64_t size_bytes,
                     const std::vector<std::string>& tags);
+  // With its loop device, also while that is in use. Larger ones stay as they are. OutOfSpace as
+  // above, by what it grows.
+  void grow_image(const std::string& name, std::uint64_t size_bytes);
   void activate(const std::string& name);    // sets up the loop device unless there is one
   void deactivate(const std::string& name);  // no error when there is none; Conflict while in use
   void set_tags(const std::string& name, const std::vector<std::string>& tags);

@@ -88,6 +88,10 @@ const std::map<std::string, Route>& routes() {
        [](const Doors& d, const Request& r, const Call&) {
          return api::to_json(d.commands.set_volume(body_of<api::SetVolumeRequest>(r)));
        }},
+      {api::kVolumeResizePath,
+       [](const Doors& d, const Request& r, const Call& c) {
+         return api::to_json(d.commands.resize_volume(body_of<api::ResizeVolumeRequest>(r), c));
+       }},
       {api::kVolumeDeletePath,
        [](const Doors& d, const Request& r, const Call& c) {
          const auto name = body_of<api::VolumeNameRequest>(r).name;

@@ -211,6 +211,27 @@ void Lvm::create_logical_volume(const NewLogicalVolume& wanted) {
   }
 }
 
+void Lvm::extend_logical_volume(const std::string& volume_group, const std::string& name,
+                                const std::string& thin_pool, std::uint64_t size_bytes) {
+  check_name(name, "logical volume");
+  // lvextend fails where nothing is to be done.
+  const auto found = find_logical_volume(volume_group, name);
+  if (!found) {
+    throw Error(ErrorCode::NotFound,
+                fmt::format("logical volume {}/{} does not exist", volume_group, name));
+  }
+  if (found->size_bytes >= size_bytes) return;
+  if (!thin_pool.empty()) check_has_room(get_thin_pool(volume_group, thin_pool));
+  const process::Output output =
+      run(volume_group, "lvextend",
+          {"--yes", "--size", std::to_string(size_bytes) + "b", volume_group + "/" + name});
+  if (output.exit_code != 0) {
+    throw_failed(
+        fmt::format("extending logical volume {}/{} to {} bytes", volume_group, name, size_bytes),
+        output);
+  }
+}
+
 void Lvm::activate(const std::string& volume_group, const std::string& name) {
   // Snapshots of thin volumes carry the skip flag; to ask for one by name is to want it.
   change(volume_group, {name}, {"--activate", "y", "--ignoreactivationskip"});

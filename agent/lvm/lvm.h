@@ -97,6 +97,10 @@ class Lvm {
   // small or the pool too full; a thin one may be larger than its pool. AlreadyExists when the name
   // is taken.
   void create_logical_volume(const NewLogicalVolume& wanted);
+  // To at least this size, rounded up to extents by LVM; no error when it is as large. OutOfSpace as
+  // for a new one.
+  void extend_logical_volume(const std::string& volume_group, const std::string& name,
+                             const std::string& thin_pool, std::uint64_t size_bytes);
   // NotFound when there is none; so do the three below.
   void activate(const std::string& volume_group, const std::string& name);
   void deactivate(const std::string& volume_group, const std::string& name);

@@ -131,7 +131,8 @@ std::string to_json(const Volume& volume) {
                        {"current_uuid", volume.current_uuid},
                        {"format", word_of(kFormats, volume.format)},
                        {"deleting", volume.deleting},
-                       {"copies_asked", volume.copies_asked}},
+                       {"copies_asked", volume.copies_asked},
+                       {"filesystem_grows", volume.filesystem_grows}},
                       volume.unknown)
       .dump();
 }
@@ -157,7 +158,8 @@ Volume from_json<Volume>(const std::string& text) {
                 .current_uuid = members.text("current_uuid"),
                 .format = value_of(kFormats, "format", members),
                 .deleting = members.flag("deleting", false),
-                .copies_asked = members.number_or<unsigned>("copies_asked", 0)};
+                .copies_asked = members.number_or<unsigned>("copies_asked", 0),
+                .filesystem_grows = members.flag("filesystem_grows", false)};
   for (const Members& replica : members.objects("replicas")) {
     volume.replicas.push_back(to_replica(replica, static_cast<unsigned>(volume.replicas.size())));
   }

@@ -29,6 +29,9 @@ inline constexpr unsigned kSlots = 16384;
 // As long as one of the first so many is free, no other is used: firewalls are opened for these.
 inline constexpr unsigned kUsualSlots = 256;
 
+// Begins what a node says of a volume that cannot be made as large as it should be.
+inline constexpr const char* kGrowthFailed = "it cannot grow: ";
+
 // One copy of a volume. `made` is set once its logical volume (and DRBD metadata) stood complete,
 // and never taken back: a made copy whose logical volume is missing is a loss to be reported, never
 // something to make anew.
@@ -65,6 +68,8 @@ struct Volume {
   Format format = Format::Never;
   bool deleting = false;
   unsigned copies_asked = 0;  // by the options of the last call, when it has fewer; else 0
+  // It was made for a smaller device, and is to fill this one where it is mounted.
+  bool filesystem_grows = false;
   Unknown unknown = {};
 
   bool mirrored() const { return minor != 0; }

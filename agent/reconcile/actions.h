@@ -25,6 +25,12 @@ struct ActivateData {
 struct ActivateMetadata {
   bool operator==(const ActivateMetadata&) const = default;
 };
+struct GrowData {
+  bool operator==(const GrowData&) const = default;
+};
+struct GrowMirror {
+  bool operator==(const GrowMirror&) const = default;
+};
 struct WipeData {
   bool operator==(const WipeData&) const = default;
 };
@@ -126,6 +132,10 @@ struct RecordFormatDone {
 struct CheckFilesystem {
   bool operator==(const CheckFilesystem&) const = default;
 };
+// While it is mounted. When it fails, as GrowData may, the volume is as usable as before.
+struct GrowFilesystem {
+  bool operator==(const GrowFilesystem&) const = default;
+};
 struct CompleteMountCalls {
   bool operator==(const CompleteMountCalls&) const = default;
 };
@@ -164,19 +174,18 @@ struct Fail {
 
 }  // namespace actions
 
-using Action =
-    std::variant<actions::CreateData, actions::CreateMetadataDevice, actions::ActivateData,
-                 actions::ActivateMetadata, actions::WipeData, actions::CreateMetadata,
-                 actions::Finish, actions::RecordMade, actions::WriteConfig, actions::Adjust,
-                 actions::AskArbiter, actions::UseForced, actions::LeaveSet, actions::TakeOut,
-                 actions::PutBack, actions::ReplacePeer, actions::Disconnect, actions::ResumeIo,
-                 actions::KillUsers, actions::GiveUpDisk, actions::ReconnectDiscarding,
-                 actions::Promote, actions::PromoteByForce, actions::Demote, actions::Link,
-                 actions::Unlink, actions::Unmount, actions::RecordFormatStarted,
-                 actions::MakeFilesystem, actions::RecordFormatDone, actions::CheckFilesystem,
-                 actions::CompleteMountCalls, actions::RefuseRelease, actions::DropAttachment,
-                 actions::Down, actions::RemoveConfig, actions::RemoveBacking,
-                 actions::ForgetReplica, actions::LookAgain, actions::Fail>;
+using Action = std::variant<
+    actions::CreateData, actions::CreateMetadataDevice, actions::ActivateData,
+    actions::ActivateMetadata, actions::GrowData, actions::GrowMirror, actions::WipeData,
+    actions::CreateMetadata, actions::Finish, actions::RecordMade, actions::WriteConfig,
+    actions::Adjust, actions::AskArbiter, actions::UseForced, actions::LeaveSet, actions::TakeOut,
+    actions::PutBack, actions::ReplacePeer, actions::Disconnect, actions::ResumeIo,
+    actions::KillUsers, actions::GiveUpDisk, actions::ReconnectDiscarding, actions::Promote,
+    actions::PromoteByForce, actions::Demote, actions::Link, actions::Unlink, actions::Unmount,
+    actions::RecordFormatStarted, actions::MakeFilesystem, actions::RecordFormatDone,
+    actions::CheckFilesystem, actions::GrowFilesystem, actions::CompleteMountCalls,
+    actions::RefuseRelease, actions::DropAttachment, actions::Down, actions::RemoveConfig,
+    actions::RemoveBacking, actions::ForgetReplica, actions::LookAgain, actions::Fail>;
 
 // It is one of these.
 template <class... Kinds>

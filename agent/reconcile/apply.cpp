@@ -75,6 +75,25 @@ void record_format(const Wanted& wanted, const Tools& tools, model::Format forma
   });
 }
 
+// The metadata first: who sees that the data has grown relies on both.
+void grow_backing(const Wanted& wanted, const Tools& tools) {
+  const model::Volume& volume = wanted.volume;
+  Pool& pool = get_pool(tools, volume);
+  if (has_layer(volume, Layer::Drbd)) {
+    pool.grow(metadata_name(volume), drbd::metadata_size_bytes(volume.size_bytes));
+  }
+  pool.grow(volume.name, volume.size_bytes);
+}
+
+// Unless it is to grow once more.
+void record_grown(const Wanted& wanted, const Tools& tools) {
+  change_volume(wanted, tools, [&](model::Volume& volume) {
+    if (!volume.filesystem_grows || volume.size_bytes != wanted.volume.size_bytes) return false;
+    volume.filesystem_grows = false;
+    return true;
+  });
+}
+
 void forget_replica(const Wanted& wanted, const Tools& tools) {
   const auto found = tools.store.find_volume(wanted.volume.name);
   if (!found || found->value.id != wanted.volume.id) return;
@@ -243,6 +262,10 @@ struct Applier {
   void operator()(const actions::ActivateMetadata& /*action*/) const {
     get_pool(tools, wanted.volume).activate(metadata_name(wanted.volume));
   }
+  void operator()(const actions::GrowData& /*action*/) const { grow_backing(wanted, tools); }
+  void operator()(const actions::GrowMirror& /*action*/) const {
+    tools.drbd.take_new_size(wanted.volume.name);
+  }
   void operator()(const actions::WipeData& /*action*/) const {
     filesystem::wipe_ends(seen.data->device);
   }
@@ -305,6 +328,10 @@ struct Applier {
   void operator()(const actions::CheckFilesystem& /*action*/) const {
     check_filesystem(wanted, seen, tools);
   }
+  void operator()(const actions::GrowFilesystem& /*action*/) const {
+    tools.filesystem.grow(seen.device->path, wanted.volume.fs_type, seen.mounts.front());
+    record_grown(wanted, tools);
+  }
   void operator()(const actions::CompleteMountCalls& /*action*/) const {
     tools.calls.complete(wanted.volume.name, {.device = tools.links.path(wanted.volume.name),
                                               .major = seen.device->major,
@@ -360,7 +387,7 @@ bool touches_backing(const Action& action) {
 }
 
 bool changes_space(const Action& action) {
-  return is<actions::CreateData, actions::RemoveBacking>(action);
+  return is<actions::CreateData, actions::GrowData, actions::RemoveBacking>(action);
 }
 
 }  // namespace plexvol::reconcile

@@ -26,6 +26,8 @@ void Executor::run_one(const Action& action, Wanted& wanted, Seen& seen) {
   if (is<actions::PutBack>(action)) effects_.put_back = true;
   if (is<actions::ForgetReplica>(action)) effects_.forgot_replica = true;
   if (is<actions::ReplacePeer>(action)) return replace(wanted);
+  if (is<actions::GrowData, actions::GrowMirror, actions::GrowFilesystem>(action))
+    return grow(action, wanted, seen);
   try {
     if (acts_on_set(action) && wanted.current) {
       shared_.tools.arbiter.acted().record(wanted.volume, *wanted.current);
@@ -49,6 +51,19 @@ void Executor::connect_again(const Wanted& wanted, Seen& seen) {
       shared_.tools.drbd.adjust(volume_);
     }
   } catch (const Error& error) {
+    log::warn(error.what());
+  }
+}
+
+// The volume is as usable as before when there is no room: a note, not an error. The patrol tries
+// again.
+void Executor::grow(const Action& action, Wanted& wanted, Seen& seen) {
+  try {
+    apply(action, wanted, seen, shared_.tools);
+    if (changes_space(action)) shared_.settings.space_changed();
+  } catch (const Error& error) {
+    seen.growth_failed = true;
+    if (effects_.note.empty()) effects_.note = model::kGrowthFailed + std::string(error.what());
     log::warn(error.what());
   }
 }

@@ -32,6 +32,7 @@ class Executor {
  private:
   void run_one(const Action& action, Wanted& wanted, Seen& seen);
   void connect_again(const Wanted& wanted, Seen& seen);
+  void grow(const Action& action, Wanted& wanted, Seen& seen);
   void replace(const Wanted& wanted);
 
   Shared& shared_;

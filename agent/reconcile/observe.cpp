@@ -220,7 +220,9 @@ void observe_device(const Wanted& wanted, const Tools& tools, Seen& seen) {
       });
     }
   }
+  seen.data_bytes = seen.data && seen.data->active ? device_size_bytes(seen.data->device) : 0;
   seen.device = find_device(device_path(volume, seen));
+  seen.device_bytes = seen.device ? device_size_bytes(seen.device->path) : 0;
   if (!seen.device || (seen.resource && seen.resource->role != "Primary")) {
     seen.just_formatted = false;
   }

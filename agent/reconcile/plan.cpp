@@ -65,6 +65,8 @@ std::span<const Rule> Planner::list_rules() {
       {"promotion", &Planner::promote},
       {"format", &Planner::format},
       {"mount calls", &Planner::answer_mount_calls},
+      // After the mount calls: where there is no room, the volume can be used as it is.
+      {"growth", &Planner::grow},
       // Only when nothing is missing here: it is the copy that the new one is filled from.
       {"replacement", &Planner::replace_peer},
       // Last: what keeps the volume from being released keeps nothing else from being done.

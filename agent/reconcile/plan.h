@@ -108,6 +108,10 @@ struct Seen {
   // What the pool does not list does not exist: never true of an empty directory, which may be the
   // mount point of a file system that is not mounted yet.
   bool absence_is_certain = false;
+  // Of `data`, as the kernel says; 0: it has no device.
+  std::uint64_t data_bytes = 0;
+  std::uint64_t device_bytes = 0;  // of `device`
+  bool growth_failed = false;      // in this very pass: it is not tried again
   bool config_current = false;
   bool connection_current = false;  // what has changed in it is not who the peer is
   // What has changed in it is how fast a resync runs, which parts nobody.

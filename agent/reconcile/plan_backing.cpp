@@ -114,6 +114,36 @@ void Planner::take_down_layers() {
   }
 }
 
+Then Planner::grow() {
+  if (seen_.data_bytes == 0 || seen_.growth_failed) return Then::GoOn;
+  if (seen_.data_bytes < volume_.size_bytes) {
+    add(actions::GrowData{});
+  } else if (device_can_grow()) {
+    add(actions::GrowMirror{});
+  } else if (filesystem_can_grow()) {
+    add(actions::GrowFilesystem{});
+  } else {
+    return Then::GoOn;
+  }
+  add(actions::LookAgain{});
+  return Then::End;
+}
+
+// DRBD lets a Primary alone ask for it, and neither without its peer nor during a resync.
+bool Planner::device_can_grow() const {
+  return has_layer(volume_, Layer::Drbd) && primary() && connected() &&
+         seen_.resource->disk_state == "UpToDate" &&
+         seen_.resource->peer_disk_state == "UpToDate" &&
+         seen_.resource->replication == "Established" && seen_.device_bytes < volume_.size_bytes &&
+         wanted_.peer_device_bytes >= volume_.size_bytes;
+}
+
+bool Planner::filesystem_can_grow() const {
+  return volume_.filesystem_grows && wanted_.attached_here() && !frozen(seen_) &&
+         seen_.device_bytes >= volume_.size_bytes && !seen_.mounts.empty() &&
+         seen_.mounted_fault.empty();
+}
+
 // Never proposes to delete the volume while a whole copy of it exists.
 Then Planner::tell_loss() {
   const std::string what = find_missing_part(volume_, seen_);

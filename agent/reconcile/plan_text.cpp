@@ -23,6 +23,12 @@ std::string to_text(const ActivateData& /*action*/) {
 std::string to_text(const ActivateMetadata& /*action*/) {
   return "ActivateMetadata";
 }
+std::string to_text(const GrowData& /*action*/) {
+  return "GrowData";
+}
+std::string to_text(const GrowMirror& /*action*/) {
+  return "GrowMirror";
+}
 std::string to_text(const WipeData& /*action*/) {
   return "WipeData";
 }
@@ -103,6 +109,9 @@ std::string to_text(const RecordFormatDone& /*action*/) {
 }
 std::string to_text(const CheckFilesystem& /*action*/) {
   return "CheckFilesystem";
+}
+std::string to_text(const GrowFilesystem& /*action*/) {
+  return "GrowFilesystem";
 }
 std::string to_text(const CompleteMountCalls& /*action*/) {
   return "CompleteMountCalls";

@@ -107,6 +107,7 @@ class Planner {
   Then promote();
   Then format();
   Then answer_mount_calls();
+  Then grow();
   Then replace_peer();
   Then tell_holder();
   // Of list_arbitration_rules() alone:
@@ -136,6 +137,8 @@ class Planner {
   void let_go();
   void plan_promotion();
   bool may_be_forced() const;
+  bool device_can_grow() const;
+  bool filesystem_can_grow() const;
   void plan_mount_calls();
   void remove_volume();
   void plan_data_removal();

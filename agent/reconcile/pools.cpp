@@ -104,6 +104,10 @@ class LvmPool : public Pool {
     return active_backing(name, true);
   }
 
+  void grow(const std::string& name, std::uint64_t size_bytes) override {
+    lvm_.extend_logical_volume(settings_.volume_group, name, settings_.thin_pool, size_bytes);
+  }
+
   void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
     lvm_.remove_tag(settings_.volume_group, names, kMakingTag);
     remember(names, volume_id, take_created(names));
@@ -249,6 +253,9 @@ class ImagePool : public Pool {
     if (!found.empty()) return found.begin()->second;
     throw Error(ErrorCode::Unavailable,
                 fmt::format("the new image {} was removed by another program", name));
+  }
+  void grow(const std::string& name, std::uint64_t size_bytes) override {
+    files_.grow_image(name, size_bytes);
   }
   void finish(const std::vector<std::string>& names, const std::string& volume_id) override {
     for (const std::string& name : names) files_.set_tags(name, {kTag, id_tag(volume_id)});

@@ -45,6 +45,9 @@ class Pool {
   // Makes it with the tag `making`; active afterwards. Answers what find() would from then on.
   virtual Backing create(const std::string& name, std::uint64_t size_bytes,
                          const std::string& volume_id) = 0;
+  // Of one that is active, while it is in use as well: larger ones stay as they are. OutOfSpace when
+  // there is no room.
+  virtual void grow(const std::string& name, std::uint64_t size_bytes) = 0;
   virtual void finish(const std::vector<std::string>& names, const std::string& volume_id) = 0;
   virtual void activate(const std::string& name) = 0;
   virtual void remove(const std::vector<std::string>& names) = 0;

@@ -145,7 +145,8 @@ model::Volume Creation::create(const NewVolume& wanted) {
                          .current_uuid = random_hex(15) + "8",
                          .format = model::Format::Never,
                          .deleting = false,
-                         .copies_asked = 0};
+                         .copies_asked = 0,
+                         .filesystem_grows = false};
     for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
     const bool is_stored = with_any_first_node(
         wanted, [&] { return store_new(volume, wanted.replicas > 1, wanted.tenant, placements); });

@@ -137,7 +137,8 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
                        .copies = volume.wanted_copies(),
                        .copies_asked = volume.copies_asked,
                        .tenant = {},
-                       .formatted = volume.format != model::Format::Never};
+                       .formatted = volume.format != model::Format::Never,
+                       .filesystem_grows = volume.filesystem_grows};
   if (const auto tenant = known.tenants.find(volume.name);
       tenant != known.tenants.end() && tenant->second.volume_id == volume.id) {
     info.tenant = tenant->second.name;

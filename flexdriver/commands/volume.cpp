@@ -187,6 +187,24 @@ void add_set(CLI::App& parent, const CommandContext& context) {
   });
 }
 
+void add_resize(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand("resize", "make a volume larger, also while it is used");
+  verb->footer(
+      "The file system grows with it, or when it is mounted next. Two replicas grow while their\n"
+      "nodes are connected and in sync. Smaller sizes are refused.\n"
+      "Example:\n  plexvol volume resize data 20Gi");
+  const auto request = std::make_shared<api::ResizeVolumeRequest>();
+  verb->add_option("NAME", request->name, "the volume")->required();
+  verb->add_option("SIZE", request->size, "its new size: 20Gi, 500M, 1073741824")->required();
+  verb->callback([request, &context] {
+    const std::string result = context.ask(api::kVolumeResizePath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
+    const auto volume = api::from_json<api::VolumeInfo>(result);
+    print_line("volume " + volume.name + " has " + size_to_text(volume.size_bytes) +
+               (volume.filesystem_grows ? ", its file system grows when it is mounted" : ""));
+  });
+}
+
 void add_delete(CLI::App& parent, const CommandContext& context) {
   CLI::App* verb = parent.add_subcommand(
       "delete", "remove a volume and its data, without asking; refused while it is in use");
@@ -234,12 +252,14 @@ void add_force_current(CLI::App& parent, const CommandContext& context) {
 }  // namespace
 
 void add_volume_commands(CLI::App& app, const CommandContext& context) {
-  CLI::App* noun = app.add_subcommand("volume", "create, list, show, set and delete volumes");
+  CLI::App* noun =
+      app.add_subcommand("volume", "create, list, show, set, resize and delete volumes");
   noun->require_subcommand(1);
   add_create(*noun, context);
   add_list(*noun, context);
   add_show(*noun, context);
   add_set(*noun, context);
+  add_resize(*noun, context);
   add_delete(*noun, context);
   add_force_current(*noun, context);
 }

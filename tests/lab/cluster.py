@@ -168,12 +168,12 @@ class Cluster:
 
         def wait(node: Node) -> None:
             wait_until(
-                lambda: set(names) <= set(self._alive_as_seen_by(node.name)), 120, f"{node.name} sees {names} alive"
+                lambda: set(names) <= set(self.alive_as_seen_by(node.name)), 120, f"{node.name} sees {names} alive"
             )
 
         self.lab.on_all(wait, [self.node(name) for name in names])
 
-    def _alive_as_seen_by(self, name: str) -> list[str]:
+    def alive_as_seen_by(self, name: str) -> list[str]:
         result = self.plexvol(name, "node", "list", "-o", "json")
         if result.code != 0:
             return []

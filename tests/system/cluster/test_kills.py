@@ -29,6 +29,10 @@ class Killer:
 
     def disturb(self, node: str, *arguments: str) -> None:
         """Whatever becomes of this call, it may be made again and then succeeds."""
+        self._kill_beside(node, *arguments)
+        self.again(node, *arguments)
+
+    def _kill_beside(self, node: str, *arguments: str) -> None:
         call = self._cluster.driver(node).start(*arguments)
         for _ in range(KILLS_OF_A_CALL):
             time.sleep(self._chance.uniform(0, 1.5))  # the moment itself is what is tried
@@ -37,7 +41,11 @@ class Killer:
             self._cluster.resume_agent(victim)
             self.kills += 1
         call.wait(300)
-        self.again(node, *arguments)
+
+    def disturb_command(self, node: str, *arguments: str) -> None:
+        self._kill_beside(node, *arguments)
+        done = self._cluster.plexvol(node, *arguments)
+        assert done.code == 0, done.stderr
 
     def again(self, node: str, *arguments: str) -> Reply:
         return self._cluster.driver(node).must(*arguments)
@@ -55,6 +63,8 @@ def test_the_same_call_succeeds_after_each_kill(cluster: Cluster, chance: random
         node = chance.choice(NODES)
         killer.disturb(node, "mount", pod, asked)
         cluster.node(node).sh(f"echo {name} >{pod}/file; sync {pod}/file")
+        killer.disturb_command(node, "volume", "resize", name, "192Mi")
+        assert int(cluster.node(node).sh(f"df -m {pod} | awk 'END {{print $2}}'").stdout) > 150
         killer.disturb(node, "unmount", pod)
         cluster.wait_detached("n3", name)
         other = next(r["node"] for r in (cluster.volume("n3", name) or {})["replicas"] if r["node"] != node)

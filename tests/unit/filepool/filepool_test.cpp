@@ -299,3 +299,34 @@ TEST_CASE("names that lead out of the directory are refused") {
     CHECK(codes_for(name) == std::pair(ErrorCode::InvalidArgument, ErrorCode::InvalidArgument));
   }
 }
+
+TEST_CASE("an image grows with its device, and never shrinks") {
+  if (!can_use_loop_devices()) return;
+  Pool pool;
+  pool.files.create_image("v1", kSize, {"tag"});
+  const std::string device = pool.files.find_image("v1")->device;
+  const auto device_size = [&] {
+    std::ifstream file("/sys/block/" + device.substr(5) + "/size");
+    std::uint64_t sectors = 0;
+    file >> sectors;
+    return sectors * 512;
+  };
+  pool.files.grow_image("v1", 2 * kSize);
+  CHECK(pool.files.find_image("v1")->size_bytes == 2 * kSize);
+  CHECK(device_size() == 2 * kSize);
+  pool.files.grow_image("v1", kSize);
+  CHECK(device_size() == 2 * kSize);
+
+  SUBCASE("an agent that died between the two goes on") {
+    std::filesystem::resize_file(pool.path("v1.img"), 3 * kSize);
+    pool.files.grow_image("v1", 3 * kSize);
+    CHECK(device_size() == 3 * kSize);
+  }
+  SUBCASE("more than there is room for is refused") {
+    const std::uint64_t room = pool.files.space().total_bytes;
+    CHECK(code_of([&] { pool.files.grow_image("v1", 2 * kSize + 2 * room); }) ==
+          ErrorCode::OutOfSpace);
+    CHECK(device_size() == 2 * kSize);
+  }
+  CHECK(code_of([&] { pool.files.grow_image("v2", kSize); }) == ErrorCode::NotFound);
+}

@@ -33,7 +33,8 @@ json volume_record() {
           {"current_uuid", "0123456789abcde8"},
           {"format", "Done"},
           {"deleting", false},
-          {"copies_asked", 2}};
+          {"copies_asked", 2},
+          {"filesystem_grows", false}};
 }
 
 json current_record() {

@@ -16,6 +16,7 @@
 #include "agent/filepool/filepool.h"
 #include "agent/model/codec.h"
 #include "agent/process/boost_runner.h"
+#include "agent/reconcile/observe.h"
 #include "tests/support/failing_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/unit/reconcile/plan_cases.h"
@@ -205,6 +206,17 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
     const model::Volume volume = store.find_volume("v")->value;
     store.commit(store::Change().remove(keys::attachment("v")).wake(volume));
   }
+  // n2's copy is as large already.
+  void grow() {
+    model::Volume volume = store.find_volume("v")->value;
+    volume.size_bytes *= 2;
+    model::Status of_peer;
+    of_peer.device_bytes = volume.size_bytes;
+    store.commit(store::Change()
+                     .put(keys::volume("v"), model::to_json(volume))
+                     .put(keys::status("n2", "v"), model::to_json(of_peer))
+                     .wake(volume));
+  }
   static bool has_ext4() {
     constexpr std::streamoff kMagic = 0x438;
     std::ifstream device(kDevice, std::ios::binary);
@@ -237,7 +249,7 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
       }
     }
     for (const std::string& file : files) text += " " + file;
-    return text;
+    return text + " of " + std::to_string(device_size_bytes(kDevice)) + " bytes";
   }
 };
 
@@ -254,6 +266,7 @@ bool ends_as_expected(const Step& prepare, const Step& want, std::size_t k, Fail
   want(node);
   node.runner.failing.emplace(node.runner.kernel, k, when);
   node.settle();
+  node.settle();  // the patrol comes by: a volume that has not grown is usable, so nothing else does
   CHECK(node.describe() == expected);
   return node.runner.failing->count() >= k;
 }
@@ -321,6 +334,12 @@ TEST_CASE("passes: a mirrored volume comes back after a boot, whichever command 
   if (!support::can_use_loop_devices()) return;
   check_every_failure([](FailingNode& node) { node.settle(); },
                       [](FailingNode& node) { node.reboot(); }, 4);
+}
+
+TEST_CASE("passes: a mirrored volume is made larger, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure(
+      make_and_attach, [](FailingNode& node) { node.grow(); }, 3);
 }
 
 TEST_CASE("passes: a mirrored volume is removed, whichever command fails") {

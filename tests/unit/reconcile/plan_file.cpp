@@ -118,6 +118,7 @@ Wanted to_wanted(const Json& json) {
   object.read("peer_alive", wanted.peer_alive);
   object.read_word("peer_fate", wanted.peer_fate, fates);
   object.read("others_whole", wanted.others_whole);
+  object.read("peer_device_bytes", wanted.peer_device_bytes);
   object.refuse_unknown();
   return wanted;
 }
@@ -142,6 +143,7 @@ drbd::ResourceState to_resource_state(Object& object) {
   object.read("connection", resource.connection);
   object.read("peer_role", resource.peer_role);
   object.read("peer_disk_state", resource.peer_disk_state);
+  object.read("replication", resource.replication);
   object.read("untouched", resource.untouched);
   return resource;
 }
@@ -232,6 +234,8 @@ Seen to_seen(const Json& json) {
     }
   }
   object.read("absence_is_certain", seen.absence_is_certain);
+  object.read("data_bytes", seen.data_bytes);
+  object.read("device_bytes", seen.device_bytes);
   object.read("config_current", seen.config_current);
   object.read("connection_current", seen.connection_current);
   object.read("only_resync_options_changed", seen.only_resync_options_changed);

@@ -1,0 +1,29 @@
+// A volume becomes larger, while it is used as well.
+//
+// The store says what it is to be. Each node with a copy extends its backing device; where there are
+// two, DRBD takes the new size when both are as large, connected and in sync, and its node is the
+// primary; then the file system grows where it is mounted, else when it is mounted next.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "agent/api/protocol.h"
+#include "agent/model/model.h"
+#include "agent/store/typed_store.h"
+#include "agent/volumes/await.h"
+#include "agent/volumes/turns.h"
+
+namespace plexvol::volumes {
+
+// Records the size. Nothing changes when it has it. Throws InvalidArgument for a smaller one,
+// OutOfSpace and Unavailable when a node has no room or is away, or one of two copies is lost,
+// NotFound.
+model::Volume resize(store::TypedStore& store, Turns& turns, const std::string& name,
+                     std::uint64_t size_bytes);
+
+// The same, and waits until the nodes have done it. Throws what keeps it from that.
+api::VolumeInfo resize_and_await(store::TypedStore& store, Turns& turns, const std::string& name,
+                                 std::uint64_t size_bytes, const Call& call);
+
+}  // namespace plexvol::volumes
