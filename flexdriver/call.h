@@ -10,7 +10,8 @@
 //   mountdevice TARGET DEVICE OPTIONS
 //   mount TARGET OPTIONS
 //   unmount TARGET, unmountdevice TARGET
-//   expandvolume, expandfs                Not supported
+//   expandvolume                          Not supported: nobody calls it
+//   expandfs OPTIONS DEVICE DIRECTORY NEW OLD
 //
 // OPTIONS is a JSON object of strings; by hand also @FILE, or - for stdin.
 #pragma once

@@ -46,12 +46,6 @@ class Reader {
     value = found->get<bool>();
   }
 
-  void refuse_true(const char* key, const char* why) {
-    const auto found = json_.find(key);
-    if (found == json_.end() || *found == false) return;
-    problem_ = std::string(kFileName) + ": " + key + ": " + why + "; it is ignored";
-  }
-
   void read(const char* key, std::chrono::milliseconds& value) {
     const auto found = json_.find(key);
     if (found == json_.end()) return;
@@ -95,7 +89,7 @@ Settings parse_settings(const std::string& text, const std::string& directory) {
     reader.read("selinuxRelabel", settings.capabilities.selinux_relabel);
     reader.read("supportsMetrics", settings.capabilities.supports_metrics);
     reader.read("fsGroup", settings.capabilities.fs_group);
-    reader.refuse_true("requiresFSResize", "volumes do not grow in this version");
+    reader.read("requiresFSResize", settings.capabilities.requires_fs_resize);
   } else {
     settings.problem = std::string(kFileName) + " is not a JSON object";
   }

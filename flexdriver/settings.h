@@ -5,7 +5,8 @@
 //    "attach": false,                          the capabilities that `init` answers, in
 //    "selinuxRelabel": true,                   Kubernetes' words
 //    "supportsMetrics": true,
-//    "fsGroup": true}
+//    "fsGroup": true,
+//    "requiresFSResize": true}
 // The name begins with a dot, so that the kubelet does not probe the driver again when the file
 // changes.
 //
@@ -30,9 +31,9 @@ struct Capabilities {
   bool selinux_relabel = true;
   bool supports_metrics = true;
   bool fs_group = true;
-  // A volume cannot be grown yet. With true, a claim that is made larger would show its new size
-  // although nothing has grown; with false it stays FileSystemResizePending, which is the truth.
-  bool requires_fs_resize = false;
+  // With it a claim that is made larger brings `expandfs`; without, it stays FileSystemResizePending
+  // and its volume as it is.
+  bool requires_fs_resize = true;
 };
 
 struct Settings {

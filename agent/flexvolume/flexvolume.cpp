@@ -2,14 +2,22 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
+#include "agent/base/deadline.h"
 #include "agent/base/text.h"
 #include "agent/log.h"
+#include "agent/volumes/lookup.h"
+#include "agent/volumes/resize.h"
 
 namespace plexvol::flexvolume {
 
 using volumes::Call;
 
 namespace {
+
+// A pod that is about to start is kept no longer from it by a volume that does not grow.
+constexpr std::chrono::milliseconds kPatienceOfStart{15'000};
 
 // What a caller gets though it asked for something else is also in the log: a kubelet shows no
 // message of a call that succeeds.
@@ -97,14 +105,36 @@ void FlexVolume::mounted(const api::MountedRequest& request) {
   std::string failure;
   if (!request.mounted) failure = request.message.empty() ? "no reason given" : request.message;
   use_cases_.mounts.mounted(request.call_id, request.target, failure);
+  if (request.mounted) recent_.add(request.target);
 }
 
 void FlexVolume::abandon(const std::string& call_id) {
   use_cases_.mounts.abandon(call_id);
 }
 
-void FlexVolume::unmounted(const api::UnmountedRequest&) {
+void FlexVolume::unmounted(const api::UnmountedRequest& request) {
+  recent_.take(request.target);
   use_cases_.mounts.unmounted();
+}
+
+api::ExpandReply FlexVolume::expand(const api::ExpandRequest& request, const Call& call) {
+  const Request asked = parse_options(request.options, UnknownOptions::Ignore);
+  const std::string& volume = asked.wanted.volume;
+  const log::LogScope scope("volume", volume);
+  const bool is_starting = recent_.take(request.target);
+  Call patient = call;
+  if (is_starting) patient.deadline = base::sooner(call.deadline, kPatienceOfStart);
+  try {
+    // A volume may be larger than its claim: a person made it so, or its size was rounded up.
+    const std::uint64_t size =
+        std::max(request.size, volumes::get_volume(use_cases_.store, volume).size_bytes);
+    volumes::resize_and_await(use_cases_.store, use_cases_.turns, volume, size, patient);
+    return {};
+  } catch (const Error& error) {
+    if (!is_starting) throw;
+    log::warn(error.what());
+    return {.message = fmt::format("{}; the pod starts with what there is", error.what())};
+  }
 }
 
 }  // namespace plexvol::flexvolume

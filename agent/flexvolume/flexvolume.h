@@ -8,6 +8,7 @@
 
 #include "agent/api/protocol.h"
 #include "agent/flexvolume/options.h"
+#include "agent/flexvolume/recent_mounts.h"
 #include "agent/volumes/await.h"
 #include "agent/volumes/use_cases.h"
 
@@ -32,6 +33,10 @@ class FlexVolume {
   void mounted(const api::MountedRequest& request);
   void abandon(const std::string& call_id);
   void unmounted(const api::UnmountedRequest& request);
+  // Makes all of the volume at least as large. Directly after a mount a failure would keep the pod
+  // from starting, for as long as there is no room or a copy is away, and nobody can make its claim
+  // smaller: then the call succeeds after a moment's wait, and the nodes go on by themselves.
+  api::ExpandReply expand(const api::ExpandRequest& request, const volumes::Call& call);
 
  private:
   std::string device_of(const std::string& volume) const;
@@ -39,6 +44,7 @@ class FlexVolume {
 
   volumes::UseCases& use_cases_;
   std::string device_directory_;
+  RecentMounts recent_;
 };
 
 }  // namespace plexvol::flexvolume

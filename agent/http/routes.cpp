@@ -50,6 +50,10 @@ const std::map<std::string, Route>& routes() {
          return api::to_json(
              d.flexvolume.wait_for_attach(body_of<api::WaitForAttachRequest>(r), c));
        }},
+      {api::kExpandPath,
+       [](const Doors& d, const Request& r, const Call& c) {
+         return api::to_json(d.flexvolume.expand(body_of<api::ExpandRequest>(r), c));
+       }},
       {api::kIsAttachedPath,
        [](const Doors& d, const Request& r, const Call&) {
          return api::to_json(d.flexvolume.is_attached(body_of<api::AttachRequest>(r)));

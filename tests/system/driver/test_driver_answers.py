@@ -7,7 +7,7 @@ from fake_agent import FakeAgent, error, result
 from lone_driver import OPTIONS, OPTIONS_TEXT, Driver
 
 DEFAULTS = {"attach": False, "selinuxRelabel": True, "supportsMetrics": True, "fsGroup": True,
-            "requiresFSResize": False}
+            "requiresFSResize": True}
 
 
 def test_init_needs_no_agent_and_answers_the_defaults_without_settings(driver: Driver) -> None:
@@ -16,20 +16,23 @@ def test_init_needs_no_agent_and_answers_the_defaults_without_settings(driver: D
 
 
 def test_init_answers_the_capabilities_of_the_settings(driver: Driver) -> None:
-    driver.configure(attach=True, selinuxRelabel=False, supportsMetrics=False, fsGroup=False)
+    driver.configure(attach=True, selinuxRelabel=False, supportsMetrics=False, fsGroup=False, requiresFSResize=False)
     turned = {key: not value for key, value in DEFAULTS.items()}
-    assert driver.run("init").reply["capabilities"] == {**turned, "requiresFSResize": False}
+    assert driver.run("init").reply["capabilities"] == turned
 
 
 @pytest.mark.finding("K12")
-def test_no_kubelet_is_told_that_volumes_grow(driver: Driver) -> None:
-    """With requiresFSResize a claim would show a size that its volume does not have."""
-    driver.configure(requiresFSResize=True)
-    assert driver.run("init").reply["capabilities"]["requiresFSResize"] is False
-    assert "requiresFSResize" in driver.run("init", "--trace").err
-    for call in ("expandvolume", "expandfs"):
-        reply = driver.run(call, OPTIONS_TEXT, "", "/mnt", "2", "1").reply
-        assert reply["status"] == "Not supported" and "cannot be grown" in reply["message"]
+def test_a_claim_that_was_made_larger_asks_the_agent(driver: Driver, agent: FakeAgent) -> None:
+    agent.answers["/v1/expand"] = result({"message": "n2 has no room"})
+    reply = driver.run("expandfs", OPTIONS_TEXT, "", "/mnt", "2048", "1024").reply
+    assert reply == {"status": "Success", "message": "n2 has no room"}
+    assert agent.request("/v1/expand").body == {"options": OPTIONS, "target": "/mnt", "size": 2048}
+
+
+@pytest.mark.parametrize("size", ["", "many", "-1", "1.5", "1Gi", "99999999999999999999"])
+def test_a_size_that_is_no_number_of_bytes_is_refused(driver: Driver, size: str) -> None:
+    reply = driver.run("expandfs", OPTIONS_TEXT, "", "/mnt", size, "1").reply
+    assert reply["status"] == "Failure" and "not a number of bytes" in reply["message"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"attach": "yes"}', '{"timeout_seconds": -1}',
@@ -57,7 +60,7 @@ def test_settings_are_found_through_a_link_to_the_executable(driver: Driver) -> 
     assert driver.run("init").reply["capabilities"]["attach"] is True
 
 
-@pytest.mark.parametrize("call", ["getvolumename", "expandvolume", "expandfs", "waitfordetach", "mountt", "ünknown"])
+@pytest.mark.parametrize("call", ["getvolumename", "expandvolume", "waitfordetach", "mountt", "ünknown"])
 def test_a_call_that_is_not_offered_is_not_supported(driver: Driver, call: str) -> None:
     for arguments in ([], [OPTIONS_TEXT], ["a", "b", "c", "d", "e"]):
         assert driver.run(call, *arguments).reply["status"] == "Not supported"

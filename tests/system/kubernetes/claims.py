@@ -11,7 +11,7 @@ LABEL = "volume.plexvol.io/"
 RIGHT = {"copies": "1", "pool": "default"}
 
 
-def storage_class(name: str, parameters: dict[str, str], **others: str) -> dict[str, Any]:
+def storage_class(name: str, parameters: dict[str, str], **others: Any) -> dict[str, Any]:
     """One that makes volumes at once."""
     return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
             "provisioner": "plexvol.io/flexvolume", "parameters": parameters, **others}

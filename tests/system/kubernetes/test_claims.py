@@ -70,6 +70,43 @@ def test_a_volume_that_is_made_before_any_pod(plexvol: Installation, workloads: 
     claims.wait_gone(volume, unused)
 
 
+def test_a_claim_that_is_made_larger(plexvol: Installation, workloads: Workloads, claims: Claims) -> None:
+    """First while its pod runs, then while none does. Of xfs: ext4 may be grown by few of the machines that tests run on."""
+    name, parameters = "grows", {"copies": "1", "pool": "kube_vg", "fsType": "xfs"}
+    workloads.apply(storage_class(name, parameters, allowVolumeExpansion=True))
+    workloads.apply(claim(name, name, "512Mi"), pod_of(name, name))
+    [volume] = claims.wait_bound(name)
+    workloads.wait_running(name)
+
+    def ask(size: str) -> None:
+        wanted = {"spec": {"resources": {"requests": {"storage": size}}}}
+        plexvol.cluster.kubectl("patch", "pvc", name, "-p", json.dumps(wanted))
+
+    def room() -> int:
+        return int(workloads.sh(name, "df -m /data | tail -n 1 | awk '{print $2}'"))
+
+    def check(size: str, least: int) -> None:
+        """Kubernetes shows the size first, and asks for it then."""
+        wait_until(lambda: room() >= least, PATIENCE, f"the pod has {size}")
+        assert claims.find(name)["status"]["capacity"]["storage"] == size
+        assert not claims.find(name)["status"].get("conditions")
+        assert plexvol.volume(volume)["filesystem_grows"] is False
+
+    ask("768Mi")
+    check("768Mi", 700)
+    assert starts(workloads, name) == 1
+    end_pod(plexvol, workloads, name, volume)
+    ask("1Gi")
+    workloads.apply(pod_of(name, name))
+    workloads.wait_running(name)
+    check("1Gi", 950)
+    assert starts(workloads, name) == 2
+    assert plexvol.volume(volume)["size_bytes"] == 1 << 30
+    end_pod(plexvol, workloads, name, volume)
+    claims.delete(name)
+    claims.wait_gone(volume)
+
+
 def stateful_set(name: str, replicas: int) -> dict[str, Any]:
     pod = pod_of("", "")["spec"]
     del pod["volumes"]

@@ -160,6 +160,13 @@ def test_a_class_waits_for_the_pod_where_the_scheduler_can_tell_its_node(version
         assert one.get("volumeBindingMode") == mode
 
 
+@pytest.mark.parametrize(("version", "grows"), [("1.12", None), ("1.13", True)])
+def test_claims_may_be_made_larger_where_a_kubelet_asks_for_it(version: str, grows: bool | None) -> None:
+    for name in ("plexvol", "plexvol-mirrored"):
+        found = find("StorageClass", name, manifests("--kubernetes", version, *ETCD))
+        assert found.get("allowVolumeExpansion") is grows
+
+
 def test_another_pool_leaves_the_classes_as_they_are() -> None:
     """A StorageClass cannot be changed: `kubectl apply` would fail."""
     one = manifests("--pool", "fast=vg0", *ETCD)

@@ -48,16 +48,6 @@ TEST_CASE("settings: one wrong key does not spoil the others, and is named") {
   CHECK(parse_settings(R"({"attach":"yes"})", "").problem.find("attach") != std::string::npos);
 }
 
-TEST_CASE("settings: nobody can make a kubelet believe that volumes grow [K12]") {
-  for (const char* value : {"true", "1", "null"}) {
-    const Settings settings =
-        parse_settings(std::string(R"({"requiresFSResize":)") + value + "}", "");
-    CHECK_FALSE(settings.capabilities.requires_fs_resize);
-    CHECK(settings.problem.find("requiresFSResize") != std::string::npos);
-  }
-  CHECK(parse_settings(R"({"requiresFSResize":false})", "").problem == "");
-}
-
 TEST_CASE("settings: what is no JSON object is ignored, and said") {
   for (const char* text : {"{", "[]", "7", "\xff", "{}x"}) {
     CAPTURE(text);

@@ -1,0 +1,72 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/unit/volumes/quiet_node.h"
+
+using namespace plexvol;           // NOLINT(google-build-using-namespace)
+using namespace plexvol::volumes;  // NOLINT(google-build-using-namespace)
+namespace keys = store::keys;
+
+namespace {
+
+// A volume of 1 GiB, mounted on n3, whose pool has room for 10 more.
+struct ExpandCase : QuietNode {
+  ExpandCase() {
+    announce(10 * kGi);
+    model::Volume volume;
+    volume.name = "v";
+    volume.id = "id";
+    volume.pool = "p";
+    volume.size_bytes = kGi;
+    volume.replicas = {{"n3", true, false}};
+    volume.format = model::Format::Done;
+    put(keys::volume("v"), model::to_json(volume));
+    put_status(kGi);
+  }
+  void put_status(std::uint64_t device_bytes) {
+    model::Status status;
+    status.session = "s";
+    status.device_bytes = device_bytes;
+    put(keys::status("n3", "v"), model::to_json(status));
+  }
+  std::uint64_t size_bytes() { return store.find_volume("v")->value.size_bytes; }
+  std::string expand(std::uint64_t size) {
+    return flexvolume
+        .expand({.options = {{"volume", "v"}}, .target = "/pods/1", .size = size},
+                {.deadline = std::chrono::steady_clock::now(), .stop = {}})
+        .message;
+  }
+  void mount() {
+    flexvolume.mounted(
+        {.call_id = calls.begin("v"), .target = "/pods/1", .mounted = true, .message = ""});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("expand: the volume becomes as large as its claim [K12]") {
+  ExpandCase test;
+  test.put_status(2 * kGi);
+  CHECK(test.expand(2 * kGi) == "");
+  CHECK(test.size_bytes() == 2 * kGi);
+  SUBCASE("a claim that is smaller changes nothing") {
+    CHECK(test.expand(kGi) == "");
+    CHECK(test.size_bytes() == 2 * kGi);
+  }
+}
+
+TEST_CASE("expand: a pod that runs waits, one that is about to start does not") {
+  ExpandCase test;
+  CHECK_THROWS_WITH_AS(test.expand(2 * kGi), doctest::Contains("waiting for n3"), Error);
+  CHECK_THROWS_WITH_AS(test.expand(99 * kGi), doctest::Contains("v cannot grow by 97Gi: node n3"),
+                       Error);
+  test.mount();
+  CHECK(test.expand(99 * kGi).find("the pod starts with what there is") != std::string::npos);
+  // It runs now.
+  CHECK_THROWS_AS(test.expand(99 * kGi), Error);
+  test.mount();
+  test.flexvolume.unmounted({.target = "/pods/1"});
+  CHECK_THROWS_AS(test.expand(99 * kGi), Error);
+  CHECK(test.size_bytes() == 2 * kGi);
+}
