@@ -26,8 +26,6 @@ namespace plexvol::filesystem {
 namespace {
 
 constexpr const char* kE2fsck = "/sbin/e2fsck";
-constexpr const char* kResize2fs = "/sbin/resize2fs";
-constexpr const char* kXfsGrowfs = "/sbin/xfs_growfs";
 
 // They write through the page cache and then wait in one fsync, which no counter of theirs shows;
 // behind a slow network and a slow disk that takes its time.
@@ -128,16 +126,6 @@ void Filesystem::check(const std::string& device, const std::string& type,
       fmt::format("the file system on {} ({}) cannot be used as it is: e2fsck -p: exit code {}: "
                   "{}{}",
                   device, type, output.exit_code, words, look_needed ? "; " + how_to_look : ""));
-}
-
-void Filesystem::grow(const std::string& device, const std::string& type,
-                      const std::string& mount_point) {
-  const bool is_xfs = type == "xfs";
-  process::run_checked(runner_, {.argv = is_xfs ? std::vector<std::string>{kXfsGrowfs, mount_point}
-                                                : std::vector<std::string>{kResize2fs, device},
-                                 .input = {},
-                                 .stall_limit = kStallLimit,
-                                 .subject = device});
 }
 
 }  // namespace plexvol::filesystem

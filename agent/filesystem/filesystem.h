@@ -42,9 +42,6 @@ class Filesystem {
   // as well, and a kernel that does not know the file system refuses it: so this is no error then.
   // Where it does record errors: Unsupported.
   void check(const std::string& device, const std::string& type, const std::string& how_to_look);
-  // To the size of its device, where it is mounted at `mount_point`, which this process must see. No
-  // error when it has that size. What is in use goes on.
-  void grow(const std::string& device, const std::string& type, const std::string& mount_point);
 
  private:
   process::Runner& runner_;

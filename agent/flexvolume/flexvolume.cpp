@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agent/api/names.h"
 #include "agent/base/deadline.h"
 #include "agent/base/text.h"
 #include "agent/log.h"
@@ -126,8 +127,8 @@ api::ExpandReply FlexVolume::expand(const api::ExpandRequest& request, const Cal
   if (is_starting) patient.deadline = base::sooner(call.deadline, kPatienceOfStart);
   try {
     // A volume may be larger than its claim: a person made it so, or its size was rounded up.
-    const std::uint64_t size =
-        std::max(request.size, volumes::get_volume(use_cases_.store, volume).size_bytes);
+    const std::uint64_t size = std::max(parse_size_bytes(std::to_string(request.size)),
+                                        volumes::get_volume(use_cases_.store, volume).size_bytes);
     volumes::resize_and_await(use_cases_.store, use_cases_.turns, volume, size, patient);
     return {};
   } catch (const Error& error) {

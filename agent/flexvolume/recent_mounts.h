@@ -1,35 +1,41 @@
 // The directories that were mounted a moment ago: their pods have not started yet.
 //
-// A kubelet asks for growth by the same call whether the pod runs or is about to start, and mounts
-// again before it repeats a call that failed in a start. So an agent that was restarted between the
-// two, and takes the pod for one that runs, answers one call with a failure.
+// A kubelet asks for growth by the same call whether the pod runs or is about to start; in a start it
+// asks directly after the mount, and mounts again before it repeats a call that failed.
 #pragma once
 
+#include <chrono>
+#include <map>
 #include <mutex>
-#include <set>
 #include <string>
 
 namespace plexvol::flexvolume {
 
 class RecentMounts {
  public:
-  void add(const std::string& target) {
+  using Clock = std::chrono::steady_clock;
+
+  void add(const std::string& target, Clock::time_point now = Clock::now()) {
     const std::lock_guard lock(mutex_);
-    // Most are never asked for again, and the driver need not tell of an unmount.
-    if (targets_.size() >= kMost) targets_.clear();
-    targets_.insert(target);
+    std::erase_if(mounted_, [&](const auto& one) { return now - one.second > kRecent; });
+    mounted_[target] = now;
   }
   // True once for each mount.
-  bool take(const std::string& target) {
+  bool take(const std::string& target, Clock::time_point now = Clock::now()) {
     const std::lock_guard lock(mutex_);
-    return targets_.erase(target) > 0;
+    const auto found = mounted_.find(target);
+    if (found == mounted_.end()) return false;
+    const bool is_recent = now - found->second <= kRecent;
+    mounted_.erase(found);
+    return is_recent;
   }
 
  private:
-  static constexpr std::size_t kMost = 10'000;
+  // Seen between the two: some milliseconds, in which the kubelet reads the claim.
+  static constexpr std::chrono::seconds kRecent{5};
 
   std::mutex mutex_;
-  std::set<std::string> targets_;  // under mutex_
+  std::map<std::string, Clock::time_point> mounted_;  // under mutex_
 };
 
 }  // namespace plexvol::flexvolume

@@ -3,10 +3,14 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 
+#include "agent/api/names.h"
 #include "agent/drbd/metadata.h"
 #include "agent/filesystem/filesystem.h"
+#include "agent/filesystem/grow.h"
 #include "agent/filesystem/kill_users.h"
 #include "agent/filesystem/mkfs_options.h"
 #include "agent/filesystem/mount_table.h"
@@ -75,14 +79,32 @@ void record_format(const Wanted& wanted, const Tools& tools, model::Format forma
   });
 }
 
+// A tool's success is not enough: whoever looks next would ask for the same again.
+void check_has_grown(const std::string& device, std::uint64_t size_bytes) {
+  const std::uint64_t has = device_size_bytes(device);
+  if (has >= size_bytes) return;
+  throw Error(ErrorCode::Unavailable, fmt::format("{} was extended to {}, and still has {}", device,
+                                                  size_to_text(size_bytes), size_to_text(has)));
+}
+
+// Seen in the lab: the command ends before the peer has answered, and the device is as it was.
+void await_growth(const std::string& device, std::uint64_t size_bytes) {
+  constexpr std::chrono::milliseconds kStep(20);
+  constexpr int kMostSteps = 500;
+  for (int step = 0; step < kMostSteps && device_size_bytes(device) < size_bytes; ++step) {
+    std::this_thread::sleep_for(kStep);
+  }
+}
+
 // The metadata first: who sees that the data has grown relies on both.
-void grow_backing(const Wanted& wanted, const Tools& tools) {
+void grow_backing(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   const model::Volume& volume = wanted.volume;
   Pool& pool = get_pool(tools, volume);
   if (has_layer(volume, Layer::Drbd)) {
     pool.grow(metadata_name(volume), drbd::metadata_size_bytes(volume.size_bytes));
   }
   pool.grow(volume.name, volume.size_bytes);
+  check_has_grown(seen.data->device, volume.size_bytes);
 }
 
 // Unless it is to grow once more.
@@ -262,9 +284,11 @@ struct Applier {
   void operator()(const actions::ActivateMetadata& /*action*/) const {
     get_pool(tools, wanted.volume).activate(metadata_name(wanted.volume));
   }
-  void operator()(const actions::GrowData& /*action*/) const { grow_backing(wanted, tools); }
+  void operator()(const actions::GrowData& /*action*/) const { grow_backing(wanted, seen, tools); }
   void operator()(const actions::GrowMirror& /*action*/) const {
     tools.drbd.take_new_size(wanted.volume.name);
+    await_growth(seen.device->path, wanted.volume.size_bytes);
+    check_has_grown(seen.device->path, wanted.volume.size_bytes);
   }
   void operator()(const actions::WipeData& /*action*/) const {
     filesystem::wipe_ends(seen.data->device);
@@ -329,7 +353,8 @@ struct Applier {
     check_filesystem(wanted, seen, tools);
   }
   void operator()(const actions::GrowFilesystem& /*action*/) const {
-    tools.filesystem.grow(seen.device->path, wanted.volume.fs_type, seen.mounts.front());
+    filesystem::grow_mounted(wanted.volume.fs_type, seen.device->major, seen.device->minor,
+                             seen.device_bytes, seen.mounts);
     record_grown(wanted, tools);
   }
   void operator()(const actions::CompleteMountCalls& /*action*/) const {

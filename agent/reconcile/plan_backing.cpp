@@ -116,26 +116,30 @@ void Planner::take_down_layers() {
 
 Then Planner::grow() {
   if (seen_.data_bytes == 0 || seen_.growth_failed) return Then::GoOn;
+  const bool is_mirror = has_layer(volume_, Layer::Drbd);
   if (seen_.data_bytes < volume_.size_bytes) {
+    if (is_mirror && !mirror_can_grow()) return Then::GoOn;
     add(actions::GrowData{});
-  } else if (device_can_grow()) {
+  } else if (is_mirror && seen_.device_bytes < volume_.size_bytes) {
+    const bool has_peer_grown = wanted_.peer_device_bytes >= volume_.size_bytes;
+    if (!primary() || !has_peer_grown || !mirror_can_grow()) return Then::GoOn;
     add(actions::GrowMirror{});
-  } else if (filesystem_can_grow()) {
-    add(actions::GrowFilesystem{});
   } else {
-    return Then::GoOn;
+    if (!filesystem_can_grow()) return Then::GoOn;
+    add(actions::GrowFilesystem{});
   }
   add(actions::LookAgain{});
   return Then::End;
 }
 
-// DRBD lets a Primary alone ask for it, and neither without its peer nor during a resync.
-bool Planner::device_can_grow() const {
-  return has_layer(volume_, Layer::Drbd) && primary() && connected() &&
+// DRBD takes a new size while one of the two is Primary, both are connected, and none is resynced.
+// Their disks are extended only then, too: when both are larger as they connect, DRBD grows by
+// itself, and what is new stays marked as out of sync (seen in the lab).
+bool Planner::mirror_can_grow() const {
+  return connected() && (primary() || seen_.resource->peer_role == "Primary") &&
          seen_.resource->disk_state == "UpToDate" &&
          seen_.resource->peer_disk_state == "UpToDate" &&
-         seen_.resource->replication == "Established" && seen_.device_bytes < volume_.size_bytes &&
-         wanted_.peer_device_bytes >= volume_.size_bytes;
+         seen_.resource->replication == "Established";
 }
 
 bool Planner::filesystem_can_grow() const {

@@ -137,7 +137,7 @@ class Planner {
   void let_go();
   void plan_promotion();
   bool may_be_forced() const;
-  bool device_can_grow() const;
+  bool mirror_can_grow() const;
   bool filesystem_can_grow() const;
   void plan_mount_calls();
   void remove_volume();

@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "agent/api/names.h"
@@ -84,8 +87,9 @@ model::Volume resize(store::TypedStore& store, Turns& turns, const std::string& 
     if (size_bytes == volume.size_bytes) return volume;
     check_room(store, volume, size_bytes - volume.size_bytes);
     volume.size_bytes = size_bytes;
-    // What is formatted later fills the device by itself.
-    volume.filesystem_grows = volume.format != model::Format::Never;
+    // What is formatted later fills the device by itself, as far as that has grown by then: a mirror
+    // grows in use only.
+    volume.filesystem_grows = volume.format != model::Format::Never || volume.wanted_copies() > 1;
     change.require(keys::volume(name), found->revision);
     change.put(keys::volume(name), model::to_json(volume)).wake(volume);
     if (store.commit(change)) return volume;
@@ -99,8 +103,15 @@ namespace {
 // What is still to be done, where and why not yet; "": nothing.
 std::string find_missing(store::TypedStore& store, const model::Volume& volume) {
   std::string missing;
+  std::vector<std::pair<std::string, std::optional<model::Status>>> copies;
   for (const std::string& node : volume.nodes()) {
-    const auto status = store.find_status(node, volume.name);
+    copies.emplace_back(node, store.find_status(node, volume.name));
+  }
+  // A mirror that nobody uses grows when it is used next.
+  const bool is_used = std::ranges::any_of(
+      copies, [](const auto& copy) { return copy.second && !copy.second->mounts.empty(); });
+  if (volume.wanted_copies() > 1 && !is_used) return "";
+  for (const auto& [node, status] : copies) {
     const bool is_smaller = !status || status->device_bytes < volume.size_bytes;
     const bool waits = status && volume.filesystem_grows && !status->mounts.empty();
     if (!is_smaller && !waits) continue;

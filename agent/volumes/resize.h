@@ -1,8 +1,8 @@
 // A volume becomes larger, while it is used as well.
 //
-// The store says what it is to be. Each node with a copy extends its backing device; where there are
-// two, DRBD takes the new size when both are as large, connected and in sync, and its node is the
-// primary; then the file system grows where it is mounted, else when it is mounted next.
+// The store says what it is to be. The node with the copy extends its backing device, and then the
+// file system where it is mounted, else when it is mounted next. Of two copies both are extended while
+// the volume is in use and they are connected and in sync; then DRBD takes the new size.
 #pragma once
 
 #include <cstdint>

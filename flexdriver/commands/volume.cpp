@@ -190,8 +190,8 @@ void add_set(CLI::App& parent, const CommandContext& context) {
 void add_resize(CLI::App& parent, const CommandContext& context) {
   CLI::App* verb = parent.add_subcommand("resize", "make a volume larger, also while it is used");
   verb->footer(
-      "The file system grows with it, or when it is mounted next. Two replicas grow while their\n"
-      "nodes are connected and in sync. Smaller sizes are refused.\n"
+      "The file system grows with it, or when it is mounted next. Two replicas grow only while\n"
+      "it is mounted, and their nodes are connected and in sync. Smaller sizes are refused.\n"
       "Example:\n  plexvol volume resize data 20Gi");
   const auto request = std::make_shared<api::ResizeVolumeRequest>();
   verb->add_option("NAME", request->name, "the volume")->required();

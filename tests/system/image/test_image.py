@@ -34,8 +34,6 @@ TOOLS = [
     (["/sbin/fsck.ext4", "-V"], "e2fsck"),
     (["/sbin/mkfs.xfs", "-V"], "mkfs.xfs version"),
     (["/usr/sbin/lvextend", "--version"], "LVM version"),
-    (["/sbin/resize2fs"], "Usage: "),
-    (["/sbin/xfs_growfs", "-V"], "xfs_growfs version"),
     (["/sbin/xfs_repair", "-V"], "xfs_repair version"),
     (["/sbin/losetup", "--version"], "losetup from util-linux"),
     (["/usr/sbin/modprobe", "--version"], "kmod version"),

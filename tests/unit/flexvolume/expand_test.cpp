@@ -48,7 +48,7 @@ struct ExpandCase : QuietNode {
 TEST_CASE("expand: the volume becomes as large as its claim [K12]") {
   ExpandCase test;
   test.put_status(2 * kGi);
-  CHECK(test.expand(2 * kGi) == "");
+  CHECK(test.expand(2 * kGi - 1) == "");  // rounded up as any other size
   CHECK(test.size_bytes() == 2 * kGi);
   SUBCASE("a claim that is smaller changes nothing") {
     CHECK(test.expand(kGi) == "");
@@ -69,4 +69,15 @@ TEST_CASE("expand: a pod that runs waits, one that is about to start does not") 
   test.flexvolume.unmounted({.target = "/pods/1"});
   CHECK_THROWS_AS(test.expand(99 * kGi), Error);
   CHECK(test.size_bytes() == 2 * kGi);
+}
+
+TEST_CASE("expand: a mount is recent once, and for some seconds") {
+  flexvolume::RecentMounts recent;
+  const auto begin = flexvolume::RecentMounts::Clock::now();
+  recent.add("/a", begin);
+  CHECK_FALSE(recent.take("/b", begin));
+  CHECK(recent.take("/a", begin + std::chrono::seconds(1)));
+  CHECK_FALSE(recent.take("/a", begin + std::chrono::seconds(1)));
+  recent.add("/a", begin);
+  CHECK_FALSE(recent.take("/a", begin + std::chrono::seconds(60)));
 }
