@@ -12,6 +12,7 @@
 #include "agent/api/error.h"
 #include "agent/controller/agent_watch.h"
 #include "agent/controller/bell.h"
+#include "agent/controller/claim_growth.h"
 #include "agent/controller/cluster_view.h"
 #include "agent/controller/failover.h"
 #include "agent/controller/known_volumes.h"
@@ -83,6 +84,13 @@ class Leader {
                       .volumes = volumes_,
                       .classes = classes_,
                       .server_knows_affinity = minor_ >= kFirstWithAffinity}),
+        claim_growth_(
+            {.client = client,
+             .events = events_,
+             .grow = [&agent](const std::string& volume,
+                              std::uint64_t size_bytes) { return agent.grow(volume, size_bytes); },
+             .claims = claims_,
+             .volumes = volumes_}),
         reclaimer_({.client = client, .events = events_, .agent = agent, .volumes = volumes_}),
         orphans_({.client = client, .agent = agent, .claims = claims_, .volumes = volumes_}),
         failover_({.client = client,
@@ -149,6 +157,7 @@ class Leader {
   kube::Cache<kube::Node> nodes_;
   NodeLabels labels_;
   Provisioner provisioner_;
+  ClaimGrowth claim_growth_;
   Reclaimer reclaimer_;
   Orphans orphans_;
   Failover failover_;
@@ -201,7 +210,9 @@ void Leader::look_at_all_claims() {
 }
 
 void Leader::look_at_claim(const std::string& key) {
-  if (provisioner_.look_at(key) == Provisioner::Outcome::Failed) {
+  const bool has_failed = provisioner_.look_at(key) == Provisioner::Outcome::Failed ||
+                          (needs_claim_growth(minor_) && !claim_growth_.look_at(key));
+  if (has_failed) {
     claims_to_look_at_.retry(key);
   } else {
     claims_to_look_at_.done(key);

@@ -24,6 +24,8 @@ class NodeAgent {
   api::VolumeInfo create(const api::CreateVolumeRequest& request) const;
   std::vector<api::VolumeInfo> list_volumes() const;
   std::optional<api::VolumeInfo> find_volume(const std::string& name) const;
+  // To at least this size; waits until it is done.
+  api::VolumeInfo grow(const std::string& volume, std::uint64_t size_bytes) const;
   // Answers when every node that is up has removed its part; no error when there is no such volume.
   api::DeleteVolumeReply remove(const std::string& name) const;
   std::vector<api::NodeInfo> list_nodes() const;

@@ -123,7 +123,9 @@ Claim from_json<Claim>(const std::string& text) {
   claim.requested = spec.object("resources").object("requests").text_or_number("storage");
   claim.has_selector = spec.has("selector");
   claim.data_source = read_data_source(spec);
-  claim.phase = source.part("status").text("phase");
+  const Fields status = source.part("status");
+  claim.phase = status.text("phase");
+  claim.capacity = status.object("capacity").text_or_number("storage");
   return claim;
 }
 

@@ -56,6 +56,7 @@ struct Claim {
   bool has_selector = false;
   std::string data_source;  // "VolumeSnapshot snap-1" of dataSource, dataSourceRef; "": none
   std::string phase;        // Pending, Bound, Lost
+  std::string capacity;     // status.capacity.storage, a quantity; "" until it is bound
 };
 
 struct StorageClass {
