@@ -65,7 +65,8 @@ void record_made(const Wanted& wanted, const Tools& tools) {
   });
 }
 
-void record_format(const Wanted& wanted, const Tools& tools, model::Format format) {
+void record_format(const Wanted& wanted, const Seen& seen, const Tools& tools,
+                   model::Format format) {
   change_volume(wanted, tools, [&](model::Volume& volume) {
     if (volume.format == model::Format::Done && format == model::Format::Started) {
       throw Error(ErrorCode::Unavailable,
@@ -75,6 +76,10 @@ void record_format(const Wanted& wanted, const Tools& tools, model::Format forma
     volume.format = format;
     // Those that it was formatted with: until now a call could bring others.
     if (format == model::Format::Done) volume.mkfs_options = wanted.volume.mkfs_options;
+    // It fills the device, as that was seen before.
+    if (format == model::Format::Done && seen.device_bytes >= volume.size_bytes) {
+      volume.filesystem_grows = false;
+    }
     return true;
   });
 }
@@ -341,13 +346,13 @@ struct Applier {
   }
   void operator()(const actions::Unmount& action) const { unmount(action.mount_point, wanted); }
   void operator()(const actions::RecordFormatStarted& /*action*/) const {
-    record_format(wanted, tools, model::Format::Started);
+    record_format(wanted, seen, tools, model::Format::Started);
   }
   void operator()(const actions::MakeFilesystem& /*action*/) const {
     make_filesystem(wanted, seen, tools);
   }
   void operator()(const actions::RecordFormatDone& /*action*/) const {
-    record_format(wanted, tools, model::Format::Done);
+    record_format(wanted, seen, tools, model::Format::Done);
   }
   void operator()(const actions::CheckFilesystem& /*action*/) const {
     check_filesystem(wanted, seen, tools);

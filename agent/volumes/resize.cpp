@@ -87,9 +87,8 @@ model::Volume resize(store::TypedStore& store, Turns& turns, const std::string& 
     if (size_bytes == volume.size_bytes) return volume;
     check_room(store, volume, size_bytes - volume.size_bytes);
     volume.size_bytes = size_bytes;
-    // What is formatted later fills the device by itself, as far as that has grown by then: a mirror
-    // grows in use only.
-    volume.filesystem_grows = volume.format != model::Format::Never || volume.wanted_copies() > 1;
+    // Also of what was never formatted: that may be done before the device has grown.
+    volume.filesystem_grows = true;
     change.require(keys::volume(name), found->revision);
     change.put(keys::volume(name), model::to_json(volume)).wake(volume);
     if (store.commit(change)) return volume;

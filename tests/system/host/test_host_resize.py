@@ -81,6 +81,7 @@ def test_what_was_never_mounted_is_made_with_the_new_size(host: Host, pod: Path)
     assert resize(host, "200Mi") == "volume pv-1 has 200Mi\n"
     host.mounting.must("mount", pod, host.options("pv-1"))
     assert room(host.see(pod)) > 150
+    assert host.volume("pv-1")["filesystem_grows"] is False
 
 
 def test_what_cannot_be_done_is_said(host: Host, pod: Path) -> None:

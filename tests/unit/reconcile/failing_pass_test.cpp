@@ -210,6 +210,7 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
   void grow() {
     model::Volume volume = store.find_volume("v")->value;
     volume.size_bytes *= 2;
+    volume.filesystem_grows = true;
     model::Status of_peer;
     of_peer.device_bytes = volume.size_bytes;
     store.commit(store::Change()
@@ -340,6 +341,18 @@ TEST_CASE("passes: a mirrored volume is made larger, whichever command fails") {
   if (!support::can_use_loop_devices()) return;
   check_every_failure(
       make_and_attach, [](FailingNode& node) { node.grow(); }, 3);
+}
+
+TEST_CASE("passes: a file system that was made before its device has grown grows later") {
+  if (!support::can_use_loop_devices()) return;
+  FailingNode node;
+  node.settle();
+  node.grow();
+  node.attach();
+  node.settle();
+  const model::Volume volume = node.store.find_volume("v")->value;
+  CHECK(volume.format == model::Format::Done);
+  CHECK(volume.filesystem_grows);
 }
 
 TEST_CASE("passes: a mirrored volume is removed, whichever command fails") {
