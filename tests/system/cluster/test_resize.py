@@ -18,7 +18,7 @@ def room(cluster: Cluster, node: str, path: str) -> int:
     ("pool", "fs_type", "replicas", "size"),
     [
         ("thick", "ext4", 2, 64),
-        ("thin", "xfs", 2, 300),
+        pytest.param("thin", "xfs", 2, 300, marks=pytest.mark.long),
         pytest.param("thick", "xfs", 1, 300, marks=pytest.mark.long),
         pytest.param("thin", "ext4", 1, 64, marks=pytest.mark.long),
         pytest.param("file", "ext4", 2, 64, marks=pytest.mark.long),
@@ -80,6 +80,7 @@ def check_both_copies(cluster: Cluster, name: str, asked: str, pod: str, more_th
     cluster.delete_volume("n1", name)
 
 
+@pytest.mark.long
 def test_copies_that_are_apart_grow_once_they_are_together(cluster: Cluster, new_name: Callable[[], str]) -> None:
     name = new_name()
     driver, asked, pod = mounted(cluster, name, "64Mi")
@@ -102,6 +103,7 @@ def test_copies_that_are_apart_grow_once_they_are_together(cluster: Cluster, new
     check_both_copies(cluster, name, asked, pod, 150)
 
 
+@pytest.mark.long
 def test_what_is_not_mounted_grows_when_it_is(cluster: Cluster, new_name: Callable[[], str]) -> None:
     name = new_name()
     driver, asked, pod = mounted(cluster, name, "64Mi")
@@ -119,6 +121,7 @@ def test_what_is_not_mounted_grows_when_it_is(cluster: Cluster, new_name: Callab
     check_both_copies(cluster, name, asked, pod, 150)
 
 
+@pytest.mark.long
 def test_a_node_that_is_away_is_named(cluster: Cluster, new_name: Callable[[], str]) -> None:
     name = new_name()
     cluster.create_volume("n1", name, "64Mi", "n1", "n3")
