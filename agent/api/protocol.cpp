@@ -82,7 +82,7 @@ constexpr auto fields_of(const ExpandReply*) {
 }
 constexpr auto fields_of(const ResizeVolumeRequest*) {
   using S = ResizeVolumeRequest;
-  return std::tuple{must("name", &S::name), must("size", &S::size)};
+  return std::tuple{must("name", &S::name), must("size", &S::size), may("at_least", &S::at_least)};
 }
 constexpr auto fields_of(const VolumeNameRequest*) {
   return std::tuple{must("name", &VolumeNameRequest::name)};

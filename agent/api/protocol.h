@@ -158,7 +158,8 @@ struct SetVolumeRequest {
 };
 struct ResizeVolumeRequest {
   std::string name;
-  std::string size;  // as typed: "20Gi"
+  std::string size;       // as typed: "20Gi"
+  bool at_least = false;  // one that is larger stays as it is, and that is no error
 };
 struct VolumeNameRequest {
   std::string name;
@@ -220,7 +221,7 @@ struct VolumeInfo {
   std::string tenant = {};
   // Its file system may have been made, so it may hold data. An agent that does not tell may have one.
   bool formatted = true;
-  bool filesystem_grows = false;  // when it is mounted: it is smaller than the volume
+  bool filesystem_grows = false;  // when it is mounted: there is one, smaller than the volume
 };
 struct PoolInfo {
   std::string name;

@@ -41,8 +41,9 @@ api::VolumeInfo Commands::set_volume(const api::SetVolumeRequest& request) {
 }
 
 api::VolumeInfo Commands::resize_volume(const api::ResizeVolumeRequest& request, const Call& call) {
-  return volumes::resize_and_await(use_cases_.store, use_cases_.turns, request.name,
-                                   parse_size_bytes(request.size), call);
+  return volumes::resize_and_await(
+      use_cases_.store, use_cases_.turns, request.name,
+      {.bytes = parse_size_bytes(request.size), .at_least = request.at_least}, call);
 }
 
 api::DeleteVolumeReply Commands::delete_volume(const std::string& name, const Call& call) {

@@ -146,7 +146,7 @@ void Failover::move_pods(const std::string& node, const std::set<std::string>& m
   }
 }
 
-// The volumes of pods that are left alone, too: so that a person who deletes such a pod does not wait.
+// Those of pods that stay are included: then a person who deletes such a pod need not wait.
 void Failover::let_detach(const std::string& node, const std::set<std::string>& moved,
                           const std::vector<kube::Pod>& pods) {
   const auto object = parts_.nodes.find(node);

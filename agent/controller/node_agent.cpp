@@ -1,7 +1,5 @@
 #include "agent/controller/node_agent.h"
 
-#include <algorithm>
-
 #include "agent/base/deadline.h"
 #include "agent/client/agent_client.h"
 
@@ -46,10 +44,8 @@ std::optional<api::VolumeInfo> NodeAgent::find_volume(const std::string& name) c
 }
 
 api::VolumeInfo NodeAgent::grow(const std::string& volume, std::uint64_t size_bytes) const {
-  const auto found = find_volume(volume);
-  if (!found) throw Error(ErrorCode::NotFound, "no volume named " + volume);
   const api::ResizeVolumeRequest request{
-      .name = volume, .size = std::to_string(std::max(size_bytes, found->size_bytes))};
+      .name = volume, .size = std::to_string(size_bytes), .at_least = true};
   return api::from_json<api::VolumeInfo>(
       call(api::kVolumeResizePath, api::to_json(request), kWork));
 }

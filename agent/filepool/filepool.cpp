@@ -116,16 +116,19 @@ std::vector<Image> FilePool::list_images() {
   return images;
 }
 
+void FilePool::check_free(std::uint64_t bytes, const std::string& what) const {
+  const std::uint64_t free_bytes = space().free_bytes;
+  if (free_bytes >= bytes) return;
+  throw Error(ErrorCode::OutOfSpace,
+              fmt::format("{}, but only {} is free there", what, size_to_text(free_bytes)));
+}
+
 void FilePool::create_image(const std::string& name, std::uint64_t size_bytes,
                             const std::vector<std::string>& tags) {
   const std::string path = path_of(name, kImageEnding);
   if (find_file(path)) throw Error(ErrorCode::AlreadyExists, path + " already exists");
-  const std::uint64_t free_bytes = space().free_bytes;
-  if (free_bytes < size_bytes) {
-    throw Error(ErrorCode::OutOfSpace,
-                fmt::format("cannot create {}: it may need {}, but only {} is free there", path,
-                            size_to_text(size_bytes), size_to_text(free_bytes)));
-  }
+  check_free(size_bytes,
+             fmt::format("cannot create {}: it may need {}", path, size_to_text(size_bytes)));
   set_tags(name, tags);
   write_atomically(path,
                    [&](int file) { return ftruncate(file, static_cast<off_t>(size_bytes)) == 0; });
@@ -139,12 +142,8 @@ void FilePool::grow_image(const std::string& name, std::uint64_t size_bytes) {
   if (!image) throw Error(ErrorCode::NotFound, path + " does not exist");
   if (image->size_bytes < size_bytes) {
     const std::uint64_t more_bytes = size_bytes - image->size_bytes;
-    const std::uint64_t free_bytes = space().free_bytes;
-    if (free_bytes < more_bytes) {
-      throw Error(ErrorCode::OutOfSpace,
-                  fmt::format("cannot grow {}: it may need {} more, but only {} is free there",
-                              path, size_to_text(more_bytes), size_to_text(free_bytes)));
-    }
+    check_free(more_bytes,
+               fmt::format("cannot grow {}: it may need {} more", path, size_to_text(more_bytes)));
     const base::Descriptor file(open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!file.is_open()) throw_errno("cannot open " + path, errno);
     if (ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0 || fsync(file.get()) != 0) {

@@ -89,6 +89,8 @@ class FilePool {
   // To list all devices there are takes as long as there are many: it is done only when none was
   // known for this file, or the one that was is on another by now.
   std::string find_device(const FileNumber& file);
+  // OutOfSpace, with `what` before the rest of the message.
+  void check_free(std::uint64_t bytes, const std::string& what) const;
   Image read_image(const std::string& name, const std::string& device) const;
   void detach(const std::string& device);
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -72,10 +71,7 @@ struct Order {
 
 // System calls only. One mount of several may be read-only, or lie below another mount.
 int grow_at_any(const Order& order, const std::vector<std::string>& mounts, bool is_in_host) {
-  if (!is_in_host) {
-    const int host = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (host < 0 || setns(host, CLONE_NEWNS) != 0) return kNoHostMounts;
-  }
+  if (!is_in_host && !process::enter_host_mount_namespace()) return kNoHostMounts;
   int result = kNoMount;
   for (const std::string& mount : mounts) {
     const int root = open(mount.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sched.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -26,10 +25,7 @@ constexpr std::chrono::seconds kFaultLimit{20};
 
 // System calls only. 0, or the number of what is wrong.
 int look(const char* point, unsigned major, unsigned minor, bool is_in_host) {
-  if (!is_in_host) {
-    const int host = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (host < 0 || setns(host, CLONE_NEWNS) != 0) return 0;
-  }
+  if (!is_in_host && !process::enter_host_mount_namespace()) return 0;
   const int root = open(point, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (root < 0) return errno == EIO ? EIO : 0;
   struct stat status {};

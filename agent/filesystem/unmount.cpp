@@ -1,10 +1,7 @@
 #include "agent/filesystem/unmount.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sched.h>
 #include <sys/mount.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -33,14 +30,11 @@ bool is_mounted(const std::string& mount_point) {
 
 bool unmount_in_host(const std::string& mount_point) {
   const char* point = mount_point.c_str();
-  // A child has one thread only, as setns(2) asks for, and may hang without us.
+  // A child may hang without us.
   const bool is_there = process::in_host_mount_namespace();
   const auto result = process::run_in_child(
       [point, is_there] {
-        if (!is_there) {
-          const int host = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
-          if (host < 0 || setns(host, CLONE_NEWNS) != 0) return kNoNamespace;
-        }
+        if (!is_there && !process::enter_host_mount_namespace()) return kNoNamespace;
         return umount2(point, UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
       },
       kUnmountLimit);

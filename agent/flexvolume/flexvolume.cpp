@@ -2,13 +2,10 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-
 #include "agent/api/names.h"
 #include "agent/base/deadline.h"
 #include "agent/base/text.h"
 #include "agent/log.h"
-#include "agent/volumes/lookup.h"
 #include "agent/volumes/resize.h"
 
 namespace plexvol::flexvolume {
@@ -126,10 +123,10 @@ api::ExpandReply FlexVolume::expand(const api::ExpandRequest& request, const Cal
   Call patient = call;
   if (is_starting) patient.deadline = base::sooner(call.deadline, kPatienceOfStart);
   try {
-    // A volume may be larger than its claim: a person made it so, or its size was rounded up.
-    const std::uint64_t size = std::max(parse_size_bytes(std::to_string(request.size)),
-                                        volumes::get_volume(use_cases_.store, volume).size_bytes);
-    volumes::resize_and_await(use_cases_.store, use_cases_.turns, volume, size, patient);
+    // A person may have made the volume larger than its claim asks for.
+    volumes::resize_and_await(
+        use_cases_.store, use_cases_.turns, volume,
+        {.bytes = parse_size_bytes(std::to_string(request.size)), .at_least = true}, patient);
     return {};
   } catch (const Error& error) {
     if (!is_starting) throw;

@@ -23,7 +23,7 @@ struct ElectionSettings {
   // Others may take it after so long without a word: pods of a dead node that the holder was on wait
   // for that, too.
   std::chrono::milliseconds duration{9'000};
-  // The holder gives it up when it could not renew it for so long.
+  // A holder that could not renew it for this long gives it up.
   std::chrono::milliseconds renew{6'000};
   std::chrono::milliseconds retry{1'500};
   // False: do not compete, and give up what is held. Asked every `retry`; must return soon, since

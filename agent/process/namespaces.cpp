@@ -1,5 +1,7 @@
 #include "agent/process/namespaces.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <optional>
@@ -44,6 +46,11 @@ bool show_mounts(pid_t pid, const std::string& root, const mounts::EntryVisitor&
 }
 
 }  // namespace
+
+bool enter_host_mount_namespace() {
+  const int host = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
+  return host >= 0 && setns(host, CLONE_NEWNS) == 0;
+}
 
 bool in_host_mount_namespace() {
   // Mounts have numbers of their own in every mount namespace. The links in /proc/1/ns cannot be

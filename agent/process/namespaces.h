@@ -19,6 +19,8 @@ struct MountNamespace {
 
 // This process is in process 1's mount namespace itself. Throws as mounts::for_each_mount() does.
 bool in_host_mount_namespace();
+// Of this process, which must have one thread only: a child. False: it may not. System calls only.
+bool enter_host_mount_namespace();
 
 // As they were when this was made. This process itself is in none of the lists.
 class MountNamespaces {

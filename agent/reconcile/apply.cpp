@@ -84,7 +84,7 @@ void record_format(const Wanted& wanted, const Seen& seen, const Tools& tools,
   });
 }
 
-// A tool's success is not enough: whoever looks next would ask for the same again.
+// If the tool succeeded and nothing grew, the next look would ask for the same again.
 void check_has_grown(const std::string& device, std::uint64_t size_bytes) {
   const std::uint64_t has = device_size_bytes(device);
   if (has >= size_bytes) return;

@@ -122,23 +122,24 @@ std::string describe_state(const model::Volume& volume,
 }
 
 api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& known) {
-  api::VolumeInfo info{.name = volume.name,
-                       .size_bytes = volume.size_bytes,
-                       .pool = volume.pool,
-                       .fs_type = volume.fs_type,
-                       .state = {},
-                       .attached_to = {},
-                       .deleting = volume.deleting,
-                       .drbd_minor = volume.minor,
-                       .epoch = 0,
-                       .forced = {},
-                       .replicas = {},
-                       .former = {volume.former.begin(), volume.former.end()},
-                       .copies = volume.wanted_copies(),
-                       .copies_asked = volume.copies_asked,
-                       .tenant = {},
-                       .formatted = volume.format != model::Format::Never,
-                       .filesystem_grows = volume.filesystem_grows};
+  api::VolumeInfo info{
+      .name = volume.name,
+      .size_bytes = volume.size_bytes,
+      .pool = volume.pool,
+      .fs_type = volume.fs_type,
+      .state = {},
+      .attached_to = {},
+      .deleting = volume.deleting,
+      .drbd_minor = volume.minor,
+      .epoch = 0,
+      .forced = {},
+      .replicas = {},
+      .former = {volume.former.begin(), volume.former.end()},
+      .copies = volume.wanted_copies(),
+      .copies_asked = volume.copies_asked,
+      .tenant = {},
+      .formatted = volume.format != model::Format::Never,
+      .filesystem_grows = volume.filesystem_grows && volume.format != model::Format::Never};
   if (const auto tenant = known.tenants.find(volume.name);
       tenant != known.tenants.end() && tenant->second.volume_id == volume.id) {
     info.tenant = tenant->second.name;

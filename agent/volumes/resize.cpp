@@ -67,7 +67,7 @@ void check_room(store::TypedStore& store, const model::Volume& volume, std::uint
 }  // namespace
 
 model::Volume resize(store::TypedStore& store, Turns& turns, const std::string& name,
-                     std::uint64_t size_bytes) {
+                     const NewSize& size) {
   check_volume_name(name);
   const auto turn = turns.take();
   constexpr int kMaxRaces = 20;
@@ -83,6 +83,8 @@ model::Volume resize(store::TypedStore& store, Turns& turns, const std::string& 
     const auto found = store.find_volume(name);
     if (!found || found->value.id != before.id) continue;
     model::Volume volume = found->value;
+    const std::uint64_t size_bytes =
+        size.at_least ? std::max(size.bytes, volume.size_bytes) : size.bytes;
     check(volume, size_bytes);
     if (size_bytes == volume.size_bytes) return volume;
     check_room(store, volume, size_bytes - volume.size_bytes);
@@ -133,8 +135,8 @@ std::string find_missing(store::TypedStore& store, const model::Volume& volume) 
 }  // namespace
 
 api::VolumeInfo resize_and_await(store::TypedStore& store, Turns& turns, const std::string& name,
-                                 std::uint64_t size_bytes, const Call& call) {
-  const model::Volume volume = resize(store, turns, name, size_bytes);
+                                 const NewSize& size, const Call& call) {
+  const model::Volume volume = resize(store, turns, name, size);
   call.is_about(name);
   std::vector<std::string> watched{keys::volume(name)};
   for (const std::string& node : volume.nodes()) watched.push_back(keys::status(node, name));
@@ -150,8 +152,8 @@ api::VolumeInfo resize_and_await(store::TypedStore& store, Turns& turns, const s
     return show_volume(store, name);
   };
   return awaiter.until<api::VolumeInfo>(call, grown, [&] {
-    return fmt::format("volume {} will have {}: waiting for {}", name, size_to_text(size_bytes),
-                       missing);
+    return fmt::format("volume {} will have {}: waiting for {}", name,
+                       size_to_text(volume.size_bytes), missing);
   });
 }
 

@@ -16,14 +16,19 @@
 
 namespace plexvol::volumes {
 
+struct NewSize {
+  std::uint64_t bytes = 0;
+  bool at_least = false;  // one that is larger stays as it is: no error
+};
+
 // Records the size. Nothing changes when it has it. Throws InvalidArgument for a smaller one,
 // OutOfSpace and Unavailable when a node has no room or is away, or one of two copies is lost,
 // NotFound.
 model::Volume resize(store::TypedStore& store, Turns& turns, const std::string& name,
-                     std::uint64_t size_bytes);
+                     const NewSize& size);
 
 // The same, and waits until the nodes have done it. Throws what keeps it from that.
 api::VolumeInfo resize_and_await(store::TypedStore& store, Turns& turns, const std::string& name,
-                                 std::uint64_t size_bytes, const Call& call);
+                                 const NewSize& size, const Call& call);
 
 }  // namespace plexvol::volumes

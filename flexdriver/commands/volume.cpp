@@ -200,9 +200,8 @@ void add_resize(CLI::App& parent, const CommandContext& context) {
     const std::string result = context.ask(api::kVolumeResizePath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
     const auto volume = api::from_json<api::VolumeInfo>(result);
-    const bool waits = volume.filesystem_grows && volume.formatted;
     print_line("volume " + volume.name + " has " + size_to_text(volume.size_bytes) +
-               (waits ? ", its file system grows when it is mounted" : ""));
+               (volume.filesystem_grows ? ", its file system grows when it is mounted" : ""));
   });
 }
 

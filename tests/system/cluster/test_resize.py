@@ -112,7 +112,7 @@ def test_what_is_not_mounted_grows_when_it_is(cluster: Cluster, new_name: Callab
     cluster.wait_detached("n1", name)
     done = cluster.plexvol("n1", "volume", "resize", name, "192Mi")
     assert done.stdout.decode() == f"volume {name} has 192Mi, its file system grows when it is mounted\n", done.stderr
-    # Its agent brings it up again: the two are connected anew, both larger than DRBD's device is.
+    # Its agent brings it up again, and the two connect: their disks must not have grown by then.
     cluster.node(cluster.other_copy("n1", name, "n1")).check(["drbdsetup", "down", name])
     cluster.wait_state("n1", name, "Ready")
     driver.must("mount", pod, asked)

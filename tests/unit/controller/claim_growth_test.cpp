@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <thread>
+#include <string>
+#include <vector>
 
 #include "agent/api/error.h"
 #include "tests/unit/controller/object_server.h"
@@ -36,11 +37,10 @@ struct GrowthCase {
   }
 
   bool look() {
-    const auto deadline = base::Clock::now() + std::chrono::seconds(30);
-    while (!is_synced(claims, kAllClaims) || !is_synced(volumes, kAllPvs)) {
-      REQUIRE(base::Clock::now() < deadline);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    support::await_synced([this] {
+      return support::is_synced(claims, server, kAllClaims) &&
+             support::is_synced(volumes, server, kAllPvs);
+    });
     return growth.look_at("default/data");
   }
   std::string claim_has() {
@@ -53,7 +53,7 @@ struct GrowthCase {
   support::ObjectServer server;
   std::vector<std::uint64_t> asked;
   std::function<void()> refuse = [] {};
-  kube::Client client{settings()};
+  kube::Client client{support::settings_for(server)};
   kube::Events events{client, "test", "test"};
   kube::Cache<kube::Claim> claims{client, kAllClaims, {}};
   kube::Cache<kube::PersistentVolume> volumes{client, kAllPvs, {}};
@@ -71,22 +71,6 @@ struct GrowthCase {
                           },
                       .claims = claims,
                       .volumes = volumes}};
-
- private:
-  kube::ClientSettings settings() const {
-    kube::ClientSettings settings;
-    settings.server = server.url();
-    settings.user_agent = "plexvol-test/1";
-    return settings;
-  }
-  template <class T>
-  bool is_synced(const kube::Cache<T>& cache, const std::string& path) {
-    std::map<std::string, std::string> cached;
-    for (const auto& object : cache.all()) {
-      cached[object->meta.name] = object->meta.resource_version;
-    }
-    return cache.is_listed() && cached == server.versions(path);
-  }
 };
 
 }  // namespace

@@ -34,12 +34,10 @@ class Scene {
   }
 
   void sync() {
-    const auto deadline = base::Clock::now() + std::chrono::seconds(30);
-    while (!is_synced(volume_objects, view::kVolumesPath) ||
-           !is_synced(node_objects, view::kNodesPath)) {
-      REQUIRE(base::Clock::now() < deadline);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    support::await_synced([this] {
+      return support::is_synced(volume_objects, server, view::kVolumesPath) &&
+             support::is_synced(node_objects, server, view::kNodesPath);
+    });
   }
   // Until all that was written has come back by the caches.
   bool look() {
@@ -68,7 +66,7 @@ class Scene {
   std::function<void(const std::string&)> refuse = [](const std::string&) {};
   int old_lists = 0;  // the next lists of nodes, this many, lack the last action
   controller::KnownVolumes known{[] {}};
-  kube::Client client{settings()};
+  kube::Client client{support::settings_for(server)};
   kube::Cache<kube::PersistentVolume> volumes{client, controller::paths::kVolumes, {}};
   ClusterView::Objects volume_objects{client, view::kVolumesPath, {}};
   ClusterView::Objects node_objects{client, view::kNodesPath, {}};
@@ -82,12 +80,6 @@ class Scene {
        .node_objects = node_objects}};
 
  private:
-  kube::ClientSettings settings() const {
-    kube::ClientSettings settings;
-    settings.server = server.url();
-    settings.user_agent = "plexvol-test/1";
-    return settings;
-  }
   std::vector<api::NodeInfo> list() {
     if (old_lists > 0 && --old_lists >= 0 && !actions.empty()) return before_;
     return nodes;
@@ -97,13 +89,6 @@ class Scene {
     before_ = nodes;
     actions.push_back(action);
     nodes[0].cordon = action == "uncordon" ? "" : action == "drain" ? "draining" : "cordoned";
-  }
-  bool is_synced(const ClusterView::Objects& cache, const char* path) {
-    std::map<std::string, std::string> cached;
-    for (const auto& object : cache.all()) {
-      cached[object->meta.name] = object->meta.resource_version;
-    }
-    return cache.is_listed() && cached == server.versions(path);
   }
 
   std::vector<api::NodeInfo> before_;

@@ -1,17 +1,23 @@
 // An API server that keeps custom objects in memory, for tests of what writes them.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "agent/base/deadline.h"
+#include "agent/kube/cache.h"
+#include "agent/kube/client.h"
 #include "tests/support/http_server.h"
 
 namespace plexvol::support {
@@ -172,5 +178,31 @@ class ObjectServer {
     answer(request, connection);
   }};
 };
+
+inline kube::ClientSettings settings_for(const ObjectServer& server) {
+  kube::ClientSettings settings;
+  settings.server = server.url();
+  settings.user_agent = "plexvol-test/1";
+  return settings;
+}
+
+// The cache has what the server has there now.
+template <class T>
+bool is_synced(const kube::Cache<T>& cache, ObjectServer& server, const std::string& collection) {
+  std::map<std::string, std::string> cached;
+  for (const auto& object : cache.all()) {
+    cached[object->meta.name] = object->meta.resource_version;
+  }
+  return cache.is_listed() && cached == server.versions(collection);
+}
+
+template <class Test>
+void await_synced(const Test& is_synced_now) {
+  const auto deadline = base::Clock::now() + std::chrono::seconds(30);
+  while (!is_synced_now()) {
+    REQUIRE(base::Clock::now() < deadline);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
 
 }  // namespace plexvol::support

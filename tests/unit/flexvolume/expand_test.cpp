@@ -6,29 +6,14 @@
 
 using namespace plexvol;           // NOLINT(google-build-using-namespace)
 using namespace plexvol::volumes;  // NOLINT(google-build-using-namespace)
-namespace keys = store::keys;
 
 namespace {
 
-// A volume of 1 GiB, mounted on n3, whose pool has room for 10 more.
+// Its volume is mounted.
 struct ExpandCase : QuietNode {
   ExpandCase() {
-    announce(10 * kGi);
-    model::Volume volume;
-    volume.name = "v";
-    volume.id = "id";
-    volume.pool = "p";
-    volume.size_bytes = kGi;
-    volume.replicas = {{"n3", true, false}};
-    volume.format = model::Format::Done;
-    put(keys::volume("v"), model::to_json(volume));
+    put_lone_volume();
     put_status(kGi);
-  }
-  void put_status(std::uint64_t device_bytes) {
-    model::Status status;
-    status.session = "s";
-    status.device_bytes = device_bytes;
-    put(keys::status("n3", "v"), model::to_json(status));
   }
   std::uint64_t size_bytes() { return store.find_volume("v")->value.size_bytes; }
   std::string expand(std::uint64_t size) {

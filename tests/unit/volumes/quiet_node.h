@@ -40,6 +40,28 @@ struct QuietNode {
                                    .mirror_error = "",
                                    .pools = {{"p", "lvm", room, room, ""}}}));
   }
+  // Of 1 GiB, on n3 alone, with a file system; and its pool has room for 10 more.
+  model::Volume put_lone_volume() {
+    announce(10 * kGi);
+    model::Volume volume;
+    volume.name = "v";
+    volume.id = "id";
+    volume.pool = "p";
+    volume.size_bytes = kGi;
+    volume.replicas = {{"n3", true, false}};
+    volume.format = model::Format::Done;
+    put(store::keys::volume("v"), model::to_json(volume));
+    return volume;
+  }
+  // What n3 says of it.
+  void put_status(std::uint64_t device_bytes, const std::string& error = "") {
+    model::Status status;
+    status.session = "s";
+    status.device_bytes = device_bytes;
+    status.error = error;
+    status.error_code = ErrorCode::Conflict;
+    put(store::keys::status("n3", "v"), model::to_json(status));
+  }
   // Made of n1's and n2's copies.
   static model::Volume new_volume() {
     model::Volume volume;

@@ -13,32 +13,13 @@ namespace keys = store::keys;
 
 namespace {
 
-// A volume of 1 GiB on n3, whose pool has room for 10 more.
 struct ResizeCase : QuietNode {
-  model::Volume volume;
+  model::Volume volume = put_lone_volume();
 
-  ResizeCase() {
-    announce(10 * kGi);
-    volume.name = "v";
-    volume.id = "id";
-    volume.pool = "p";
-    volume.size_bytes = kGi;
-    volume.replicas = {{"n3", true, false}};
-    volume.format = model::Format::Done;
-    put_volume();
-  }
   void put_volume() { put(keys::volume("v"), model::to_json(volume)); }
-  void put_status(std::uint64_t device_bytes, const std::string& error = "") {
-    model::Status status;
-    status.session = "s";
-    status.device_bytes = device_bytes;
-    status.error = error;
-    status.error_code = ErrorCode::Conflict;
-    put(keys::status("n3", "v"), model::to_json(status));
-  }
   model::Volume stored() { return store.find_volume("v")->value; }
   model::Volume resize(std::uint64_t size_bytes) {
-    return volumes::resize(store, use_cases.turns, "v", size_bytes);
+    return volumes::resize(store, use_cases.turns, "v", {.bytes = size_bytes});
   }
   // "": it is done.
   std::string refusal(std::uint64_t size_bytes, ErrorCode code) {
@@ -53,7 +34,7 @@ struct ResizeCase : QuietNode {
     return "";
   }
   api::VolumeInfo await(std::uint64_t size_bytes) {
-    return resize_and_await(store, use_cases.turns, "v", size_bytes,
+    return resize_and_await(store, use_cases.turns, "v", {.bytes = size_bytes},
                             {.deadline = std::chrono::steady_clock::now(), .stop = {}});
   }
 };
