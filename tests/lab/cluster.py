@@ -207,12 +207,26 @@ class Cluster:
     def create_volume(self, asked: str, volume: str, size: str, *nodes: str, pool: str = "thick") -> None:
         """With one copy on each of these nodes."""
         copies = ("--replicas", str(len(nodes)), "--nodes", ",".join(nodes))
-        created = self.plexvol(asked, "volume", "create", volume, "--size", size, *copies, "--pool", pool)
-        assert created.code == 0, created.text
+        self.insist(asked, "volume", "create", volume, "--size", size, *copies, "--pool", pool)
 
     def delete_volume(self, asked: str, volume: str) -> None:
-        deleted = self.plexvol(asked, "volume", "delete", volume)
-        assert deleted.code == 0, deleted.text
+        self.insist(asked, "volume", "delete", volume)
+
+    def insist(self, asked: str, *command: str) -> None:
+        """Once more where etcd gave no answer in time, as whoever needs it would: the machines may be slow."""
+
+        def succeeds() -> bool:
+            done = self.plexvol(asked, *command)
+            if done.code != 0 and "no answer in time" not in done.text:
+                raise AssertionError(f"plexvol {' '.join(command)}: {done.text}")
+            return done.code == 0
+
+        wait_until(succeeds, 180, f"plexvol {' '.join(command)}")
+
+    def delete_all_volumes(self, asked: str) -> None:
+        listed = json.loads(self.plexvol(asked, "volume", "list", "-o", "json").stdout)
+        for volume in listed["volumes"]:
+            self.delete_volume(asked, volume["name"])
 
     def wait_state(self, asked: str, volume: str, state: str, timeout: float = 120) -> None:
         def look() -> bool:

@@ -147,18 +147,22 @@ class World:
 
         wait_until(is_taken, timeout, f"etcd takes the alarm: {action}")
 
-    def create_volume(self, volume: str, size: str = "32Mi") -> None:
+    def create_volume(self, volume: str) -> None:
         """Asked for again where its time was over, as whoever needs it would: etcd may still be busy with what it was."""
         replicas = ["--replicas", "2", "--nodes", ",".join(self.replicas)]
         said = ""
 
         def created() -> bool:
             nonlocal said
-            result = self.cluster.plexvol("n3", "volume", "create", volume, "--size", size, *replicas, "--pool", "thick")
+            result = self.cluster.plexvol("n3", "volume", "create", volume, "--size", "32Mi", *replicas, "--pool", "thick")
             said = f"{result.stdout.decode()}{result.stderr.decode()}"
             return result.code == 0
 
         wait_or_tell(created, SETTLE_SECONDS, lambda: f"{volume} is created: {said}")
+        # Where nothing is ever written, a thick volume has what was there before, on each node another thing.
+        self.cluster.wait_state("n3", volume, "Ready", SETTLE_SECONDS)
+        for name in self.replicas:
+            self.node(name).sh(f"dd if=/dev/zero of=/dev/vg0/{volume} bs=1M count=32 oflag=direct 2>/dev/null")
 
     def delete_volume(self, volume: str) -> None:
         def deleted() -> bool:
