@@ -86,6 +86,7 @@ reconcile::ReconcilerSettings reconciler_settings(const Config& config, const st
           .rebuild_time = std::chrono::seconds(config.rebuild_seconds),
           .resync_limits = {.max = config.drbd.max_resyncs,
                             .short_bytes = std::uint64_t{config.drbd.short_resync_mib} << 20U},
+          .first_port = static_cast<std::uint16_t>(config.drbd.first_port),
           .space_changed = [&report] { report.look_again(); },
           .resyncs_changed = [&queue] { queue.add(reconcile::Workers::kResyncs); },
           .unmounted = [&queue] { queue.add(reconcile::Workers::kDirectories); },

@@ -70,7 +70,12 @@ constexpr auto fields_of(const CreateVolumeRequest*) {
 }
 constexpr auto fields_of(const SetVolumeRequest*) {
   using S = SetVolumeRequest;
-  return std::tuple{must("name", &S::name), must("namespace", &S::tenant)};
+  return std::tuple{must("name", &S::name), may("namespace", &S::tenant), may("copies", &S::copies),
+                    may("keep", &S::keep)};
+}
+constexpr auto fields_of(const MoveVolumeRequest*) {
+  using S = MoveVolumeRequest;
+  return std::tuple{must("name", &S::name), may("from", &S::from), may("to", &S::to)};
 }
 constexpr auto fields_of(const ExpandRequest*) {
   using S = ExpandRequest;
@@ -135,7 +140,8 @@ constexpr auto fields_of(const VolumeInfo*) {
                     may("copies_asked", &S::copies_asked),
                     may("namespace", &S::tenant),
                     may("formatted", &S::formatted),
-                    may("filesystem_grows", &S::filesystem_grows)};
+                    may("filesystem_grows", &S::filesystem_grows),
+                    may("pending", &S::pending)};
 }
 constexpr auto fields_of(const PoolInfo*) {
   using S = PoolInfo;
@@ -300,6 +306,9 @@ std::string to_json(const ExpandReply& value) {
 std::string to_json(const SetVolumeRequest& value) {
   return to_text_of(value);
 }
+std::string to_json(const MoveVolumeRequest& value) {
+  return to_text_of(value);
+}
 std::string to_json(const VolumeNameRequest& value) {
   return to_text_of(value);
 }
@@ -377,6 +386,7 @@ template ResizeVolumeRequest from_json(const std::string&);
 template ExpandRequest from_json(const std::string&);
 template ExpandReply from_json(const std::string&);
 template SetVolumeRequest from_json(const std::string&);
+template MoveVolumeRequest from_json(const std::string&);
 template VolumeNameRequest from_json(const std::string&);
 template FailOverRequest from_json(const std::string&);
 template ForceCurrentRequest from_json(const std::string&);

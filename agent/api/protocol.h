@@ -50,6 +50,8 @@ inline constexpr const char* kVolumeListPath = "/v1/volume/list";  // {} -> {"vo
 inline constexpr const char* kVolumeShowPath =
     "/v1/volume/show";                                           // VolumeNameRequest -> VolumeInfo
 inline constexpr const char* kVolumeSetPath = "/v1/volume/set";  // SetVolumeRequest -> VolumeInfo
+inline constexpr const char* kVolumeMovePath =
+    "/v1/volume/move";  // MoveVolumeRequest -> VolumeInfo
 inline constexpr const char* kVolumeResizePath =
     "/v1/volume/resize";  // ResizeVolumeRequest -> VolumeInfo
 inline constexpr const char* kVolumeDeletePath =
@@ -154,7 +156,16 @@ struct CreateVolumeRequest {
 inline constexpr const char* kAnyNamespace = "*";
 struct SetVolumeRequest {
   std::string name;
-  std::string tenant;  // JSON "namespace": whose pods may mount it, or kAnyNamespace
+  std::string tenant =
+      {};                 // JSON "namespace": whose pods may mount it, or kAnyNamespace; "": as is
+  unsigned copies = 0;    // 1 or 2; 0: as is
+  std::string keep = {};  // of one copy: the node that keeps it; "": one that has all data
+};
+// Moves a copy, or the only one. Answered when it is recorded; VolumeInfo::pending says what is done.
+struct MoveVolumeRequest {
+  std::string name;
+  std::string from = {};  // "": of a volume that has one copy
+  std::string to = {};    // "": any node with room
 };
 struct ResizeVolumeRequest {
   std::string name;
@@ -216,12 +227,14 @@ struct VolumeInfo {
   std::vector<ReplicaInfo> replicas;
   std::vector<std::string> former;  // nodes whose copy was replaced and is still to be removed
   unsigned copies = 0;              // that it is to have
-  unsigned copies_asked = 0;        // by the options of the last call, when that is more; else 0
+  unsigned copies_asked = 0;        // when that is another number; else 0
   // JSON "namespace": whose pods may mount it; kAnyNamespace; "": no pod has mounted it yet.
   std::string tenant = {};
   // Its file system may have been made, so it may hold data. An agent that does not tell may have one.
   bool formatted = true;
   bool filesystem_grows = false;  // when it is mounted: there is one, smaller than the volume
+  // What is still to be done with its copies and what that waits for, for people; "": nothing.
+  std::string pending = {};
 };
 struct PoolInfo {
   std::string name;
@@ -311,6 +324,7 @@ std::string to_json(const HelperRequest&);
 std::string to_json(const HelperReply&);
 std::string to_json(const CreateVolumeRequest&);
 std::string to_json(const SetVolumeRequest&);
+std::string to_json(const MoveVolumeRequest&);
 std::string to_json(const ResizeVolumeRequest&);
 std::string to_json(const ExpandRequest&);
 std::string to_json(const ExpandReply&);

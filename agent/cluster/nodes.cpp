@@ -47,6 +47,29 @@ std::string describe_unwhole(const std::string& node, const model::Volume& volum
   return percent < 100 ? fmt::format(": {} has {}%", node, percent) : "";
 }
 
+// Of the only copy, which needs a second one first.
+Left describe_single(const std::string& node, const model::Volume& volume,
+                     store::TypedStore& store) {
+  const auto left = [&](const std::string& why, bool needs_person) {
+    return Left{.volume = volume.name, .why = why, .needs_person = needs_person};
+  };
+  if (!store.is_alive(node)) {
+    return left("its only replica is there: bring the node back, or delete the volume", true);
+  }
+  if (const auto attachment = store.find_attachment(volume.name)) {
+    return left(fmt::format("its only replica is there, and the volume is attached to {}: it moves "
+                            "once its pod has left",
+                            attachment->value.node),
+                true);
+  }
+  const auto status = store.find_status(node, volume.name);
+  if (status && !status->error.empty()) {
+    return left("its only replica is there: " + status->error,
+                status->error_code != ErrorCode::Unavailable);
+  }
+  return left("waiting for its turn to be moved", false);
+}
+
 // The reason why the copy of this volume is still there.
 Left describe_left(const std::string& node, const model::Volume& volume, store::TypedStore& store) {
   const auto left = [&](const std::string& why, bool needs_person) {
@@ -58,10 +81,7 @@ Left describe_left(const std::string& node, const model::Volume& volume, store::
     for (const std::string& other : volume.nodes()) why += describe_unwhole(other, volume, store);
     return left(why, false);
   }
-  if (volume.wanted_copies() == 1) {
-    return left("its only replica is there: delete the volume, or copy its data to another one",
-                true);
-  }
+  if (volume.wanted_copies() == 1) return describe_single(node, volume, store);
   const std::string peer = volume.peer_of(node);
   const auto current = store.find_current(volume.name);
   if (peer.empty() || !current || !current->value.nodes.contains(peer)) {

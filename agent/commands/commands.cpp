@@ -3,6 +3,7 @@
 #include "agent/api/names.h"
 #include "agent/cluster/nodes.h"
 #include "agent/cluster/repair.h"
+#include "agent/volumes/copies.h"
 #include "agent/volumes/describe.h"
 #include "agent/volumes/fail_over.h"
 #include "agent/volumes/force_current.h"
@@ -36,7 +37,22 @@ api::VolumeInfo Commands::show_volume(const std::string& name) {
 }
 
 api::VolumeInfo Commands::set_volume(const api::SetVolumeRequest& request) {
-  volumes::set_tenant(use_cases_.store, request.name, request.tenant);
+  if (request.tenant.empty() && request.copies == 0) {
+    throw Error(ErrorCode::InvalidArgument,
+                "nothing to set: give a namespace, or the number of copies");
+  }
+  if (!request.tenant.empty()) {
+    volumes::set_tenant(use_cases_.store, request.name, request.tenant);
+  }
+  if (request.copies != 0) {
+    volumes::set_copies(use_cases_.store, request.name,
+                        {.number = request.copies, .keep = request.keep});
+  }
+  return show_volume(request.name);
+}
+
+api::VolumeInfo Commands::move_volume(const api::MoveVolumeRequest& request) {
+  volumes::move_copy(use_cases_.store, request.name, {.from = request.from, .to = request.to});
   return show_volume(request.name);
 }
 

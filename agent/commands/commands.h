@@ -25,6 +25,7 @@ class Commands {
   std::vector<api::VolumeInfo> list_volumes();
   api::VolumeInfo show_volume(const std::string& name);
   api::VolumeInfo set_volume(const api::SetVolumeRequest& request);
+  api::VolumeInfo move_volume(const api::MoveVolumeRequest& request);
   // Returns when the copy is as large, and the file system where it is mounted.
   api::VolumeInfo resize_volume(const api::ResizeVolumeRequest& request, const volumes::Call& call);
   api::DeleteVolumeReply delete_volume(const std::string& name, const volumes::Call& call);

@@ -92,6 +92,10 @@ const std::map<std::string, Route>& routes() {
        [](const Doors& d, const Request& r, const Call&) {
          return api::to_json(d.commands.set_volume(body_of<api::SetVolumeRequest>(r)));
        }},
+      {api::kVolumeMovePath,
+       [](const Doors& d, const Request& r, const Call&) {
+         return api::to_json(d.commands.move_volume(body_of<api::MoveVolumeRequest>(r)));
+       }},
       {api::kVolumeResizePath,
        [](const Doors& d, const Request& r, const Call& c) {
          return api::to_json(d.commands.resize_volume(body_of<api::ResizeVolumeRequest>(r), c));

@@ -37,18 +37,20 @@ E value_of(const std::pair<E, const char*> (&table)[N], const char* key, Members
 }
 
 Json to_members(const Replica& replica) {
-  return with_unknown({{"node", replica.node},
-                       {"made", replica.made},
-                       {"filled_by_peer", replica.filled_by_peer},
-                       {"number", replica.number}},
-                      replica.unknown);
+  Json json{{"node", replica.node},
+            {"made", replica.made},
+            {"filled_by_peer", replica.filled_by_peer},
+            {"number", replica.number}};
+  if (replica.gains_metadata) json["gains_metadata"] = true;
+  return with_unknown(std::move(json), replica.unknown);
 }
 
 Replica to_replica(Members members, unsigned place) {
   Replica replica{.node = members.text("node"),
                   .made = members.flag("made"),
                   .filled_by_peer = members.flag("filled_by_peer", false),
-                  .number = members.number_or("number", place)};
+                  .number = members.number_or("number", place),
+                  .gains_metadata = members.flag("gains_metadata", false)};
   replica.unknown = members.rest();
   return replica;
 }
@@ -117,24 +119,27 @@ Json to_list(const std::vector<T>& parts) {
 }  // namespace
 
 std::string to_json(const Volume& volume) {
-  return with_unknown({{"name", volume.name},
-                       {"id", volume.id},
-                       {"size_bytes", volume.size_bytes},
-                       {"pool", volume.pool},
-                       {"replicas", to_list(volume.replicas)},
-                       {"former", volume.former},
-                       {"fs_type", volume.fs_type},
-                       {"mkfs_options", volume.mkfs_options},
-                       {"minor", volume.minor},
-                       {"port", volume.port},
-                       {"secret", volume.secret},
-                       {"current_uuid", volume.current_uuid},
-                       {"format", word_of(kFormats, volume.format)},
-                       {"deleting", volume.deleting},
-                       {"copies_asked", volume.copies_asked},
-                       {"filesystem_grows", volume.filesystem_grows}},
-                      volume.unknown)
-      .dump();
+  Json json{{"name", volume.name},
+            {"id", volume.id},
+            {"size_bytes", volume.size_bytes},
+            {"pool", volume.pool},
+            {"replicas", to_list(volume.replicas)},
+            {"former", volume.former},
+            {"fs_type", volume.fs_type},
+            {"mkfs_options", volume.mkfs_options},
+            {"minor", volume.minor},
+            {"port", volume.port},
+            {"secret", volume.secret},
+            {"current_uuid", volume.current_uuid},
+            {"format", word_of(kFormats, volume.format)},
+            {"deleting", volume.deleting},
+            {"copies_asked", volume.copies_asked},
+            {"filesystem_grows", volume.filesystem_grows}};
+  // Of the few that are being changed.
+  if (!volume.leaving.empty()) json["leaving"] = volume.leaving;
+  if (!volume.arriving.empty()) json["arriving"] = volume.arriving;
+  if (volume.drops_mirror) json["drops_mirror"] = true;
+  return with_unknown(std::move(json), volume.unknown).dump();
 }
 
 // What says whose the data is, where it is and whether it may be formatted has no default: a record
@@ -159,6 +164,9 @@ Volume from_json<Volume>(const std::string& text) {
                 .format = value_of(kFormats, "format", members),
                 .deleting = members.flag("deleting", false),
                 .copies_asked = members.number_or<unsigned>("copies_asked", 0),
+                .leaving = members.text("leaving", ""),
+                .arriving = members.text("arriving", ""),
+                .drops_mirror = members.flag("drops_mirror", false),
                 .filesystem_grows = members.flag("filesystem_grows", false)};
   for (const Members& replica : members.objects("replicas")) {
     volume.replicas.push_back(to_replica(replica, static_cast<unsigned>(volume.replicas.size())));

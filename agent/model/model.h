@@ -42,6 +42,8 @@ struct Replica {
   bool filled_by_peer = false;
   // DRBD 9's node-id: its place among the copies, which a replacement inherits.
   unsigned number = 0;
+  // It was made without a mirror, and its DRBD metadata is still to be made: its data never is.
+  bool gains_metadata = false;
   Unknown unknown = {};
 };
 
@@ -67,17 +69,28 @@ struct Volume {
   std::string current_uuid;  // DRBD's, of all copies when they are made: 16 hex digits
   Format format = Format::Never;
   bool deleting = false;
-  unsigned copies_asked = 0;  // by the options of the last call, when it has fewer; else 0
+  // As many as it is to have, by a person or by the options of a call, while it has another number;
+  // else 0. It may be 1 of a volume that is mirrored for as long as its only copy moves.
+  unsigned copies_asked = 0;
+  std::string leaving;   // the node whose copy is to go, when another one is whole; "": none
+  std::string arriving;  // the node that is to have the next copy; "": any
+  // It was mirrored, and is used without DRBD from now on; the node of its copy still has to take
+  // the resource down, and to give minor and port back.
+  bool drops_mirror = false;
   // It was made for a smaller device, and is to fill this one where it is mounted.
   bool filesystem_grows = false;
   Unknown unknown = {};
 
-  bool mirrored() const { return minor != 0; }
+  bool mirrored() const { return minor != 0 && !drops_mirror; }
   // Of DRBD's minors and ports; nullopt: nothing of it needs one.
   std::optional<unsigned> slot() const {
-    return mirrored() ? std::optional(minor - kFirstMinor) : std::nullopt;
+    return minor != 0 ? std::optional(minor - kFirstMinor) : std::nullopt;
   }
   unsigned wanted_copies() const { return mirrored() ? 2 : 1; }
+  // Mirrored, and its second copy is gone for good: so is the mirror, when it is not in use.
+  bool mirror_is_to_go() const {
+    return mirrored() && copies_asked == 1 && leaving.empty() && replicas.size() == 1;
+  }
   const Replica* find_replica(const std::string& node) const;
   void add_replica(Replica replica);  // with the lowest number that is free
   // The other node of a mirrored volume; "" when there is none: its copy was lost for good, and no

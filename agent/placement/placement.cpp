@@ -300,16 +300,6 @@ Placement place_within_promises(PlacementRequest request, const std::vector<mode
   }
 }
 
-unsigned choose_slot(const std::set<unsigned>& taken, unsigned next) {
-  for (unsigned range = model::kUsualSlots; range <= model::kSlots; range *= 2) {
-    for (unsigned i = 0; i < range; ++i) {
-      const unsigned slot = (next % range + i) % range;
-      if (!taken.contains(slot)) return slot;
-    }
-  }
-  throw Error(ErrorCode::OutOfSpace, "all DRBD minor numbers are in use");
-}
-
 std::map<std::string, std::string> bar_cordoned(
     const std::map<std::string, model::Cordon>& cordons) {
   std::map<std::string, std::string> barred;

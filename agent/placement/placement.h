@@ -51,11 +51,6 @@ Placement place_within_promises(PlacementRequest request, const std::vector<mode
 // than 8.4.4 takes late answers).
 std::string why_no_mirror(const std::string& drbd_version);
 
-// The number that gives a mirrored volume its DRBD minor and its port, from `next` on, so that one
-// is not used again soon after it was set free, when something old may still use it; among the
-// first kUsualSlots while one of these is free. Throws OutOfSpace.
-unsigned choose_slot(const std::set<unsigned>& taken, unsigned next);
-
 // The reasons why cordoned nodes get no replica.
 std::map<std::string, std::string> bar_cordoned(
     const std::map<std::string, model::Cordon>& cordons);

@@ -82,6 +82,19 @@ struct ReplacePeer {
   std::string peer;
   bool operator==(const ReplacePeer&) const = default;
 };
+// For a volume that has one copy: DRBD comes over it, and another node has a second one made. Not
+// while the volume is attached anywhere, as with the next two.
+struct GainMirror {
+  bool operator==(const GainMirror&) const = default;
+};
+// From then on the copy here is used without DRBD.
+struct DropMirror {
+  bool operator==(const DropMirror&) const = default;
+};
+// What is left of it after that.
+struct RemoveMirror {
+  bool operator==(const RemoveMirror&) const = default;
+};
 struct Disconnect {
   bool operator==(const Disconnect&) const = default;
 };
@@ -179,13 +192,14 @@ using Action = std::variant<
     actions::ActivateMetadata, actions::GrowData, actions::GrowMirror, actions::WipeData,
     actions::CreateMetadata, actions::Finish, actions::RecordMade, actions::WriteConfig,
     actions::Adjust, actions::AskArbiter, actions::UseForced, actions::LeaveSet, actions::TakeOut,
-    actions::PutBack, actions::ReplacePeer, actions::Disconnect, actions::ResumeIo,
-    actions::KillUsers, actions::GiveUpDisk, actions::ReconnectDiscarding, actions::Promote,
-    actions::PromoteByForce, actions::Demote, actions::Link, actions::Unlink, actions::Unmount,
-    actions::RecordFormatStarted, actions::MakeFilesystem, actions::RecordFormatDone,
-    actions::CheckFilesystem, actions::GrowFilesystem, actions::CompleteMountCalls,
-    actions::RefuseRelease, actions::DropAttachment, actions::Down, actions::RemoveConfig,
-    actions::RemoveBacking, actions::ForgetReplica, actions::LookAgain, actions::Fail>;
+    actions::PutBack, actions::ReplacePeer, actions::GainMirror, actions::DropMirror,
+    actions::RemoveMirror, actions::Disconnect, actions::ResumeIo, actions::KillUsers,
+    actions::GiveUpDisk, actions::ReconnectDiscarding, actions::Promote, actions::PromoteByForce,
+    actions::Demote, actions::Link, actions::Unlink, actions::Unmount, actions::RecordFormatStarted,
+    actions::MakeFilesystem, actions::RecordFormatDone, actions::CheckFilesystem,
+    actions::GrowFilesystem, actions::CompleteMountCalls, actions::RefuseRelease,
+    actions::DropAttachment, actions::Down, actions::RemoveConfig, actions::RemoveBacking,
+    actions::ForgetReplica, actions::LookAgain, actions::Fail>;
 
 // It is one of these.
 template <class... Kinds>

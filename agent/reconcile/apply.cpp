@@ -18,6 +18,7 @@
 #include "agent/filesystem/unmount.h"
 #include "agent/model/codec.h"
 #include "agent/reconcile/apply_set.h"
+#include "agent/reconcile/mirror_change.h"
 #include "agent/reconcile/observe.h"
 #include "agent/reconcile/stack.h"
 
@@ -57,8 +58,9 @@ void record_made(const Wanted& wanted, const Tools& tools) {
   change_volume(wanted, tools, [&](model::Volume& volume) {
     for (model::Replica& replica : volume.replicas) {
       if (replica.node != wanted.here) continue;
-      if (replica.made) return false;
+      if (replica.made && !replica.gains_metadata) return false;
       replica.made = true;
+      replica.gains_metadata = false;
       return true;
     }
     return false;
@@ -171,18 +173,10 @@ void kill_users(const Wanted& wanted, const Seen& seen, const Tools& tools) {
   for (const std::string& uid : uids) tools.pods.kill(uid);
 }
 
-// Another volume's file of the same name stays: by it a node knows that it has that one's copy.
-void remove_config(const model::Volume& volume, const Tools& tools) {
-  if (tools.drbd.has_config(volume.name) && !tools.drbd.has_config_of(volume.name, volume.secret)) {
-    return;
-  }
-  tools.drbd.remove_config(volume.name);
-}
-
 // Of those that have it.
 std::vector<std::string> list_names(const Wanted& wanted, const Seen& seen, bool Backing::*flag) {
   std::vector<std::string> names;
-  std::vector<Part> parts = parts_of(wanted.volume);
+  std::vector<Part> parts = all_parts_of(wanted.volume);
   std::reverse(parts.begin(), parts.end());  // from the top
   for (const Part& part : parts) {
     const std::optional<Backing>& backing = seen.*part.backing;
@@ -385,7 +379,10 @@ struct Applier {
   void operator()(const actions::Fail& action) const { throw Error(action.code, action.reason); }
   void operator()(const actions::RefuseRelease& /*action*/) const {}  // the pass's own
   void operator()(const actions::ReplacePeer& /*action*/) const {}    // the pass's own
-  void operator()(const actions::LookAgain& /*action*/) const {}      // the pass's own
+  void operator()(const actions::GainMirror& /*action*/) const {}     // the pass's own
+  void operator()(const actions::DropMirror& /*action*/) const {}     // the pass's own
+  void operator()(const actions::RemoveMirror& /*action*/) const { remove_mirror(wanted, tools); }
+  void operator()(const actions::LookAgain& /*action*/) const {}  // the pass's own
 
   Wanted& wanted;
   Seen& seen;
@@ -413,7 +410,8 @@ bool acts_on_set(const Action& action) {
 }
 
 bool touches_backing(const Action& action) {
-  return is<actions::ActivateData, actions::ActivateMetadata, actions::RemoveBacking>(action);
+  return is<actions::ActivateData, actions::ActivateMetadata, actions::RemoveBacking,
+            actions::GainMirror, actions::RemoveMirror>(action);
 }
 
 bool changes_space(const Action& action) {

@@ -2,6 +2,7 @@
 
 #include "agent/log.h"
 #include "agent/reconcile/apply.h"
+#include "agent/reconcile/mirror_change.h"
 #include "agent/reconcile/observe.h"
 #include "agent/reconcile/replace.h"
 
@@ -28,6 +29,8 @@ void Executor::run_one(const Action& action, Wanted& wanted, Seen& seen) {
   if (is<actions::ReplacePeer>(action)) return replace(wanted);
   if (is<actions::GrowData, actions::GrowMirror, actions::GrowFilesystem>(action))
     return grow(action, wanted, seen);
+  if (is<actions::GainMirror, actions::DropMirror>(action))
+    return change_copies(action, wanted, seen);
   try {
     if (acts_on_set(action) && wanted.current) {
       shared_.tools.arbiter.acted().record(wanted.volume, *wanted.current);
@@ -68,10 +71,35 @@ void Executor::grow(const Action& action, Wanted& wanted, Seen& seen) {
   }
 }
 
+// The same of a volume that cannot gain a second copy. Nobody wants it so badly that the others on a
+// node that is drained would not go one after the other.
+void Executor::change_copies(const Action& action, const Wanted& wanted, Seen& seen) {
+  MirrorChange change{.wanted = wanted,
+                      .seen = seen,
+                      .tools = shared_.tools,
+                      .first_port = shared_.settings.first_port};
+  if (is<actions::DropMirror>(action)) return drop_mirror(change);
+  const bool is_moved = wanted.drained && wanted.volume.copies_asked < 2;
+  if (is_moved && !shared_.resync_turns.reserve(volume_)) {
+    seen.copies_failed = true;
+    return;
+  }
+  try {
+    gain_mirror(change);
+  } catch (const Error& error) {
+    if (is_moved) shared_.resync_turns.cancel(volume_);
+    if (error.code() == ErrorCode::Unavailable) throw;
+    seen.copies_failed = true;
+    if (effects_.note.empty()) effects_.note = error.what();
+    log::warn(error.what());
+  }
+}
+
 // The volume is as usable as before when no node can take a second copy: a note, not an error.
 // The patrol tries again.
 void Executor::replace(const Wanted& wanted) {
-  const bool is_moved = wanted.peer_fate == PeerFate::Drained;
+  const bool is_moved =
+      wanted.peer_fate == PeerFate::Drained || wanted.peer_fate == PeerFate::Moved;
   try {
     // Another pass may be quicker; when what that moves is whole, this volume is woken.
     effects_.peer_is_stuck = !replace_peer(wanted, shared_.tools.store, shared_.tools.arbiter, [&] {

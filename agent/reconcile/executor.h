@@ -33,6 +33,7 @@ class Executor {
   void run_one(const Action& action, Wanted& wanted, Seen& seen);
   void connect_again(const Wanted& wanted, Seen& seen);
   void grow(const Action& action, Wanted& wanted, Seen& seen);
+  void change_copies(const Action& action, const Wanted& wanted, Seen& seen);
   void replace(const Wanted& wanted);
 
   Shared& shared_;

@@ -108,7 +108,8 @@ Loaded Loader::interpret(store::VolumeView view, const std::string& contradictio
   const bool has_copy = wanted.volume.find_replica(here) != nullptr;
   if (!has_copy) wanted.others_whole = are_whole(wanted.volume, view.nodes);
   const std::string peer = has_copy ? wanted.volume.peer_of(here) : "";
-  shared_.memory.record_peer(volume_, peer);
+  wanted.drained = has_copy && shared_.peers.is_drained(here);
+  shared_.memory.record_peer(volume_, has_copy && peer.empty() ? here : peer);
   loaded.peer_to_be_filled =
       has_copy && is_to_be_filled(wanted.volume, wanted.current, peer, view.nodes);
   if (wanted.volume.wanted_copies() > 1 && has_copy) add_nodes(loaded, peer, view.nodes);
@@ -134,8 +135,16 @@ PeerFate Loader::fate_of(const model::Volume& volume, const std::string& peer,
   const bool unable = shared_.memory.is_unable(volume_, is_unable(volume, peer, views),
                                                shared_.settings.connect_time);
   if (fate == PeerFate::Stays && unable) fate = PeerFate::Unable;
+  if (volume.copies_asked == 1) {
+    // Its second copy went on purpose, or is to go.
+    if (peer.empty()) return PeerFate::Stays;
+    if (peer == volume.leaving) return PeerFate::Unwanted;
+  }
+  const bool stays = fate == PeerFate::Stays || fate == PeerFate::Drained;
+  if (stays && !peer.empty() && peer == volume.leaving) fate = PeerFate::Moved;
   // One copy after the other: while it moves, the volume has only one that counts.
-  if (fate == PeerFate::Drained && shared_.resync_turns.is_full(volume_)) fate = PeerFate::Stays;
+  const bool moves = fate == PeerFate::Drained || fate == PeerFate::Moved;
+  if (moves && shared_.resync_turns.is_full(volume_)) fate = PeerFate::Stays;
   return fate;
 }
 

@@ -27,12 +27,12 @@ class Memory {
   bool is_frozen(const Wanted& wanted, const Seen& seen, Duration long_enough);
 
   void record_mounts(const std::string& volume, const Seen& seen);
-  // `node` has the other copy; "": no node.
+  // `node` has the other copy, or the only one; "": none is here.
   void record_peer(const std::string& volume, const std::string& node);
   // Of a volume that is no longer this node's.
   void forget(const std::string& volume);
 
-  // The volumes that have a copy here and the other one on one of `nodes`.
+  // The volumes that have a copy here, and the other one, or their only one, on one of `nodes`.
   std::vector<std::string> list_with_peer_in(const std::set<std::string>& nodes) const;
   // See Reconciler for both.
   std::vector<std::string> list_changed_mounts() const;

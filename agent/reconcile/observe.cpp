@@ -120,7 +120,8 @@ bool is_open_by_drbd(const Wanted& wanted, const Tools& tools, Seen& seen) {
 // decided rests on whether the two are connected.
 void look_at_backing(const Wanted& wanted, const Tools& tools, Seen& seen, bool& fresh) {
   const model::Volume& volume = wanted.volume;
-  const std::vector<Part> parts = parts_of(volume);
+  // What is removed may have more than its record says.
+  const std::vector<Part> parts = copy_stays(wanted) ? parts_of(volume) : all_parts_of(volume);
   std::vector<std::string> names;
   names.reserve(parts.size());
   for (const Part& part : parts) names.push_back(part.name);

@@ -24,7 +24,9 @@ bool is_unmade(const model::Volume& volume, const std::string& node) {
 bool are_whole(const model::Volume& volume, const NodeViews& views) {
   const auto is_whole = [&](const model::Replica& replica) {
     const model::Status* status = find_status(replica.node, views);
-    return status != nullptr && status->disk_state == "UpToDate" &&
+    if (status == nullptr) return false;
+    if (volume.wanted_copies() == 1) return status->device_bytes > 0 && !status->backing_gone;
+    return status->disk_state == "UpToDate" &&
            (volume.replicas.size() == 1 || status->connection == "Connected");
   };
   return !volume.replicas.empty() &&

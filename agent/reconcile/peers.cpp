@@ -50,6 +50,12 @@ std::set<std::string> Peers::list_drained() const {
   return drained;
 }
 
+bool Peers::is_drained(const std::string& node) const {
+  const std::lock_guard lock(mutex_);
+  const auto cordon = cordons_.find(node);
+  return cordon != cordons_.end() && cordon->second.drain && !cordon->second.forget;
+}
+
 PeerFate Peers::fate_of(const std::string& node, Clock::time_point now) const {
   if (node.empty()) return PeerFate::Lost;
   const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ class Peers {
   // Answers the nodes of which a person thinks differently than before.
   std::set<std::string> look_at_cordons(store::TypedStore& store);
   std::set<std::string> list_drained() const;
+  // Not to be forgotten as well.
+  bool is_drained(const std::string& node) const;
   // Of a copy that was given up already (""): Lost.
   PeerFate fate_of(const std::string& node, Clock::time_point now = Clock::now()) const;
 

@@ -27,6 +27,8 @@ std::span<const Rule> Planner::list_rules() {
       {"another node's volume", &Planner::skip_others_volume},
       // Before anything that believes the store, deletion above all.
       {"store rolled back", &Planner::refuse_old_store},
+      // Before all that would take the volume for a mirrored one or not, as its record says.
+      {"former mirror", &Planner::remove_former_mirror},
       // Before all that would make or use what is about to be removed.
       {"deletion", &Planner::remove_deleted},
       // Before all that takes the kernel's resource for this volume's.
@@ -51,6 +53,8 @@ std::span<const Rule> Planner::list_rules() {
       {"failed disks", &Planner::record_failed_disks},
       // Before what would activate or attach them.
       {"strangers", &Planner::refuse_strangers},
+      // Before its metadata could be missed.
+      {"gained mirror", &Planner::make_metadata},
       // Before DRBD is brought up over what is left.
       {"loss", &Planner::tell_loss},
       // The foundation: the layers, from the bottom.
@@ -67,6 +71,8 @@ std::span<const Rule> Planner::list_rules() {
       {"mount calls", &Planner::answer_mount_calls},
       // After the mount calls: where there is no room, the volume can be used as it is.
       {"growth", &Planner::grow},
+      // Only of a volume that nothing is to be done for.
+      {"copies", &Planner::change_copies},
       // Only when nothing is missing here: it is the copy that the new one is filled from.
       {"replacement", &Planner::replace_peer},
       // Last: what keeps the volume from being released keeps nothing else from being done.
@@ -168,8 +174,11 @@ bool needs_content(const Wanted& wanted, const Seen& seen) {
 
 bool backing_is_gone(const Wanted& wanted, const Seen& seen) {
   const model::Replica* replica = wanted.volume.find_replica(wanted.here);
-  const bool complete = find_missing_part(wanted.volume, seen).empty();
-  return replica != nullptr && replica->made && !wanted.volume.deleting && !seen.backing_error &&
+  if (replica == nullptr) return false;
+  // Its metadata was never there.
+  const bool complete = replica->gains_metadata ? seen.data.has_value()
+                                                : find_missing_part(wanted.volume, seen).empty();
+  return replica->made && !wanted.volume.deleting && !seen.backing_error &&
          seen.absence_is_certain && !complete && !has_disk(seen);
 }
 

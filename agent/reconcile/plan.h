@@ -18,6 +18,8 @@
 //   - nothing waits on a frozen device or looks into a file system on one;
 //   - a copy is replaced only by the node of the other one, which is in `current`, and removed only
 //   when all others are;
+//   - what stands on a copy changes, DRBD or not, only while no node has the volume attached, by a
+//   transaction that requires this;
 //   - every change of the set rests on the very set that was read: a plan made from an older one
 //   changes nothing;
 //   - no failure comes before TakeOut, LeaveSet or PutBack where they are due;
@@ -47,6 +49,8 @@ enum class PeerFate {
   Gone,         // its agent has been away for longer than the grace time
   Unable,       // it was to make a new copy, and has said for a while why it cannot
   Drained,      // a person wants that node empty
+  Moved,        // a person wants this very copy elsewhere
+  Unwanted,     // the volume is to have one copy less, and that is the one
   Lost,         // it is away, and a person says that it never comes back; or it has been given up
   BackingGone,  // its node says that the backing devices no longer exist
 };
@@ -64,6 +68,7 @@ struct Wanted {
   std::string contradiction{};
   bool peer_alive = false;  // its agent holds its lease
   PeerFate peer_fate = PeerFate::Stays;
+  bool drained = false;  // a person wants this node empty
   std::map<std::string, model::Node>
       nodes;  // of the copies, as far as they have announced themselves
   // For a copy here that was replaced: all others are in use by living agents that call them
@@ -112,6 +117,7 @@ struct Seen {
   std::uint64_t data_bytes = 0;
   std::uint64_t device_bytes = 0;  // of `device`
   bool growth_failed = false;      // in this very pass: it is not tried again
+  bool copies_failed = false;      // nor is another number of copies
   bool config_current = false;
   bool connection_current = false;  // what has changed in it is not who the peer is
   // What has changed in it is how fast a resync runs, which parts nobody.

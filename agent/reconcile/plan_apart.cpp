@@ -238,6 +238,8 @@ void Planner::plan_leaving() {
   }
   if (!all_current() || !wanted_.others_whole) return;
   if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
+  // It was away, and forgotten, when the volume lost its mirror.
+  if (!has_layer(volume_, Layer::Drbd)) add(actions::RemoveMirror{});
   plan_data_removal();
 }
 
@@ -258,7 +260,10 @@ bool may_replace_peer(const Wanted& wanted, const Seen& seen) {
   const bool connected = resource.connection == "Connected";
   const bool serves =
       resource.peer_role == "Primary" || (wanted.attachment && wanted.attachment->node == peer);
-  if (wanted.peer_fate == PeerFate::Drained) return !serves;
+  if (wanted.peer_fate == PeerFate::Drained || wanted.peer_fate == PeerFate::Moved ||
+      wanted.peer_fate == PeerFate::Unwanted) {
+    return !serves;
+  }
   if (wanted.peer_fate == PeerFate::BackingGone) {
     return !serves && resource.disk_state == "UpToDate" && !wanted.current->nodes.contains(peer);
   }

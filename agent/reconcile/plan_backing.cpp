@@ -155,7 +155,8 @@ Then Planner::tell_loss() {
   std::string text =
       fmt::format("{}: the {} of the replica on {} is gone: its device no longer exists in pool {}",
                   name(), what, wanted_.here, volume_.pool);
-  if (volume_.wanted_copies() == 1 || volume_.find_replica(peer()) == nullptr) {
+  const model::Replica* other = volume_.find_replica(peer());
+  if (volume_.wanted_copies() == 1 || other == nullptr || !other->made) {
     text += ". It was the only replica: bring its disk back, or delete the volume";
   } else if (!is_current(peer())) {
     text += fmt::format(

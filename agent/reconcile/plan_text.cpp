@@ -65,6 +65,15 @@ std::string to_text(const PutBack& action) {
 std::string to_text(const ReplacePeer& action) {
   return with_detail("ReplacePeer", action.peer);
 }
+std::string to_text(const GainMirror& /*action*/) {
+  return "GainMirror";
+}
+std::string to_text(const DropMirror& /*action*/) {
+  return "DropMirror";
+}
+std::string to_text(const RemoveMirror& /*action*/) {
+  return "RemoveMirror";
+}
 std::string to_text(const Disconnect& /*action*/) {
   return "Disconnect";
 }

@@ -88,6 +88,7 @@ class Planner {
   // The rules. Of list_rules():
   Then skip_others_volume();
   Then refuse_old_store();
+  Then remove_former_mirror();
   Then remove_deleted();
   Then refuse_foreign_resource();
   Then leave_lost_arbitration();
@@ -96,6 +97,7 @@ class Planner {
   Then let_go_when_asked();
   Then tell_backing_error();
   Then make_copy();
+  Then make_metadata();
   Then record_failed_disks();
   Then refuse_strangers();
   Then tell_loss();
@@ -108,6 +110,7 @@ class Planner {
   Then format();
   Then answer_mount_calls();
   Then grow();
+  Then change_copies();
   Then replace_peer();
   Then tell_holder();
   // Of list_arbitration_rules() alone:
@@ -137,6 +140,10 @@ class Planner {
   void let_go();
   void plan_promotion();
   bool may_be_forced() const;
+  bool wants_mirror() const;
+  bool may_gain_mirror() const;
+  bool may_drop_mirror() const;
+  bool unused() const;
   bool mirror_can_grow() const;
   bool filesystem_can_grow() const;
   void plan_mount_calls();

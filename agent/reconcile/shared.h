@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@ struct ReconcilerSettings {
   // How long a node may be away before its copies are made anew on others.
   std::chrono::seconds rebuild_time{600};
   ResyncLimits resync_limits;
+  std::uint16_t first_port = 7000;              // of DRBD's; each mirrored volume has one
   std::function<void()> space_changed = [] {};  // called after a logical volume was made or removed
   std::function<void()> resyncs_changed = [] {};  // called when one begins or ends
   std::function<void()> unmounted = [] {};        // called after a left-over mount was taken down

@@ -18,9 +18,11 @@ bool has_layer(const model::Volume& volume, Layer layer) {
   return std::ranges::count(layers_of(volume), layer) > 0;
 }
 
-std::vector<Part> parts_of(const model::Volume& volume) {
+namespace {
+
+std::vector<Part> list_parts(const model::Volume& volume, const std::vector<Layer>& layers) {
   std::vector<Part> parts;
-  for (const Layer layer : layers_of(volume)) {
+  for (const Layer layer : layers) {
     switch (layer) {
       case Layer::Backing:
         parts.push_back({.name = volume.name, .what = "data", .backing = &Seen::data});
@@ -32,6 +34,16 @@ std::vector<Part> parts_of(const model::Volume& volume) {
     }
   }
   return parts;
+}
+
+}  // namespace
+
+std::vector<Part> parts_of(const model::Volume& volume) {
+  return list_parts(volume, layers_of(volume));
+}
+
+std::vector<Part> all_parts_of(const model::Volume& volume) {
+  return list_parts(volume, {Layer::Backing, Layer::Drbd});
 }
 
 std::string find_missing_part(const model::Volume& volume, const Seen& seen) {

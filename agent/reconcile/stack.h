@@ -30,6 +30,8 @@ struct Part {
   std::optional<Backing> Seen::*backing;  // what was seen of it
 };
 std::vector<Part> parts_of(const model::Volume& volume);
+// Also of what it had, or was about to have.
+std::vector<Part> all_parts_of(const model::Volume& volume);
 
 // "" when all of them are there; else what the first one that is missing is.
 std::string find_missing_part(const model::Volume& volume, const Seen& seen);

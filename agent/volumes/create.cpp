@@ -11,7 +11,7 @@
 #include "agent/filesystem/mkfs_options.h"
 #include "agent/model/codec.h"
 #include "agent/store/sets.h"
-#include "agent/store/taken.h"
+#include "agent/store/slots.h"
 #include "agent/volumes/await_made.h"
 #include "agent/volumes/describe.h"
 #include "agent/volumes/lookup.h"
@@ -51,16 +51,7 @@ bool Creation::store_new(model::Volume volume, bool mirrored, const std::string&
     const model::Tenant owner{.volume_id = volume.id, .name = tenant};
     change.put(keys::tenant(volume.name), model::to_json(owner));
   }
-  if (mirrored) {
-    const auto next = store_.find_next_slot();
-    std::set<unsigned> taken = store_.list_slots();
-    taken.merge(store::list_taken_slots(store_, volume.nodes(), settings_.first_port));
-    const unsigned slot = placement::choose_slot(taken, next.value);
-    volume.minor = model::kFirstMinor + slot;
-    volume.port = static_cast<std::uint16_t>(settings_.first_port + slot);
-    change.require(keys::slot(slot), 0).require(keys::next_slot(), next.revision);
-    change.put(keys::slot(slot), volume.name).put(keys::next_slot(), std::to_string(slot + 1));
-  }
+  if (mirrored) store::give_slot(store_, settings_.first_port, volume, change);
   model::Current current = store::next_set({});
   for (const std::string& node : volume.nodes()) current.nodes.insert(node);
   change.put(keys::volume(volume.name), model::to_json(volume)).wake(volume);
@@ -146,6 +137,9 @@ model::Volume Creation::create(const NewVolume& wanted) {
                          .format = model::Format::Never,
                          .deleting = false,
                          .copies_asked = 0,
+                         .leaving = {},
+                         .arriving = {},
+                         .drops_mirror = false,
                          .filesystem_grows = false};
     for (const std::string& node : placed.nodes) volume.add_replica({.node = node});
     const bool is_stored = with_any_first_node(

@@ -7,6 +7,7 @@
 
 #include "agent/api/text.h"
 #include "agent/model/model.h"
+#include "agent/volumes/copies.h"
 #include "agent/volumes/lacks.h"
 #include "agent/volumes/lookup.h"
 
@@ -112,12 +113,12 @@ std::string describe_state(const model::Volume& volume,
       })) {
     return "Syncing";
   }
-  const bool whole =
-      replicas.size() == volume.wanted_copies() && all([&](const api::ReplicaInfo& replica) {
-        return replica.alive && replica.current && replica.error.empty() &&
-               (volume.wanted_copies() == 1 ||
-                (replica.connection == "Connected" && replica.disk_state == "UpToDate"));
-      });
+  const unsigned wanted = volume.mirror_is_to_go() ? 1 : volume.wanted_copies();
+  const bool whole = replicas.size() == wanted && all([&](const api::ReplicaInfo& replica) {
+                       return replica.alive && replica.current && replica.error.empty() &&
+                              (wanted == 1 || (replica.connection == "Connected" &&
+                                               replica.disk_state == "UpToDate"));
+                     });
   return whole ? "Ready" : "Degraded";
 }
 
@@ -135,7 +136,7 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
       .forced = {},
       .replicas = {},
       .former = {volume.former.begin(), volume.former.end()},
-      .copies = volume.wanted_copies(),
+      .copies = volume.mirror_is_to_go() ? 1 : volume.wanted_copies(),
       .copies_asked = volume.copies_asked,
       .tenant = {},
       .formatted = volume.format != model::Format::Never,
@@ -154,6 +155,7 @@ api::VolumeInfo describe_volume(const model::Volume& volume, const Knowledge& kn
           fmt::format("{} by {} at {}", forced->node, forced->by, time_to_text(forced->at));
     }
   }
+  info.pending = describe_pending(volume, info.attached_to);
   for (const std::string& node : volume.nodes()) {
     info.replicas.push_back(describe_replica(volume, node, known));
   }

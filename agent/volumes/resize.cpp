@@ -32,6 +32,13 @@ void check(const model::Volume& volume, std::uint64_t size_bytes) {
                     "all of that; create a volume of {} and copy the data",
                     volume.name, size_to_text(volume.size_bytes), size_to_text(size_bytes)));
   }
+  if (volume.mirror_is_to_go()) {
+    throw Error(ErrorCode::Unavailable,
+                fmt::format("volume {} has one replica left, and DRBD, which lets no volume grow "
+                            "without its peer, goes once the volume is not in use; it can be made "
+                            "larger then",
+                            volume.name));
+  }
   if (volume.nodes().size() < volume.wanted_copies()) {
     throw Error(ErrorCode::Unavailable,
                 fmt::format("volume {} has lost a copy, and DRBD lets no volume grow without its "

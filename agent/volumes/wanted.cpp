@@ -23,6 +23,16 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
+// The same of one that is to lose its second copy.
+bool ask_for_two(model::Volume& volume) {
+  const unsigned unmet = volume.wanted_copies() > 1 ? 0 : 2;
+  if (volume.copies_asked == unmet) return false;
+  // A single copy that moves has two meanwhile, and keeps them.
+  if (volume.copies_asked == 1) volume.leaving.clear();
+  volume.copies_asked = unmet;
+  return true;
+}
+
 }  // namespace
 
 void check(const Wanted& wanted) {
@@ -41,10 +51,8 @@ bool take_on(const Wanted& wanted, model::Volume& volume) {
     volume.mkfs_options = wanted.mkfs_options;
     changed = true;
   }
-  const unsigned asked = wanted.replicas.value_or(volume.copies_asked);
-  const unsigned unmet = asked > volume.wanted_copies() ? asked : 0;
-  changed = changed || volume.copies_asked != unmet;
-  volume.copies_asked = unmet;
+  // Never fewer: what a person has asked for since is not taken back by a manifest that is older.
+  if (wanted.replicas.value_or(1) > 1) changed = ask_for_two(volume) || changed;
   return changed;
 }
 
@@ -53,8 +61,8 @@ std::string describe_unmet(const Wanted& wanted, const model::Volume& volume) {
   const unsigned copies = volume.wanted_copies();
   if (wanted.replicas && *wanted.replicas > copies) {
     text = fmt::format(
-        "volume {0} has {1} replica, but {2} are requested: this version cannot add one; create a "
-        "new volume with replicas {2} and copy the data",
+        "volume {} has {} replica, but {} are requested: the second one is made once the volume "
+        "is not in use",
         volume.name, copies, *wanted.replicas);
   }
   if (volume.format == model::Format::Done && !wanted.mkfs_options.empty() &&

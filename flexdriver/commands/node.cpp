@@ -111,7 +111,8 @@ constexpr Verb kVerbs[] = {
      false},
     {"drain", "move all replicas to other nodes, and wait until they are up to date there",
      "The drain goes on if this command is interrupted; `plexvol node uncordon` ends it. Volumes "
-     "that\nare mounted on the node move once their pods have left.\n",
+     "that\nare mounted on the node move once their pods have left, and a volume with a single "
+     "replica gets a\nsecond one for as long as that takes.\n",
      "is empty", true},
     {"forget", "give up a node that never comes back",
      "Its replicas are rebuilt on other nodes with room. Refused while its agent answers, and "

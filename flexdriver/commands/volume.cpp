@@ -26,7 +26,7 @@ std::string nodes_of(const api::VolumeInfo& volume) {
   return base::join(nodes);
 }
 
-// "1 of 2": fewer than the options of the last call ask for.
+// "1 of 2": fewer than it is to have.
 std::string copies_text(const api::VolumeInfo& volume) {
   if (volume.copies_asked <= volume.copies) return "";
   return std::to_string(volume.copies) + " of " + std::to_string(volume.copies_asked) +
@@ -85,9 +85,9 @@ void print_volume(const api::VolumeInfo& volume) {
              {"Epoch:", std::to_string(volume.epoch)}};
   if (!volume.tenant.empty()) facts.push_back({"Namespace:", namespace_text(volume)});
   if (const std::string copies = copies_text(volume); !copies.empty()) {
-    facts.push_back({"Copies:", copies + ": one cannot be added in this version; make a new "
-                                         "volume with more replicas, and copy the data"});
+    facts.push_back({"Copies:", copies});
   }
+  if (!volume.pending.empty()) facts.push_back({"To be done:", volume.pending});
   if (!volume.forced.empty()) facts.push_back({"Forced:", volume.forced});
   if (!volume.former.empty()) facts.push_back({"Removed soon from:", base::join(volume.former)});
   Rows rows{{"REPLICA", "NODE", "DISK", "ROLE", "CONNECTION", "SYNCED", "OUT OF SYNC", "CURRENT",
@@ -162,11 +162,23 @@ std::string undo_text(const api::VolumeInfo& before) {
   return "to undo: plexvol volume set " + before.name + ' ' + flag;
 }
 
+std::string pending_text(const api::VolumeInfo& volume) {
+  return "volume " + volume.name + ": " +
+         (volume.pending.empty() ? "its replicas are on " + nodes_of(volume) : volume.pending);
+}
+
 void add_set(CLI::App& parent, const CommandContext& context) {
-  CLI::App* verb = parent.add_subcommand("set", "change which namespace's pods may mount a volume");
+  CLI::App* verb = parent.add_subcommand(
+      "set", "change how many copies a volume has, or which namespace's pods may mount it");
   verb->footer(
-      "Pods that have it mounted keep it.\n"
+      "Pods that have it mounted keep it. With --copies 2, the data stays where it is, and a "
+      "second\n"
+      "copy is made; with --copies 1, one of the two goes. Both are recorded at once and done "
+      "when\n"
+      "the volume is not in use: `plexvol volume show` says what that waits for.\n"
       "Examples:\n"
+      "  plexvol volume set data --copies 2\n"
+      "  plexvol volume set data --copies 1 --keep n1\n"
       "  plexvol volume set data --namespace shop\n"
       "  plexvol volume set data --any-namespace");
   const auto request = std::make_shared<api::SetVolumeRequest>();
@@ -175,15 +187,50 @@ void add_set(CLI::App& parent, const CommandContext& context) {
   CLI::App* choice = verb->add_option_group("namespace");
   choice->add_option("--namespace", request->tenant, "only pods of this namespace");
   choice->add_flag("--any-namespace", *any, "pods of all namespaces: they share its files");
-  choice->require_option(1);
+  choice->require_option(0, 1);
+  CLI::Option* copies =
+      verb->add_option("--copies", request->copies, "how many replicas it is to have: 1 or 2")
+          ->check(CLI::Range(1, 2));
+  verb->add_option("--keep", request->keep, "with --copies 1: the node that keeps its replica")
+      ->needs(copies);
   verb->callback([request, any, &context] {
     if (*any) request->tenant = api::kAnyNamespace;
+    if (request->tenant.empty() && request->copies == 0) {
+      throw CLI::RequiredError("--copies, --namespace or --any-namespace");
+    }
     const auto before = api::from_json<api::VolumeInfo>(
         context.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{request->name})));
     const std::string result = context.ask(api::kVolumeSetPath, api::to_json(*request));
     if (context.options().json()) return print_line(result);
-    print_line("volume " + request->name + ": pods of " + whose(request->tenant) +
-               " may mount it (" + undo_text(before) + ")");
+    if (!request->tenant.empty()) {
+      print_line("volume " + request->name + ": pods of " + whose(request->tenant) +
+                 " may mount it (" + undo_text(before) + ")");
+    }
+    if (request->copies != 0) {
+      print_line(pending_text(api::from_json<api::VolumeInfo>(result)));
+    }
+  });
+}
+
+void add_move(CLI::App& parent, const CommandContext& context) {
+  CLI::App* verb = parent.add_subcommand("move", "move one replica of a volume to another node");
+  verb->footer(
+      "It is recorded at once, and goes on when this command has ended: `plexvol volume show` "
+      "says\n"
+      "how far it is. A replica in use moves once its pod has left. The only replica of a volume\n"
+      "gets a second one first, when the volume is not in use, and goes when that is up to date.\n"
+      "To stop it: plexvol volume set data --copies N, with as many as it has.\n"
+      "Examples:\n"
+      "  plexvol volume move data --from n1 --to n4\n"
+      "  plexvol volume move data --to n4");
+  const auto request = std::make_shared<api::MoveVolumeRequest>();
+  verb->add_option("NAME", request->name, "the volume")->required();
+  verb->add_option("--from", request->from, "the node whose replica moves; default: the only one");
+  verb->add_option("--to", request->to, "the node that gets it; default: the one with most room");
+  verb->callback([request, &context] {
+    const std::string result = context.ask(api::kVolumeMovePath, api::to_json(*request));
+    if (context.options().json()) return print_line(result);
+    print_line(pending_text(api::from_json<api::VolumeInfo>(result)));
   });
 }
 
@@ -253,12 +300,13 @@ void add_force_current(CLI::App& parent, const CommandContext& context) {
 
 void add_volume_commands(CLI::App& app, const CommandContext& context) {
   CLI::App* noun =
-      app.add_subcommand("volume", "create, list, show, set, resize and delete volumes");
+      app.add_subcommand("volume", "create, list, show, set, move, resize and delete volumes");
   noun->require_subcommand(1);
   add_create(*noun, context);
   add_list(*noun, context);
   add_show(*noun, context);
   add_set(*noun, context);
+  add_move(*noun, context);
   add_resize(*noun, context);
   add_delete(*noun, context);
   add_force_current(*noun, context);

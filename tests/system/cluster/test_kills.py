@@ -6,6 +6,8 @@ import time
 
 import pytest
 from cluster import Cluster, Reply, options, pod_dir
+from copies import shown, wait_copies
+from lab import wait_until
 
 KILLS = 50
 # In one call: the agents get somewhere in between, and are hit in its later steps, too.
@@ -44,8 +46,9 @@ class Killer:
 
     def disturb_command(self, node: str, *arguments: str) -> None:
         self._kill_beside(node, *arguments)
-        done = self._cluster.plexvol(node, *arguments)
-        assert done.code == 0, done.stderr
+        # The agent may not serve yet, and other nodes' may be on their way.
+        command = f"plexvol {' '.join(arguments)}"
+        wait_until(lambda: self._cluster.plexvol(node, *arguments).code == 0, 180, command)
 
     def again(self, node: str, *arguments: str) -> Reply:
         return self._cluster.driver(node).must(*arguments)
@@ -71,6 +74,21 @@ def test_the_same_call_succeeds_after_each_kill(cluster: Cluster, chance: random
         killer.disturb(other, "mount", pod, asked)
         assert cluster.node(other).sh(f"cat {pod}/file").stdout.decode().strip() == name
         killer.again(other, "unmount", pod)
+        cluster.wait_detached("n3", name)
+        # It loses a copy, with the mirror, and gets another one, which moves.
+        keep = chance.choice((node, other)) if node != "n3" else other
+        killer.disturb_command("n3", "volume", "set", name, "--copies", "1", "--keep", keep)
+        wait_copies(cluster, name, keep, mirrored=False)
+        killer.disturb_command("n3", "volume", "set", name, "--copies", "2")
+        wait_until(lambda: len(shown(cluster, name)["replicas"]) == 2, 120, "it has a second copy")
+        second = cluster.other_copy("n3", name, keep)
+        wait_copies(cluster, name, keep, second, mirrored=True)
+        third = next(other for other in NODES if other not in (keep, second))
+        killer.disturb_command("n3", "volume", "move", name, "--from", keep, "--to", third)
+        wait_copies(cluster, name, second, third, mirrored=True)
+        killer.again(third, "mount", pod, asked)
+        assert cluster.node(third).sh(f"cat {pod}/file").stdout.decode().strip() == name
+        killer.again(third, "unmount", pod)
         cluster.wait_detached("n3", name)
         cluster.delete_volume("n3", name)
     print(f"{killer.kills} kills in {lives} lives")

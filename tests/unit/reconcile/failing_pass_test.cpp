@@ -17,6 +17,8 @@
 #include "agent/model/codec.h"
 #include "agent/process/boost_runner.h"
 #include "agent/reconcile/observe.h"
+#include "agent/store/sets.h"
+#include "agent/store/taken.h"
 #include "tests/support/failing_runner.h"
 #include "tests/support/loop_device.h"
 #include "tests/unit/reconcile/plan_cases.h"
@@ -218,6 +220,43 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
                      .put(keys::status("n2", "v"), model::to_json(of_peer))
                      .wake(volume));
   }
+  // n1 has the only copy, and no mirror.
+  void be_single() {
+    model::Volume volume = store.find_volume("v")->value;
+    volume.minor = 0;
+    volume.port = 0;
+    volume.replicas = {{.node = "n1"}};
+    model::Current current = store.find_current("v")->value;
+    current.nodes = {"n1"};
+    store.commit(store::Change()
+                     .put(keys::volume("v"), model::to_json(volume))
+                     .put(keys::current("v"), model::to_json(current))
+                     .wake(volume));
+    // So that the mirror has the minor of this test.
+    store::Taken taken;
+    for (unsigned minor = model::kFirstMinor; minor < kMinor; ++minor) taken.minors.insert(minor);
+    store::put_taken(store, "n1", taken);
+    store.commit(
+        store::Change().put(keys::next_slot(), std::to_string(kMinor - model::kFirstMinor)));
+    settle();
+  }
+  void change_copies(const std::function<void(model::Volume&)>& change) {
+    model::Volume volume = store.find_volume("v")->value;
+    change(volume);
+    store.commit(store::Change().put(keys::volume("v"), model::to_json(volume)).wake(volume));
+  }
+  // n2 has removed its copy.
+  void lose_second_copy() {
+    change_copies([](model::Volume& volume) {
+      volume.copies_asked = 1;
+      volume.replicas = {{.node = "n1", .made = true}};
+    });
+    model::Current current = store.find_current("v")->value;
+    current.nodes = {"n1"};
+    store::Change change;
+    store::put_set("v", store::next_set(current), change);
+    store.commit(change);
+  }
   static bool has_ext4() {
     constexpr std::streamoff kMagic = 0x438;
     std::ifstream device(kDevice, std::ios::binary);
@@ -228,7 +267,8 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
   }
   // Where it ended; the epoch says how often the arbiter was asked, which does not matter.
   std::string describe() {
-    const auto volume = store.find_volume("v");
+    auto volume = store.find_volume("v");
+    if (volume) volume->value.current_uuid.clear();  // a mirror that it gains has one by chance
     std::string text = volume ? model::to_json(volume->value) : "no volume";
     if (const auto current = store.find_current("v")) {
       for (const std::string& node : current->value.nodes) text += " " + node;
@@ -311,6 +351,21 @@ TEST_CASE("passes: a mirrored volume is promoted and formatted, whichever comman
   if (!support::can_use_loop_devices()) return;
   check_every_failure([](FailingNode& node) { node.settle(); },
                       [](FailingNode& node) { node.attach(); }, 6);
+}
+
+TEST_CASE("passes: a volume gains a mirror, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure([](FailingNode& node) { node.be_single(); },
+                      [](FailingNode& node) {
+                        node.change_copies([](model::Volume& volume) { volume.copies_asked = 2; });
+                      },
+                      6);
+}
+
+TEST_CASE("passes: a volume loses its mirror, whichever command fails") {
+  if (!support::can_use_loop_devices()) return;
+  check_every_failure([](FailingNode& node) { node.settle(); },
+                      [](FailingNode& node) { node.lose_second_copy(); }, 3);
 }
 
 TEST_CASE("passes: a mirrored volume is let go, whichever command fails") {

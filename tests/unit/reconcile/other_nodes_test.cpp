@@ -14,6 +14,7 @@ struct OtherNodesCase {
   NodeViews views;
 
   OtherNodesCase() {
+    volume.minor = 1000;
     volume.replicas = {{"n1", true}, {"n2", false, true}};
     for (const char* node : {"n1", "n2"}) {
       views[node].session = "now";
@@ -96,6 +97,15 @@ TEST_CASE("other nodes: whole is what both say of themselves, now") {
   }
   SUBCASE("from an agent that is gone") {
     seen.views["n2"].session.reset();
+    CHECK_FALSE(are_whole(seen.volume, seen.views));
+  }
+  SUBCASE("without a mirror, when its device is there") {
+    seen.volume.minor = 0;
+    seen.volume.replicas.pop_back();
+    CHECK_FALSE(are_whole(seen.volume, seen.views));
+    seen.views["n1"].status->device_bytes = 1;
+    CHECK(are_whole(seen.volume, seen.views));
+    seen.views["n1"].status->backing_gone = true;
     CHECK_FALSE(are_whole(seen.volume, seen.views));
   }
   SUBCASE("there is none") {

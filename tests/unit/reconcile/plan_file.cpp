@@ -105,7 +105,8 @@ Wanted to_wanted(const Json& json) {
   static const std::map<std::string, PeerFate> fates{
       {"Stays", PeerFate::Stays},   {"Gone", PeerFate::Gone},
       {"Unable", PeerFate::Unable}, {"Drained", PeerFate::Drained},
-      {"Lost", PeerFate::Lost},     {"BackingGone", PeerFate::BackingGone}};
+      {"Lost", PeerFate::Lost},     {"BackingGone", PeerFate::BackingGone},
+      {"Moved", PeerFate::Moved},   {"Unwanted", PeerFate::Unwanted}};
   Object object(json, "wanted");
   Wanted wanted;
   wanted.here = "n1";
@@ -118,6 +119,7 @@ Wanted to_wanted(const Json& json) {
   object.read("peer_alive", wanted.peer_alive);
   object.read_word("peer_fate", wanted.peer_fate, fates);
   object.read("others_whole", wanted.others_whole);
+  object.read("drained", wanted.drained);
   object.read("peer_device_bytes", wanted.peer_device_bytes);
   object.refuse_unknown();
   return wanted;
@@ -234,6 +236,7 @@ Seen to_seen(const Json& json) {
     }
   }
   object.read("absence_is_certain", seen.absence_is_certain);
+  object.read("growth_failed", seen.growth_failed);
   object.read("data_bytes", seen.data_bytes);
   object.read("device_bytes", seen.device_bytes);
   object.read("config_current", seen.config_current);

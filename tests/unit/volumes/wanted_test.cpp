@@ -67,15 +67,33 @@ TEST_CASE("wanted: more copies than the volume has are remembered, and told of [
   const Wanted none = of_data();
   CHECK_FALSE(take_on(none, volume));
   CHECK(describe_unmet(none, volume).empty());
-  SUBCASE("until fewer are asked for") {
-    CHECK(take_on(with_replicas(1), volume));
-    CHECK(volume.copies_asked == 0);
+  SUBCASE("also when another manifest asks for fewer") {
+    CHECK_FALSE(take_on(with_replicas(1), volume));
+    CHECK(volume.copies_asked == 2);
   }
   SUBCASE("or it has them") {
     volume.minor = 1000;
     CHECK(take_on(two, volume));
     CHECK(volume.copies_asked == 0);
     CHECK(describe_unmet(two, volume).empty());
+  }
+}
+
+TEST_CASE("wanted: who asks for two copies keeps them") {
+  model::Volume volume;
+  volume.name = "data";
+  volume.minor = 1000;
+  volume.copies_asked = 1;
+  volume.leaving = "n2";
+  CHECK_FALSE(take_on(of_data(), volume));
+  CHECK_FALSE(take_on(with_replicas(1), volume));
+  CHECK(take_on(with_replicas(2), volume));
+  CHECK(volume.copies_asked == 0);
+  CHECK(volume.leaving.empty());
+  SUBCASE("but a copy of two that moves goes on") {
+    volume.leaving = "n2";
+    CHECK_FALSE(take_on(with_replicas(2), volume));
+    CHECK(volume.leaving == "n2");
   }
 }
 
