@@ -124,8 +124,30 @@ void ClusterView::look_at_volume(const api::VolumeInfo& volume, const view::Volu
     object = create(parts_.client, view::kVolumesPath, view::kVolumeKind, name, json::object());
   const std::string path = fmt::format("{}/{}", view::kVolumesPath, name);
   const std::string before = status_of(path, object);
-  write_status(path, object, before,
-               view::volume_status(volume, owner, before, std::time(nullptr)));
+  std::string status = view::volume_status(volume, owner, before, std::time(nullptr));
+  const view::VolumeWish wish = view::find_volume_wish(object->spec, before);
+  if (!wish.is_empty() && volume.state != "Unreadable") {
+    if (!is_latest(path, object)) return;
+    status = answer_wish(volume, wish, status, before);
+  }
+  write_status(path, object, before, status);
+}
+
+// The status as it is to be written after that.
+std::string ClusterView::answer_wish(const api::VolumeInfo& volume, const view::VolumeWish& wish,
+                                     const std::string& status, const std::string& before) {
+  view::Answer answer{.done = true, .message = ""};
+  try {
+    if (wish.copies != 0) parts_.set_copies(volume.name, wish.copies);
+    if (!wish.size.empty()) parts_.ask_size(volume.name, wish.size);
+    log::info(
+        "changed a volume as the spec of its custom resource asks",
+        {{"volume", volume.name}, {"size", wish.size}, {"copies", std::to_string(wish.copies)}});
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::Unavailable) throw;
+    answer = {.done = false, .message = error.what()};
+  }
+  return view::with_answer(status, wish, answer, before, std::time(nullptr));
 }
 
 void ClusterView::look_at_nodes() {

@@ -1,5 +1,5 @@
 // Keeps what kubectl shows of volumes and nodes (agent/view) what the agent tells of them, and asks for
-// what people have written into a node's spec.
+// what people have written into the spec of one.
 //
 // Where the custom resources are not defined, it does nothing until they are.
 #pragma once
@@ -17,6 +17,7 @@
 #include "agent/kube/custom_object.h"
 #include "agent/view/node_status.h"
 #include "agent/view/volume_status.h"
+#include "agent/view/volume_wish.h"
 
 namespace plexvol::controller {
 
@@ -28,6 +29,8 @@ class ClusterView {
     // As NodeAgent has them.
     std::function<std::vector<api::NodeInfo>()> list_nodes;
     std::function<void(const std::string& node, const std::string& action)> change_node;
+    std::function<void(const std::string& volume, unsigned copies)> set_copies;
+    std::function<void(const std::string& volume, const std::string& size)> ask_size;
     const KnownVolumes& known;
     const kube::Cache<kube::PersistentVolume>& volumes;
     const Objects& volume_objects;
@@ -52,6 +55,8 @@ class ClusterView {
   void look_at_volumes();
   void look_at_nodes();
   void look_at_volume(const api::VolumeInfo& volume, const view::VolumeOwner& owner);
+  std::string answer_wish(const api::VolumeInfo& volume, const view::VolumeWish& wish,
+                          const std::string& status, const std::string& before);
   void look_at_node(const view::NodeFacts& facts);
   bool is_latest(const std::string& path, const Object& object);
   void change_node(api::NodeInfo& node, const std::string& placement);

@@ -111,6 +111,10 @@ class Leader {
                .change_node = [&agent](
                                   const std::string& node,
                                   const std::string& action) { agent.change_node(node, action); },
+               .set_copies = [&agent](const std::string& volume,
+                                      unsigned copies) { agent.set_copies(volume, copies); },
+               .ask_size = [&agent](const std::string& volume,
+                                    const std::string& size) { agent.ask_size(volume, size); },
                .known = known_,
                .volumes = volumes_,
                .volume_objects = volume_objects_,

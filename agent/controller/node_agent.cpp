@@ -1,5 +1,6 @@
 #include "agent/controller/node_agent.h"
 
+#include "agent/api/names.h"
 #include "agent/base/deadline.h"
 #include "agent/client/agent_client.h"
 
@@ -48,6 +49,22 @@ api::VolumeInfo NodeAgent::grow(const std::string& volume, std::uint64_t size_by
       .name = volume, .size = std::to_string(size_bytes), .at_least = true};
   return api::from_json<api::VolumeInfo>(
       call(api::kVolumeResizePath, api::to_json(request), kWork));
+}
+
+void NodeAgent::ask_size(const std::string& volume, const std::string& size) const {
+  const api::ResizeVolumeRequest request{.name = volume, .size = size, .at_least = false};
+  try {
+    call(api::kVolumeResizePath, api::to_json(request), kRead);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Unavailable) throw;
+    const auto now = find_volume(volume);
+    if (!now || now->size_bytes != parse_size_bytes(size)) throw;
+  }
+}
+
+void NodeAgent::set_copies(const std::string& volume, unsigned copies) const {
+  call(api::kVolumeSetPath, api::to_json(api::SetVolumeRequest{.name = volume, .copies = copies}),
+       kRead);
 }
 
 api::DeleteVolumeReply NodeAgent::remove(const std::string& name) const {

@@ -26,6 +26,9 @@ class NodeAgent {
   std::optional<api::VolumeInfo> find_volume(const std::string& name) const;
   // To at least this size; waits until it is done.
   api::VolumeInfo grow(const std::string& volume, std::uint64_t size_bytes) const;
+  // Answers when it is recorded, and what keeps the nodes from it is told by the volume.
+  void ask_size(const std::string& volume, const std::string& size) const;
+  void set_copies(const std::string& volume, unsigned copies) const;
   // Answers when every node that is up has removed its part; no error when there is no such volume.
   api::DeleteVolumeReply remove(const std::string& name) const;
   std::vector<api::NodeInfo> list_nodes() const;

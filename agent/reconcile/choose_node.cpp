@@ -54,6 +54,14 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, bool mu
   // Once it is gone for good, any node is better than none.
   std::vector<std::string> named;
   if (!volume.arriving.empty() && store.find_node(volume.arriving)) named = {volume.arriving};
+  if (!named.empty() && must && !store.is_alive(volume.arriving)) {
+    throw Error(
+        ErrorCode::OutOfSpace,
+        fmt::format("cannot create a second replica: the agent on {}, which is to have it, "
+                    "is not running; for another node: `plexvol volume set {} --copies {}`, "
+                    "then `plexvol volume move`",
+                    volume.arriving, volume.name, volume.wanted_copies()));
+  }
   auto barred = placement::bar_cordoned(store.list_cordons());
   for (const std::string& node : volume.former) barred[node] = "its former replica is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it already has a replica";

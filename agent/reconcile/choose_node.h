@@ -22,7 +22,7 @@ std::optional<Chosen> choose_same_node(const model::Volume& volume, const std::s
 
 // For a second copy beside the one on `here`; the node that the volume names, when it names one.
 // When no node can and it must be, throws OutOfSpace, naming each node's reason; else it is nowhere.
-// Unavailable: the store does not answer, or the named node is away.
+// Unavailable: the store does not answer.
 Chosen choose_node(const model::Volume& volume, const std::string& here, bool must,
                    store::TypedStore& store);
 

@@ -11,6 +11,12 @@ namespace plexvol::view {
 
 using Json = nlohmann::json;
 
+// The type of the condition that says what became of the last request in a spec.
+inline constexpr const char* kRequestDone = "RequestDone";
+// The members of a volume's status with the last requests that were seen to.
+inline constexpr const char* kCopiesAsked = "copiesAsked";
+inline constexpr const char* kSizeAsked = "sizeAsked";
+
 struct Condition {
   std::string type;
   std::string status;  // True, False, Unknown

@@ -20,7 +20,6 @@ constexpr const char* kDraining = "draining";
 constexpr const char* kForgotten = "being forgotten";
 constexpr const char* kPlacement = "placement";
 constexpr const char* kPlacementAsked = "placementAsked";
-constexpr const char* kRequestDone = "RequestDone";
 constexpr std::size_t kMostNames = 20;
 
 // Of all, or of none: a node that has not measured its pool yet.

@@ -118,10 +118,15 @@ std::string volume_status(const api::VolumeInfo& volume, const VolumeOwner& owne
   if (!owner.claim_name.empty()) {
     status["claim"] = {{"namespace", owner.claim_namespace}, {"name", owner.claim_name}};
   }
+  add("pending", volume.pending);
   const Json known = parse_status(before);
+  for (const char* asked : {kCopiesAsked, kSizeAsked}) {
+    if (known.contains(asked)) status[asked] = known[asked];
+  }
   const VolumeHealth health = find_health(volume);
   add_condition(status, known, availability(volume, health), now);
   add_condition(status, known, soundness(volume, health), now);
+  keep_condition(status, known, kRequestDone);
   return status.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

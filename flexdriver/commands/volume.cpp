@@ -12,6 +12,7 @@
 #include "agent/api/text.h"
 #include "agent/base/text.h"
 #include "flexdriver/commands/context.h"
+#include "flexdriver/commands/follow.h"
 #include "flexdriver/commands/table.h"
 
 namespace plexvol::driver {
@@ -193,7 +194,10 @@ void add_set(CLI::App& parent, const CommandContext& context) {
           ->check(CLI::Range(1, 2));
   verb->add_option("--keep", request->keep, "with --copies 1: the node that keeps its replica")
       ->needs(copies);
-  verb->callback([request, any, &context] {
+  const auto watch = std::make_shared<bool>(false);
+  verb->add_flag("-w,--watch", *watch, "with --copies: show how far it is, until it is done")
+      ->needs(copies);
+  verb->callback([request, any, watch, &context] {
     if (*any) request->tenant = api::kAnyNamespace;
     if (request->tenant.empty() && request->copies == 0) {
       throw CLI::RequiredError("--copies, --namespace or --any-namespace");
@@ -201,6 +205,7 @@ void add_set(CLI::App& parent, const CommandContext& context) {
     const auto before = api::from_json<api::VolumeInfo>(
         context.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{request->name})));
     const std::string result = context.ask(api::kVolumeSetPath, api::to_json(*request));
+    if (*watch) return follow(request->name, context);
     if (context.options().json()) return print_line(result);
     if (!request->tenant.empty()) {
       print_line("volume " + request->name + ": pods of " + whose(request->tenant) +
@@ -221,14 +226,17 @@ void add_move(CLI::App& parent, const CommandContext& context) {
       "gets a second one first, when the volume is not in use, and goes when that is up to date.\n"
       "To stop it: plexvol volume set data --copies N, with as many as it has.\n"
       "Examples:\n"
-      "  plexvol volume move data --from n1 --to n4\n"
+      "  plexvol volume move data --from n1 --to n4 -w\n"
       "  plexvol volume move data --to n4");
   const auto request = std::make_shared<api::MoveVolumeRequest>();
   verb->add_option("NAME", request->name, "the volume")->required();
   verb->add_option("--from", request->from, "the node whose replica moves; default: the only one");
   verb->add_option("--to", request->to, "the node that gets it; default: the one with most room");
-  verb->callback([request, &context] {
+  const auto watch = std::make_shared<bool>(false);
+  verb->add_flag("-w,--watch", *watch, "show how far it is, until it is done; ^C does not stop it");
+  verb->callback([request, watch, &context] {
     const std::string result = context.ask(api::kVolumeMovePath, api::to_json(*request));
+    if (*watch) return follow(request->name, context);
     if (context.options().json()) return print_line(result);
     print_line(pending_text(api::from_json<api::VolumeInfo>(result)));
   });

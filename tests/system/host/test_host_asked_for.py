@@ -63,8 +63,10 @@ def test_fewer_copies_than_asked_for_are_told_everywhere(host: Host) -> None:
     assert said in host.log_path.read_text()
     assert "1 of 2 asked for" in host.plexvol("volume", "show", "pv-1").stdout
     assert f"{NODE} (1 of 2 asked for)" in host.plexvol("volume", "list").stdout
-    # Until somebody asks for what there is.
+    # Until a person takes it back: another manifest does not.
     assert mounted_once(host, "pv-1", host.options("pv-1", replicas="1")) == ""
+    assert host.volume("pv-1")["copies_asked"] == 2
+    assert host.plexvol("volume", "set", "pv-1", "--copies", "1").returncode == 0
     assert host.volume("pv-1")["copies_asked"] == 0
 
 

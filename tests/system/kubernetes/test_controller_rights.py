@@ -27,6 +27,7 @@ PORT = 8902
 # As a kubelet starts it again.
 AGAIN = """trap 'kill $child; wait $child; exit' TERM; while :; do "$@" & child=$!; wait $child; sleep 1; done"""
 CLASS, REFUSED_CLASS = "with-rights", "refused-with-rights"
+SIZE = "96Mi"  # that a volume is asked to grow to
 LOCK = "plexvol.io-flexvolume"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 OF_DEAD_NODES = {Right("", "pods", "list"), Right("", "pods", "delete"), Right("", "nodes/status", "patch")}
@@ -150,6 +151,8 @@ class Life:
             and reach(self._is_moved, f"the node of {self.moved} is refused")
             and reach(lambda: self._find_node(NODES[0]) is not None, "the node is shown")
             and reach(lambda: self._find_node("nobody") is None, "a node that does not exist is not shown")
+            and reach(self._ask_size, "the volume's spec asks for more room")
+            and reach(lambda: self._is_deleted() or self._shown_size() == SIZE, "the volume has more room")
             and self._ask("cordoned") and reach(lambda: self._placement() == "cordoned", "the node is shown as cordoned")
             and self._uncordon() and reach(lambda: self._placement() == "normal", "and as before")
             and self._delete()
@@ -185,6 +188,19 @@ class Life:
         found = self._find_node(NODES[1]) or {}
         status, wanted = found.get("status", {}), found.get("spec", {}).get("placement", "")
         return wanted if wanted == status.get("placementAsked") == status.get("placement") else ""
+
+    def _ask_size(self) -> bool:
+        """False: it is not shown yet."""
+        if self._is_deleted():
+            return True
+        if self._cluster.get("plexvolvolume", self._volume) is None:
+            return False
+        patch = json.dumps({"spec": {"size": SIZE}})
+        self._cluster.kubectl("patch", "plexvolvolume", self._volume, "--type=merge", "-p", patch)
+        return True
+
+    def _shown_size(self) -> str:
+        return str((self._cluster.get("plexvolvolume", self._volume) or {}).get("status", {}).get("size"))
 
     def _ask(self, placement: str) -> bool:
         patch = json.dumps({"spec": {"placement": placement}})

@@ -48,6 +48,9 @@ class Shown:
     def ask(self, node: str, placement: str) -> None:
         self.cluster.kubectl("patch", NODE, node, "--type=merge", "-p", json.dumps({"spec": {"placement": placement}}))
 
+    def ask_of_volume(self, volume: str, **spec: Any) -> None:
+        self.cluster.kubectl("patch", VOLUME, volume, "--type=merge", "-p", json.dumps({"spec": spec}))
+
 
 @pytest.fixture
 def shown(plexvol: Installation) -> Shown:
@@ -70,6 +73,15 @@ def test_a_volume_is_shown_as_long_as_there_is_one(plexvol: Installation, worklo
     assert row["USED BY"] == f"default/shown on {NODES[1]}"
     assert shown.condition(VOLUME, volume, "Healthy")["status"] == "True"
     assert shown.status(VOLUME, volume)["claim"] == {"namespace": "default", "name": "shown"}
+
+    # What its spec asks for is done, or refused by name: no node here has DRBD.
+    shown.ask_of_volume(volume, size="96Mi")
+    shown.wait(VOLUME, volume, size="96Mi", sizeAsked="96Mi")
+    assert shown.condition(VOLUME, volume, "RequestDone")["status"] == "True"
+    shown.ask_of_volume(volume, copies=2)
+    shown.wait(VOLUME, volume, copiesAsked=2, wantedCopies=1)
+    refused = shown.condition(VOLUME, volume, "RequestDone")
+    assert refused["status"] == "False" and "cannot have a second replica" in refused["message"], refused
 
     # Somebody deletes the object: the volume stays, and is shown again.
     before = shown.find(VOLUME, volume)["metadata"]["uid"]

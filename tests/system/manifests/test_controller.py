@@ -20,7 +20,7 @@ CLUSTER_RIGHTS = {
     ("", "nodes/status"): {"patch"},
     ("", "pods"): {"list", "delete"},
     ("", "events"): {"create", "patch"},
-    ("plexvol.io", "plexvolvolumes"): {"list", "watch", "create", "delete"},
+    ("plexvol.io", "plexvolvolumes"): {"get", "list", "watch", "create", "delete"},
     ("plexvol.io", "plexvolvolumes/status"): {"patch"},
     ("plexvol.io", "plexvolnodes"): {"get", "list", "watch", "create", "delete", "patch"},
     ("plexvol.io", "plexvolnodes/status"): {"patch"},

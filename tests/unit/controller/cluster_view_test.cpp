@@ -49,10 +49,12 @@ class Scene {
   void ask(const std::string& placement) {
     server.patch(kNode, {{"spec", {{"placement", placement}}}});
   }
+  void ask_of_volume(const json& spec) { server.patch(kVolume, {{"spec", spec}}); }
+  json volume_status() { return server.find(kVolume)["status"]; }
   std::string spec() { return server.find(kNode)["spec"]["placement"]; }
   json status() { return server.find(kNode)["status"]; }
-  json request_done() {
-    const json shown = status();
+  json request_done() { return request_done(status()); }
+  static json request_done(const json& shown) {
     for (const json& condition : shown["conditions"]) {
       if (condition["type"] == "RequestDone") return condition;
     }
@@ -74,6 +76,16 @@ class Scene {
       {.client = client,
        .list_nodes = [this] { return list(); },
        .change_node = [this](const std::string&, const std::string& action) { change(action); },
+       .set_copies =
+           [this](const std::string& volume, unsigned copies) {
+             refuse("copies");
+             actions.push_back(volume + " copies " + std::to_string(copies));
+           },
+       .ask_size =
+           [this](const std::string& volume, const std::string& size) {
+             refuse("size");
+             actions.push_back(volume + " size " + size);
+           },
        .known = known,
        .volumes = volumes,
        .volume_objects = volume_objects,
@@ -116,6 +128,46 @@ TEST_CASE("a volume is shown, and what has not changed is not written again") {
   scene.show({good_volume("data", {"n1"})});
   CHECK(scene.look());
   CHECK_FALSE(scene.server.find(kVolume)["status"].contains("usedBy"));
+}
+
+TEST_CASE("a volume is asked for what its spec says, once") {
+  Scene scene;
+  scene.show({good_volume("data", {"n1"})});
+  CHECK(scene.look());
+  scene.ask_of_volume({{"copies", 2}});
+  CHECK(scene.look());
+  CHECK(scene.actions == std::vector<std::string>{"data copies 2"});
+  CHECK(scene.volume_status()["copiesAsked"] == 2);
+  CHECK(Scene::request_done(scene.volume_status())["status"] == "True");
+  // By the command line it is asked for something else since: the spec takes nothing back.
+  CHECK(scene.look());
+  scene.ask_of_volume({{"size", "20Gi"}});
+  CHECK(scene.look());
+  CHECK(scene.look());
+  CHECK(scene.actions == std::vector<std::string>{"data copies 2", "data size 20Gi"});
+  CHECK(scene.volume_status()["sizeAsked"] == "20Gi");
+  CHECK(scene.volume_status()["copiesAsked"] == 2);
+}
+
+TEST_CASE("what a volume cannot have is told in its status, and what failed is asked for again") {
+  Scene scene;
+  scene.show({good_volume("data", {"n1"})});
+  CHECK(scene.look());
+  scene.refuse = [](const std::string&) { throw Error(ErrorCode::Unavailable, "no store"); };
+  scene.ask_of_volume({{"copies", 2}, {"size", "1Mi"}});
+  CHECK_FALSE(scene.look());
+  CHECK_FALSE(scene.volume_status().contains("copiesAsked"));
+  scene.refuse = [](const std::string& what) {
+    if (what == "size") throw Error(ErrorCode::InvalidArgument, "cannot be made smaller");
+  };
+  CHECK(scene.look());
+  const json done = Scene::request_done(scene.volume_status());
+  CHECK(done["status"] == "False");
+  CHECK(done["message"] == "cannot be made smaller");
+  scene.actions.clear();
+  CHECK(scene.look());
+  CHECK(scene.actions.empty());
+  CHECK(Scene::request_done(scene.volume_status()) == done);
 }
 
 TEST_CASE("what a cache has not heard of yet is not written twice") {

@@ -378,3 +378,64 @@ TEST_CASE("replace: no node is chosen where something else has the volume's mino
   store.replace(PeerFate::Drained);
   CHECK(store.nodes() == Nodes{"n1", "n4"});
 }
+
+TEST_CASE("replace: a copy that moves goes where it is to go, while nobody uses it") {
+  ReplaceCase test;
+  model::Volume volume = test.volume();
+  volume.leaving = "n2";
+  volume.arriving = "n4";
+  test.put(keys::volume("v"), model::to_json(volume));
+  SUBCASE("to the named node, though another one has more room") {
+    CHECK(test.replace(PeerFate::Moved));
+    CHECK(test.volume().find_replica("n4") != nullptr);
+    CHECK(test.volume().find_replica("n2") == nullptr);
+    CHECK(test.volume().former == Nodes{"n2"});
+    CHECK(test.volume().leaving.empty());
+    CHECK(test.volume().arriving.empty());
+    CHECK(test.current().nodes == Nodes{"n1"});
+  }
+  SUBCASE("not when that is away") {
+    test.remove(keys::alive("n4"));
+    try {
+      test.replace(PeerFate::Moved);
+      FAIL("it went elsewhere");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::OutOfSpace);
+    }
+    CHECK(test.volume().find_replica("n2") != nullptr);
+  }
+  SUBCASE("not when somebody has taken it back") {
+    const Wanted wanted = test.wanted(PeerFate::Moved);
+    volume.leaving.clear();
+    test.put(keys::volume("v"), model::to_json(volume));
+    CHECK_THROWS_AS(replace_peer(wanted, test.store, test.arbiter, [] { return true; }), Error);
+    CHECK(test.current().nodes == Nodes{"n1", "n2"});
+  }
+}
+
+TEST_CASE("replace: a copy that is no longer wanted goes without another one") {
+  ReplaceCase test;
+  model::Volume volume = test.volume();
+  volume.leaving = "n2";
+  volume.copies_asked = 1;
+  test.put(keys::volume("v"), model::to_json(volume));
+  SUBCASE("at once") {
+    CHECK(test.replace(PeerFate::Unwanted));
+    CHECK(test.volume().nodes() == std::vector<std::string>{"n1"});
+    CHECK(test.volume().former == Nodes{"n2"});
+    CHECK(test.volume().copies_asked == 1);
+    CHECK(test.current().nodes == Nodes{"n1"});
+  }
+  SUBCASE("not while its pod is there") {
+    model::Attachment attachment;
+    attachment.node = "n2";
+    test.put(keys::attachment("v"), model::to_json(attachment));
+    CHECK_THROWS_AS(test.replace(PeerFate::Unwanted), Error);
+    CHECK(test.volume().former.empty());
+  }
+  SUBCASE("not when two are wanted again") {
+    volume.copies_asked = 0;
+    test.put(keys::volume("v"), model::to_json(volume));
+    CHECK_THROWS_AS(test.replace(PeerFate::Unwanted), Error);
+  }
+}
