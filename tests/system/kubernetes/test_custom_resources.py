@@ -74,10 +74,7 @@ def test_a_volume_is_shown_as_long_as_there_is_one(plexvol: Installation, worklo
     assert shown.condition(VOLUME, volume, "Healthy")["status"] == "True"
     assert shown.status(VOLUME, volume)["claim"] == {"namespace": "default", "name": "shown"}
 
-    # What its spec asks for is done, or refused by name: no node here has DRBD.
-    shown.ask_of_volume(volume, size="96Mi")
-    shown.wait(VOLUME, volume, size="96Mi", sizeAsked="96Mi")
-    assert shown.condition(VOLUME, volume, "RequestDone")["status"] == "True"
+    # What its spec asks for is refused by name, or done: no node here has DRBD.
     shown.ask_of_volume(volume, copies=2)
     shown.wait(VOLUME, volume, copiesAsked=2, wantedCopies=1)
     refused = shown.condition(VOLUME, volume, "RequestDone")
@@ -93,6 +90,9 @@ def test_a_volume_is_shown_as_long_as_there_is_one(plexvol: Installation, worklo
 
     workloads.delete_pod("shown", volume)
     shown.cluster.kubectl("delete", "pod", "shown", "--force", "--grace-period=0", "--ignore-not-found")
+    shown.ask_of_volume(volume, size="96Mi")
+    shown.wait(VOLUME, volume, size="96Mi", sizeAsked="96Mi")
+    assert shown.condition(VOLUME, volume, "RequestDone")["status"] == "True"
     claims.delete("shown")
     claims.wait_gone(volume)
     wait_until(lambda: shown.find(VOLUME, volume) is None, PATIENCE, "it is shown no longer")
