@@ -81,7 +81,8 @@ struct Volume {
   bool filesystem_grows = false;
   Unknown unknown = {};
 
-  bool mirrored() const { return minor != 0 && !drops_mirror; }
+  // With two copies it is, whatever an agent that does not know of drops_mirror has kept.
+  bool mirrored() const { return minor != 0 && !(drops_mirror && replicas.size() == 1); }
   // Of DRBD's minors and ports; nullopt: nothing of it needs one.
   std::optional<unsigned> slot() const {
     return minor != 0 ? std::optional(minor - kFirstMinor) : std::nullopt;
@@ -124,8 +125,8 @@ struct History {
   bool operator==(const History&) const = default;
 };
 
-// current/<volume>: the nodes whose copy may be used without the others. Only the arbiter writes
-// it.
+// current/<volume>: the nodes whose copy may be used without the others. Only the arbiter changes who
+// they are.
 struct Current {
   // A person has decided which copy counts, and accepted the loss of what only others have. Until a
   // copy is put back, this node may be made primary whatever DRBD says of its disk.

@@ -48,24 +48,25 @@ std::optional<Chosen> choose_same_node(const model::Volume& volume, const std::s
   }
 }
 
-Chosen choose_node(const model::Volume& volume, const std::string& here, bool must,
-                   store::TypedStore& store) {
+Chosen choose_node(const model::Volume& volume, const std::string& here, const std::string& to,
+                   bool must, store::TypedStore& store) {
   const auto own = store.find_node(here);
   // Once it is gone for good, any node is better than none.
   std::vector<std::string> named;
-  if (!volume.arriving.empty() && store.find_node(volume.arriving)) named = {volume.arriving};
-  if (!named.empty() && must && !store.is_alive(volume.arriving)) {
+  if (!to.empty() && store.find_node(to)) named = {to};
+  if (!named.empty() && must && !store.is_alive(to)) {
     throw Error(
         ErrorCode::OutOfSpace,
         fmt::format("cannot create a second replica: the agent on {}, which is to have it, "
                     "is not running; for another node: `plexvol volume set {} --copies {}`, "
                     "then `plexvol volume move`",
-                    volume.arriving, volume.name, volume.wanted_copies()));
+                    to, volume.name, volume.wanted_copies()));
   }
   auto barred = placement::bar_cordoned(store.list_cordons());
   for (const std::string& node : volume.former) barred[node] = "its former replica is still there";
   for (const std::string& node : volume.nodes()) barred[node] = "it already has a replica";
   for (const model::Node& node : store.list_nodes()) {
+    if (!volume.slot()) break;  // it gets one that nobody uses
     const store::Taken taken = store::find_taken(store, node.name);
     if (taken.minors.contains(volume.minor) || taken.ports.contains(volume.port)) {
       barred.try_emplace(node.name,

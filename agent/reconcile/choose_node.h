@@ -20,10 +20,10 @@ struct Chosen {
 std::optional<Chosen> choose_same_node(const model::Volume& volume, const std::string& node,
                                        store::TypedStore& store);
 
-// For a second copy beside the one on `here`; the node that the volume names, when it names one.
+// For a second copy beside the one on `here`; on the node `to` when that is not "".
 // When no node can and it must be, throws OutOfSpace, naming each node's reason; else it is nowhere.
 // Unavailable: the store does not answer.
-Chosen choose_node(const model::Volume& volume, const std::string& here, bool must,
-                   store::TypedStore& store);
+Chosen choose_node(const model::Volume& volume, const std::string& here, const std::string& to,
+                   bool must, store::TypedStore& store);
 
 }  // namespace plexvol::reconcile

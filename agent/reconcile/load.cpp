@@ -39,6 +39,7 @@ std::optional<Loaded> Loader::load(const std::optional<Loaded>& before) {
   }
   if (!view.volume || !view.volume->value.concerns(here)) {
     forget();
+    drop_assignment(view);
     return std::nullopt;
   }
   // What was seen and made in this pass was another's.
@@ -47,6 +48,17 @@ std::optional<Loaded> Loader::load(const std::optional<Loaded>& before) {
                 fmt::format("volume {} was replaced by a new one", volume_));
   }
   return interpret(std::move(view), contradiction);
+}
+
+// Who woke this node had read the volume before this node left it.
+void Loader::drop_assignment(const store::VolumeView& view) {
+  if (view.assigned == 0) return;
+  const std::string key = store::keys::assigned(shared_.settings.here, volume_);
+  shared_.tools.store.commit(
+      store::Change()
+          .require(key, view.assigned)
+          .require(store::keys::volume(volume_), view.volume ? view.volume->revision : 0)
+          .remove(key));
 }
 
 void Loader::forget() {
@@ -136,9 +148,8 @@ PeerFate Loader::fate_of(const model::Volume& volume, const std::string& peer,
                                                shared_.settings.connect_time);
   if (fate == PeerFate::Stays && unable) fate = PeerFate::Unable;
   if (volume.copies_asked == 1) {
-    // Its second copy went on purpose, or is to go.
-    if (peer.empty()) return PeerFate::Stays;
-    if (peer == volume.leaving) return PeerFate::Unwanted;
+    // Its second copy went on purpose, or is to go. The one that a single copy moves to is needed.
+    if (peer == volume.leaving) return peer.empty() ? PeerFate::Stays : PeerFate::Unwanted;
   }
   const bool stays = fate == PeerFate::Stays || fate == PeerFate::Drained;
   if (stays && !peer.empty() && peer == volume.leaving) fate = PeerFate::Moved;

@@ -37,6 +37,7 @@ class Loader {
   std::string find_contradiction(store::VolumeView& view);
   void tell_of_return(const store::Versioned<model::Volume>& found);
   void forget();
+  void drop_assignment(const store::VolumeView& view);
   void add_nodes(Loaded& loaded, const std::string& peer, NodeViews& views);
   PeerFate fate_of(const model::Volume& volume, const std::string& peer, const NodeViews& views);
 

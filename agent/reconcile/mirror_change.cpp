@@ -13,6 +13,7 @@
 #include "agent/reconcile/choose_node.h"
 #include "agent/reconcile/observe.h"
 #include "agent/reconcile/stack.h"
+#include "agent/store/sets.h"
 #include "agent/store/slots.h"
 
 namespace plexvol::reconcile {
@@ -33,19 +34,25 @@ store::Versioned<model::Volume> find_planned(const MirrorChange& change) {
   auto found = change.tools.store.find_volume(planned.name);
   const bool is_same =
       found && found->value.id == planned.id && !found->value.deleting &&
-      found->value.nodes() == planned.nodes() && found->value.minor == planned.minor &&
-      found->value.copies_asked == planned.copies_asked && found->value.leaving == planned.leaving;
+      found->value.nodes() == planned.nodes() && found->value.former == planned.former &&
+      found->value.minor == planned.minor && found->value.copies_asked == planned.copies_asked &&
+      found->value.leaving == planned.leaving;
   if (!is_same) throw_changed(planned.name);
   return *std::move(found);
 }
 
-// Nothing uses the volume, and nothing has happened to its set.
+// Nothing uses the volume, and nothing has happened to its set. That counts as changed from then on:
+// so a store that is restored from a backup is seen to be older than this.
 Change require_unused(const MirrorChange& change, const store::Versioned<model::Volume>& volume) {
   const std::string& name = volume.value.name;
-  return Change()
-      .require(keys::volume(name), volume.revision)
+  const auto current = change.tools.store.find_current(name);
+  if (!current || current->revision != change.wanted.current_revision) throw_changed(name);
+  Change next;
+  next.require(keys::volume(name), volume.revision)
       .require(keys::attachment(name), 0)
-      .require(keys::current(name), change.wanted.current_revision);
+      .require(keys::current(name), current->revision);
+  store::put_set(name, store::next_set(current->value), next);
+  return next;
 }
 
 model::Replica& own_replica(model::Volume& volume, const std::string& here) {
@@ -57,6 +64,13 @@ void check_can_mirror(const MirrorChange& change) {
   const auto node = change.tools.store.find_node(here);
   std::string why = node ? node->mirror_error : "its agent has not announced it yet";
   if (why.empty()) why = placement::why_no_mirror(node->drbd_version);
+  if (why.empty() && node->address.empty()) why = "it has no address for replication";
+  for (const model::Node& other : change.tools.store.list_nodes()) {
+    // It would drop what the record says of the change.
+    if (!why.empty() || !other.kernel.empty()) continue;
+    why = fmt::format("the agent on {} has version {}, which does not know how; upgrade it",
+                      other.name, other.version);
+  }
   if (why.empty()) return;
   throw Error(ErrorCode::OutOfSpace,
               fmt::format("cannot create a second replica: {} cannot mirror the one it has: {}",
@@ -73,18 +87,21 @@ void check_not_mounted(const MirrorChange& change) {
                           device->path, change.wanted.here));
 }
 
-// Before it is wanted: without room for it the volume could not be used any more.
+// Before it is wanted: without room for it the volume could not be used any more. What is left of an
+// attempt before, or of a mirror before, is worth nothing, and may be too small by now.
 void make_metadata_device(const MirrorChange& change) {
   const model::Volume& volume = change.wanted.volume;
   const std::string name = metadata_name(volume);
   Pool& pool = get_pool(change.tools, volume);
   const auto found = pool.find({name}, volume.id);
   if (const auto there = found.find(name); there != found.end()) {
-    if (there->second.ours) return;
-    throw Error(ErrorCode::Conflict,
-                fmt::format("cannot create a second replica: {} on {} was not made for this "
-                            "volume; Plexvol does not touch it: remove or rename it",
-                            there->second.path, change.wanted.here));
+    if (!there->second.ours) {
+      throw Error(ErrorCode::Conflict,
+                  fmt::format("cannot create a second replica: {} on {} was not made for this "
+                              "volume; Plexvol does not touch it: remove or rename it",
+                              there->second.path, change.wanted.here));
+    }
+    pool.remove({name});
   }
   pool.create(name, drbd::metadata_size_bytes(change.seen.data_bytes), volume.id);
 }
@@ -97,7 +114,7 @@ void gain_mirror(const MirrorChange& change) {
   check_can_mirror(change);
   check_not_mounted(change);
   const auto volume = find_planned(change);
-  const Chosen chosen = choose_node(volume.value, here, true, store);
+  const Chosen chosen = choose_node(volume.value, here, volume.value.arriving, true, store);
   make_metadata_device(change);
 
   model::Volume next = volume.value;
@@ -126,7 +143,9 @@ void drop_mirror(const MirrorChange& change) {
   next.drops_mirror = true;
   next.copies_asked = 0;
   next.arriving.clear();
-  own_replica(next, change.wanted.here).filled_by_peer = false;
+  model::Replica& own = own_replica(next, change.wanted.here);
+  own.filled_by_peer = false;
+  own.gains_metadata = false;
   if (!change.tools.store.commit(require_unused(change, volume)
                                      .put(keys::volume(next.name), model::to_json(next))
                                      .wake(next))) {
@@ -157,7 +176,10 @@ void remove_mirror(const Wanted& wanted, const Tools& tools) {
 
   const auto latest = tools.store.find_volume(volume.name);
   if (!latest || latest->value.id != volume.id) throw_changed(volume.name);
-  if (!latest->value.drops_mirror) return;
+  // Only the node with the copy says that nothing is left of it.
+  const bool is_left = latest->value.drops_mirror && !has_layer(latest->value, Layer::Drbd) &&
+                       latest->value.find_replica(wanted.here) != nullptr;
+  if (!is_left) return;
   model::Volume next = latest->value;
   Change change;
   if (const auto slot = next.slot()) change.remove(keys::slot(*slot));

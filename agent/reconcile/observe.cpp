@@ -183,10 +183,20 @@ void observe_resource(const Wanted& wanted, const Tools& tools, Seen& seen) {
   const model::Volume& volume = wanted.volume;
   seen.resource.reset();
   seen.resource_is_foreign = false;
-  if (!has_layer(volume, Layer::Drbd)) return;
+  seen.mirror_left = false;
+  // A node that was away when the volume lost its mirror, or got another one, by another minor, goes
+  // by the secret.
+  const bool by_secret =
+      !copy_stays(wanted) && tools.drbd.has_config_of(volume.name, volume.secret);
+  if (!has_layer(volume, Layer::Drbd)) {
+    seen.mirror_left = by_secret;
+    return;
+  }
   auto found = tools.drbd.find_resource(volume.name);
   if (!found) return;
-  seen.resource_is_foreign = !tools.drbd.is_own(volume.name, *found, volume.minor, volume.secret);
+  const bool is_old = by_secret && found->role != "Primary";
+  seen.resource_is_foreign =
+      !is_old && !tools.drbd.is_own(volume.name, *found, volume.minor, volume.secret);
   if (!seen.resource_is_foreign) seen.resource = std::move(found);
 }
 

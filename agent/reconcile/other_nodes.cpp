@@ -25,9 +25,14 @@ bool are_whole(const model::Volume& volume, const NodeViews& views) {
   const auto is_whole = [&](const model::Replica& replica) {
     const model::Status* status = find_status(replica.node, views);
     if (status == nullptr) return false;
-    if (volume.wanted_copies() == 1) return status->device_bytes > 0 && !status->backing_gone;
-    return status->disk_state == "UpToDate" &&
-           (volume.replicas.size() == 1 || status->connection == "Connected");
+    if (volume.wanted_copies() == 1 || replica.gains_metadata) {
+      return status->device_bytes > 0 && !status->backing_gone;
+    }
+    // Without its peer it is no more than Consistent until it is promoted.
+    const bool is_alone = volume.replicas.size() == 1;
+    const std::string& disk = status->disk_state;
+    return disk == "UpToDate" ? is_alone || status->connection == "Connected"
+                              : is_alone && disk == "Consistent";
   };
   return !volume.replicas.empty() &&
          std::all_of(volume.replicas.begin(), volume.replicas.end(), is_whole);

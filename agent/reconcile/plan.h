@@ -118,6 +118,7 @@ struct Seen {
   std::uint64_t device_bytes = 0;  // of `device`
   bool growth_failed = false;      // in this very pass: it is not tried again
   bool copies_failed = false;      // nor is another number of copies
+  bool mirror_left = false;        // of a volume without one, on a node whose copy does not stay
   bool config_current = false;
   bool connection_current = false;  // what has changed in it is not who the peer is
   // What has changed in it is how fast a resync runs, which parts nobody.

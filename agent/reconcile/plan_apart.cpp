@@ -226,6 +226,7 @@ Then Planner::retire_replaced_copy() {
 // What was replaced is taken out of use at once. Its data stays until it is worth nothing any
 // more.
 void Planner::plan_leaving() {
+  if (remove_left_mirror()) return;
   if (in_use())
     return fail(ErrorCode::Conflict,
                 fmt::format("the replica on {} was replaced, but {}", wanted_.here, why_in_use()));
@@ -238,8 +239,6 @@ void Planner::plan_leaving() {
   }
   if (!all_current() || !wanted_.others_whole) return;
   if (seen_.backing_error) return fail(seen_.backing_error->code(), seen_.backing_error->what());
-  // It was away, and forgotten, when the volume lost its mirror.
-  if (!has_layer(volume_, Layer::Drbd)) add(actions::RemoveMirror{});
   plan_data_removal();
 }
 

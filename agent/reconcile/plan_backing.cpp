@@ -157,7 +157,11 @@ Then Planner::tell_loss() {
                   name(), what, wanted_.here, volume_.pool);
   const model::Replica* other = volume_.find_replica(peer());
   if (volume_.wanted_copies() == 1 || other == nullptr || !other->made) {
-    text += ". It was the only replica: bring its disk back, or delete the volume";
+    text += seen_.data ? fmt::format(
+                             ". It was the only replica, and its data is still on {}: bring "
+                             "the rest back, or copy the data from there",
+                             seen_.data->path)
+                       : ". It was the only replica: bring its disk back, or delete the volume";
   } else if (!is_current(peer())) {
     text += fmt::format(
         ". It was the only current replica: bring its disk back. If it is lost for good, use the "
@@ -194,6 +198,7 @@ void Planner::remove_volume() {
     add(actions::ResumeIo{});
     return add(actions::LookAgain{});
   }
+  if (remove_left_mirror()) return;
   if (in_use()) return fail(ErrorCode::Conflict, "deletion waits: " + why_in_use());
   unmount_all();
   if (seen_.linked) add(actions::Unlink{});

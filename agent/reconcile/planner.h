@@ -143,6 +143,8 @@ class Planner {
   bool wants_mirror() const;
   bool may_gain_mirror() const;
   bool may_drop_mirror() const;
+  bool take_gain_back();
+  bool remove_left_mirror();
   bool unused() const;
   bool mirror_can_grow() const;
   bool filesystem_can_grow() const;

@@ -85,7 +85,8 @@ Chosen choose_for(const Wanted& wanted, const model::Volume& volume, const std::
     if (const auto again = choose_same_node(volume, peer, store)) return *again;
   }
   const bool must = !may_do_without(volume, peer, wanted.peer_fate, store);
-  return choose_node(volume, wanted.here, must, store);
+  const std::string to = wanted.peer_fate == PeerFate::Moved ? volume.arriving : "";
+  return choose_node(volume, wanted.here, to, must, store);
 }
 
 }  // namespace
@@ -115,6 +116,7 @@ bool replace_peer(const Wanted& wanted, store::TypedStore& store, arbiter::Arbit
   const std::string& chosen = place.node;
   if (!has_turn()) return false;
   model::Volume next = volume->value;
+  next.drops_mirror = false;
   if (next.leaving == peer) next.leaving.clear();
   if (!chosen.empty()) next.arriving.clear();
   std::erase_if(next.replicas, [&](const auto& replica) { return replica.node == peer; });

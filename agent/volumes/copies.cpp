@@ -81,6 +81,7 @@ std::string choose_kept(store::TypedStore& store, const Volume& volume) {
 void want_two(store::TypedStore& store, Volume& volume) {
   volume.leaving.clear();
   if (volume.wanted_copies() > 1) {
+    volume.arriving.clear();
     volume.copies_asked = 0;
     return;
   }
@@ -97,7 +98,8 @@ void want_one(store::TypedStore& store, Volume& volume, const std::string& keep)
     return;
   }
   // As it was told before: who repeats it need not know which one that was.
-  if (keep.empty() && volume.copies_asked == 1) return;
+  const bool is_leaving = volume.find_replica(volume.leaving) != nullptr;
+  if (keep.empty() && volume.copies_asked == 1 && is_leaving && volume.replicas.size() > 1) return;
   const std::string kept = keep.empty() ? choose_kept(store, volume) : keep;
   check_keeps(store, volume, kept);
   volume.copies_asked = 1;

@@ -170,6 +170,7 @@ struct FailingNode : ReconcilerNode<ToolsAndKernel> {
     node.address = address;
     node.version = "1";
     node.drbd_version = "8.4.11";
+    node.kernel = "6.1";
     node.pools = {{"p", "file", 1U << 30U, 1U << 30U, ""}};
     store.put_node(node);
   }
@@ -360,6 +361,34 @@ TEST_CASE("passes: a volume gains a mirror, whichever command fails") {
                         node.change_copies([](model::Volume& volume) { volume.copies_asked = 2; });
                       },
                       6);
+}
+
+TEST_CASE("passes: what is left of an attempt to gain a mirror is made anew") {
+  if (!support::can_use_loop_devices()) return;
+  FailingNode node;
+  node.be_single();
+  node.pools["p"]->create("v.meta", 1U << 20U, node.store.find_volume("v")->value.id);
+  node.change_copies([](model::Volume& volume) { volume.copies_asked = 2; });
+  node.settle();
+  const model::Volume volume = node.store.find_volume("v")->value;
+  CHECK(volume.minor == kMinor);
+  CHECK_FALSE(volume.replicas[0].gains_metadata);
+  const auto metadata = node.pools["p"]->find({"v.meta"}, volume.id);
+  CHECK(device_size_bytes(metadata.at("v.meta").device) > 1U << 20U);
+}
+
+TEST_CASE("passes: no mirror is gained beside an agent that would drop what is recorded of it") {
+  if (!support::can_use_loop_devices()) return;
+  FailingNode node;
+  node.be_single();
+  model::Node former = *node.store.find_node("n2");
+  former.kernel.clear();
+  node.store.put_node(former);
+  node.change_copies([](model::Volume& volume) { volume.copies_asked = 2; });
+  node.settle();
+  CHECK(node.store.find_volume("v")->value.replicas.size() == 1);
+  CHECK(node.store.find_status("n1", "v")->error.find("the agent on n2 has version 1") !=
+        std::string::npos);
 }
 
 TEST_CASE("passes: a volume loses its mirror, whichever command fails") {

@@ -109,3 +109,48 @@ TEST_CASE("load: a store that is older than what was acted on is told of once, w
   CHECK_FALSE(load(node).wanted.contradiction.empty());
   CHECK(node.contradictions == 1);
 }
+
+TEST_CASE("load: what is to become of the other copy is in the volume") {
+  PartOfPass node;
+  model::Volume volume = node.volume();
+  const auto fate = [&] {
+    node.put(volume);
+    return load(node).wanted.peer_fate;
+  };
+  volume.leaving = "n2";
+  CHECK(fate() == PeerFate::Moved);
+  volume.copies_asked = 1;
+  CHECK(fate() == PeerFate::Unwanted);
+  volume.leaving = "n1";
+  CHECK(fate() == PeerFate::Stays);
+  SUBCASE("it went on purpose") {
+    volume.leaving.clear();
+    volume.replicas = {{"n1", true}};
+    CHECK(fate() == PeerFate::Stays);
+  }
+  SUBCASE("it was lost before this one could go") {
+    volume.replicas = {{"n1", true}};
+    CHECK(fate() == PeerFate::Lost);
+  }
+}
+
+TEST_CASE("load: a node that was woken for a volume that it has left says that it has none of it") {
+  PartOfPass node;
+  model::Volume volume = node.volume();
+  volume.replicas = {{"n2", true}};
+  node.put(volume);
+  const std::string key = keys::assigned("n1", "v");
+  node.store.commit(Change().put(key, volume.id));
+  CHECK_FALSE(Loader(node.shared, node.name).load(std::nullopt));
+  CHECK_FALSE(node.store.raw().get(key));
+  SUBCASE("also of one that is gone") {
+    node.store.commit(Change().remove(keys::volume("v")).put(key, volume.id));
+    CHECK_FALSE(Loader(node.shared, node.name).load(std::nullopt));
+    CHECK_FALSE(node.store.raw().get(key));
+  }
+  SUBCASE("not of one whose record it cannot read") {
+    node.store.commit(Change().put(keys::volume("v"), "no record").put(key, volume.id));
+    CHECK_THROWS_AS(Loader(node.shared, node.name).load(std::nullopt), Error);
+    CHECK(node.store.raw().get(key));
+  }
+}

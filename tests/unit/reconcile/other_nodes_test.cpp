@@ -108,6 +108,13 @@ TEST_CASE("other nodes: whole is what both say of themselves, now") {
     seen.views["n1"].status->backing_gone = true;
     CHECK_FALSE(are_whole(seen.volume, seen.views));
   }
+  SUBCASE("alone, and not promoted since it was brought up") {
+    seen.volume.replicas.pop_back();
+    seen.views["n1"].status->disk_state = "Consistent";
+    CHECK(are_whole(seen.volume, seen.views));
+    seen.views["n1"].status->disk_state = "Inconsistent";
+    CHECK_FALSE(are_whole(seen.volume, seen.views));
+  }
   SUBCASE("there is none") {
     seen.volume.replicas.clear();
     CHECK_FALSE(are_whole(seen.volume, seen.views));

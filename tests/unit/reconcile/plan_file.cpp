@@ -237,6 +237,7 @@ Seen to_seen(const Json& json) {
   }
   object.read("absence_is_certain", seen.absence_is_certain);
   object.read("growth_failed", seen.growth_failed);
+  object.read("mirror_left", seen.mirror_left);
   object.read("data_bytes", seen.data_bytes);
   object.read("device_bytes", seen.device_bytes);
   object.read("config_current", seen.config_current);

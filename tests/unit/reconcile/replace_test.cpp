@@ -439,3 +439,16 @@ TEST_CASE("replace: a copy that is no longer wanted goes without another one") {
     CHECK_THROWS_AS(test.replace(PeerFate::Unwanted), Error);
   }
 }
+
+TEST_CASE("replace: where a copy was to move to matters for that move alone") {
+  ReplaceCase test;
+  model::Volume volume = test.volume();
+  volume.leaving = "n2";
+  volume.arriving = "n4";
+  test.put(keys::volume("v"), model::to_json(volume));
+  test.remove(keys::alive("n4"));
+  test.remove(keys::alive("n2"));
+  CHECK(test.replace(PeerFate::Gone));
+  CHECK(test.volume().find_replica("n3") != nullptr);
+  CHECK(test.volume().leaving.empty());
+}

@@ -214,3 +214,29 @@ TEST_CASE("copies: what is left of a mirror is told") {
   test.volume.former.clear();
   CHECK(describe_pending(test.volume, "n3") == "DRBD goes once the volume is released on n3");
 }
+
+TEST_CASE("copies: what was asked for before stands in nobody's way") {
+  CopiesCase test;
+  test.mirror();
+  SUBCASE("a node that a move was to go to, and that is away") {
+    test.move("n4", "n5");
+    test.set(2);
+    CHECK(test.stored().arriving.empty());
+  }
+  SUBCASE("a single copy that moves, whose new one was lost") {
+    test.volume.copies_asked = 1;
+    test.volume.leaving = "n3";
+    test.volume.replicas = {{"n3", true, false}};
+    test.put_volume();
+    test.put_set({"n3"});
+    test.set(1);
+    CHECK(test.stored().leaving.empty());
+    CHECK(test.stored().mirror_is_to_go());
+  }
+  SUBCASE("two copies of which none is told to leave") {
+    test.volume.copies_asked = 1;
+    test.put_volume();
+    test.set(1);
+    CHECK(test.stored().leaving == "n4");
+  }
+}
