@@ -300,6 +300,14 @@ Placement place_within_promises(PlacementRequest request, const std::vector<mode
   }
 }
 
+std::map<std::string, std::string> bar_for_another(
+    const model::Volume& volume, const std::map<std::string, model::Cordon>& cordons) {
+  auto barred = bar_cordoned(cordons);
+  for (const std::string& node : volume.former) barred[node] = "its former replica is still there";
+  for (const std::string& node : volume.nodes()) barred[node] = "it already has a replica";
+  return barred;
+}
+
 std::map<std::string, std::string> bar_cordoned(
     const std::map<std::string, model::Cordon>& cordons) {
   std::map<std::string, std::string> barred;

@@ -51,6 +51,11 @@ Placement place_within_promises(PlacementRequest request, const std::vector<mode
 // than 8.4.4 takes late answers).
 std::string why_no_mirror(const std::string& drbd_version);
 
+// The reasons why nodes get no further replica of a volume: also those that have one, or still have to
+// remove one.
+std::map<std::string, std::string> bar_for_another(
+    const model::Volume& volume, const std::map<std::string, model::Cordon>& cordons);
+
 // The reasons why cordoned nodes get no replica.
 std::map<std::string, std::string> bar_cordoned(
     const std::map<std::string, model::Cordon>& cordons);

@@ -62,9 +62,7 @@ Chosen choose_node(const model::Volume& volume, const std::string& here, const s
                     "then `plexvol volume move`",
                     to, volume.name, volume.wanted_copies()));
   }
-  auto barred = placement::bar_cordoned(store.list_cordons());
-  for (const std::string& node : volume.former) barred[node] = "its former replica is still there";
-  for (const std::string& node : volume.nodes()) barred[node] = "it already has a replica";
+  auto barred = placement::bar_for_another(volume, store.list_cordons());
   for (const model::Node& node : store.list_nodes()) {
     if (!volume.slot()) break;  // it gets one that nobody uses
     const store::Taken taken = store::find_taken(store, node.name);

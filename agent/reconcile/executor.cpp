@@ -98,8 +98,7 @@ void Executor::change_copies(const Action& action, const Wanted& wanted, Seen& s
 // The volume is as usable as before when no node can take a second copy: a note, not an error.
 // The patrol tries again.
 void Executor::replace(const Wanted& wanted) {
-  const bool is_moved =
-      wanted.peer_fate == PeerFate::Drained || wanted.peer_fate == PeerFate::Moved;
+  const bool is_moved = moves(wanted.peer_fate);
   try {
     // Another pass may be quicker; when what that moves is whole, this volume is woken.
     effects_.peer_is_stuck = !replace_peer(wanted, shared_.tools.store, shared_.tools.arbiter, [&] {

@@ -154,8 +154,7 @@ PeerFate Loader::fate_of(const model::Volume& volume, const std::string& peer,
   const bool stays = fate == PeerFate::Stays || fate == PeerFate::Drained;
   if (stays && !peer.empty() && peer == volume.leaving) fate = PeerFate::Moved;
   // One copy after the other: while it moves, the volume has only one that counts.
-  const bool moves = fate == PeerFate::Drained || fate == PeerFate::Moved;
-  if (moves && shared_.resync_turns.is_full(volume_)) fate = PeerFate::Stays;
+  if (moves(fate) && shared_.resync_turns.is_full(volume_)) fate = PeerFate::Stays;
   return fate;
 }
 

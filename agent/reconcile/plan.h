@@ -55,6 +55,11 @@ enum class PeerFate {
   BackingGone,  // its node says that the backing devices no longer exist
 };
 
+// The other copy is to be on another node, and is whole where it is.
+inline bool moves(PeerFate fate) {
+  return fate == PeerFate::Drained || fate == PeerFate::Moved;
+}
+
 // What should be: from the store.
 struct Wanted {
   model::Volume volume;

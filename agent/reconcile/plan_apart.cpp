@@ -259,10 +259,7 @@ bool may_replace_peer(const Wanted& wanted, const Seen& seen) {
   const bool connected = resource.connection == "Connected";
   const bool serves =
       resource.peer_role == "Primary" || (wanted.attachment && wanted.attachment->node == peer);
-  if (wanted.peer_fate == PeerFate::Drained || wanted.peer_fate == PeerFate::Moved ||
-      wanted.peer_fate == PeerFate::Unwanted) {
-    return !serves;
-  }
+  if (moves(wanted.peer_fate) || wanted.peer_fate == PeerFate::Unwanted) return !serves;
   if (wanted.peer_fate == PeerFate::BackingGone) {
     return !serves && resource.disk_state == "UpToDate" && !wanted.current->nodes.contains(peer);
   }

@@ -69,8 +69,7 @@ bool may_do_without(const model::Volume& volume, const std::string& peer, PeerFa
 
 // The pod there is not to lose its volume.
 bool waits_for_its_use(PeerFate fate) {
-  return fate == PeerFate::Drained || fate == PeerFate::BackingGone || fate == PeerFate::Moved ||
-         fate == PeerFate::Unwanted;
+  return moves(fate) || fate == PeerFate::BackingGone || fate == PeerFate::Unwanted;
 }
 
 bool is_still_to_leave(const model::Volume& volume, const std::string& peer, PeerFate fate) {

@@ -22,11 +22,6 @@ using model::Volume;
 // Whether some node, or that one, can have one copy more now. It may be another one when it comes to
 // that.
 void check_room(store::TypedStore& store, const Volume& volume, const std::string& node) {
-  auto barred = placement::bar_cordoned(store.list_cordons());
-  for (const std::string& former : volume.former) {
-    barred[former] = "its former replica is still there";
-  }
-  for (const std::string& has : volume.nodes()) barred[has] = "it already has a replica";
   try {
     placement::place_within_promises(
         {.size_bytes = volume.size_bytes,
@@ -36,7 +31,7 @@ void check_room(store::TypedStore& store, const Volume& volume, const std::strin
          .pool = volume.pool,
          .nodes = node.empty() ? std::vector<std::string>{} : std::vector{node},
          .asking = "",
-         .barred = barred,
+         .barred = placement::bar_for_another(volume, store.list_cordons()),
          .promised = {},
          .volume = volume.name},
         store.list_nodes(), store.list_alive_nodes(), [&](const std::string& asked) {

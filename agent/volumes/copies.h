@@ -5,7 +5,6 @@
 // volume attached, and a copy leaves when nobody uses it there and another one counts.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "agent/model/model.h"

@@ -202,8 +202,11 @@ void add_set(CLI::App& parent, const CommandContext& context) {
     if (request->tenant.empty() && request->copies == 0) {
       throw CLI::RequiredError("--copies, --namespace or --any-namespace");
     }
-    const auto before = api::from_json<api::VolumeInfo>(
-        context.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{request->name})));
+    api::VolumeInfo before;
+    if (!request->tenant.empty()) {
+      before = api::from_json<api::VolumeInfo>(
+          context.ask(api::kVolumeShowPath, api::to_json(api::VolumeNameRequest{request->name})));
+    }
     const std::string result = context.ask(api::kVolumeSetPath, api::to_json(*request));
     if (*watch) return follow(request->name, context);
     if (context.options().json()) return print_line(result);

@@ -66,6 +66,14 @@ struct ReplaceCase {
   bool replace(PeerFate fate, bool has_turn = true) {
     return replace_peer(wanted(fate), store, arbiter, [&] { return has_turn; });
   }
+  // From n2 to n4.
+  model::Volume ask_to_move() {
+    model::Volume volume = this->volume();
+    volume.leaving = "n2";
+    volume.arriving = "n4";
+    put(keys::volume("v"), model::to_json(volume));
+    return volume;
+  }
   // The copy on n3 that was to follow the one on n2.
   void move_to_third(bool made) {
     model::Volume volume = this->volume();
@@ -381,10 +389,7 @@ TEST_CASE("replace: no node is chosen where something else has the volume's mino
 
 TEST_CASE("replace: a copy that moves goes where it is to go, while nobody uses it") {
   ReplaceCase test;
-  model::Volume volume = test.volume();
-  volume.leaving = "n2";
-  volume.arriving = "n4";
-  test.put(keys::volume("v"), model::to_json(volume));
+  model::Volume volume = test.ask_to_move();
   SUBCASE("to the named node, though another one has more room") {
     CHECK(test.replace(PeerFate::Moved));
     CHECK(test.volume().find_replica("n4") != nullptr);
@@ -442,10 +447,7 @@ TEST_CASE("replace: a copy that is no longer wanted goes without another one") {
 
 TEST_CASE("replace: where a copy was to move to matters for that move alone") {
   ReplaceCase test;
-  model::Volume volume = test.volume();
-  volume.leaving = "n2";
-  volume.arriving = "n4";
-  test.put(keys::volume("v"), model::to_json(volume));
+  test.ask_to_move();
   test.remove(keys::alive("n4"));
   test.remove(keys::alive("n2"));
   CHECK(test.replace(PeerFate::Gone));
